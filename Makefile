@@ -1,0 +1,87 @@
+# Two commands matter: `make book` and `make test`. `make help` lists the rest.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+CHAPTERS := $(patsubst book/%.py,%,$(wildcard book/*.py))
+EXECUTED := $(CHAPTERS:%=_build/executed/%.ipynb)
+SOURCES := $(wildcard bioadv/*.py) tools/notebooks.py
+RESULTS := $(shell find results -name '*.npz' -o -name '*.json' 2>/dev/null)
+
+# Threads that wait for others sleep instead of spinning: much faster on a busy machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+# The same processor features wherever it matters (see the target nbval-avx2).
+AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell
+NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -q -p no:hypothesispytest book
+
+.PHONY: help setup book test lint pytest nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 18
+
+# The mark is removed first and set last: an environment whose installation was cut short is made anew.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; set PYTHON=...")'
+	@if [ -f $(READY) ]; then rm $(READY); else rm -rf .venv; fi
+	@[ -d .venv ] || $(PYTHON) -m venv .venv || { echo 'the venv module is needed (Debian: apt install python3-venv)'; exit 1; }
+	@echo 'installing the locked packages into .venv (a few minutes, about 6 GB)'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+setup: $(READY) ## make .venv with the locked packages
+
+_build/executed/%.ipynb: book/%.py $(SOURCES) $(RESULTS) | $(READY)
+	@$(BIN)/python -m tools.notebooks run $< --out $@
+
+book: $(READY) $(EXECUTED) ## execute the chapters and build _build/html/index.html
+	@rm -rf _build/html _build/.doctrees _build/.jupyter_cache
+	@$(BIN)/python -m tools.build_book stage
+	@$(BIN)/jupyter-book build -W -n --keep-going --path-output . _build/stage
+	@$(BIN)/python -m tools.build_book verify
+
+test: lint pytest nbval ## run every check: ruff, mypy, pytest, and nbval in three settings
+
+lint: $(READY) ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+pytest: $(READY) ## the package's tests, and those of the book's own tools
+	@$(BIN)/python -m pytest
+
+nbval: nbval-2 nbval-1 nbval-avx2 ## compare the stored notebooks with fresh runs
+
+nbval-2: $(READY)
+	@echo 'nbval, two threads'; OMP_NUM_THREADS=2 $(NBVAL)
+
+nbval-1: $(READY)
+	@echo 'nbval, one thread'; OMP_NUM_THREADS=1 $(NBVAL)
+
+nbval-avx2: $(READY)
+	@echo 'nbval, AVX2 only'; $(AVX2) OMP_NUM_THREADS=2 $(NBVAL)
+
+run: $(READY) ## execute the chapters again and store their outputs in book/*.ipynb
+	@$(BIN)/python -m tools.notebooks run $(CHAPTERS:%=book/%.py)
+	@$(BIN)/python -m tools.notebooks check $(CHAPTERS:%=book/%.ipynb)
+	@$(BIN)/python -m tools.build_book picture fig-kh-filters book/_static/readme.png
+
+lab: $(READY) ## open the chapters in JupyterLab
+	@$(BIN)/jupyter-lab book
+
+bench: $(READY) ## print the speed ratios
+	@$(BIN)/python -m benchmarks
+
+paper: $(READY) ## run the study at the paper's scale (hours; resumes where it stopped)
+	@$(BIN)/python -m tools.paper
+
+lock: $(READY) ## choose and lock the newest versions of all packages
+	@UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile -q --no-config --upgrade --universal --generate-hashes \
+		--python-version 3.11 --all-extras --group build --no-annotate pyproject.toml -o requirements.lock
+
+clean: ## remove what was built (keeps .venv and results)
+	@rm -rf _build

@@ -1,0 +1,11 @@
+"""``python -m benchmarks``: run all, or those named."""
+
+import importlib
+import sys
+
+KNOWN = ["local_learning"]
+
+for name in sys.argv[1:] or KNOWN:
+    if name not in KNOWN:
+        sys.exit(f"benchmark {name!r} is not known; choose from {', '.join(KNOWN)}")
+    importlib.import_module(f"benchmarks.{name}").main()

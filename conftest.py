@@ -1,0 +1,38 @@
+"""Chapters under nbval: a notebook with a fault fails at its first cell and stops at its first failing one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.notebooks import faults
+
+FAILED = pytest.StashKey[set[Path]]()
+CHECKED = pytest.StashKey[dict[Path, list[str]]]()
+
+
+def _is_cell(item: pytest.Item) -> bool:
+    return item.path.suffix == ".ipynb"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a notebook that has a fault; skip what follows a failure."""
+    if not _is_cell(item):
+        return
+    if item.path in item.session.stash.setdefault(FAILED, set()):
+        pytest.skip("an earlier cell of this notebook failed")
+    checked = item.session.stash.setdefault(CHECKED, {})
+    if item.path not in checked:
+        checked[item.path] = faults(item.path)
+    if checked[item.path]:
+        pytest.fail("\n".join(checked[item.path]), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Remember which notebooks have failed."""
+    report = yield
+    if _is_cell(item) and report.failed:
+        item.session.stash.setdefault(FAILED, set()).add(item.path)
+    return report

@@ -1,0 +1,43 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from bioadv import datasets
+
+# Real CIFAR-10 and MNIST are used where a folder is given; tests never download.
+DATA_DIR = os.environ.get(datasets.DATA_DIR_VARIABLE)
+
+
+def _real(name):
+    if not DATA_DIR:
+        pytest.skip(f"set {datasets.DATA_DIR_VARIABLE} to a folder with {name} to run this test")
+    if not (Path(DATA_DIR) / {"cifar10": "cifar-10-batches-py", "mnist": "MNIST"}[name]).is_dir():
+        pytest.skip(f"{datasets.DATA_DIR_VARIABLE} holds no {name}")
+    return datasets.load(name, download=False)
+
+
+@pytest.fixture(scope="session")
+def cifar10():
+    return _real("cifar10")
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    return _real("mnist")
+
+
+@pytest.fixture(scope="session")
+def patches():
+    return datasets.load("photo-patches")
+
+
+@pytest.fixture(scope="session")
+def x_patches(patches):
+    return datasets.unit_lp(patches.train)
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,268 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bioadv import local_learning as ll
+from bioadv.local_learning import KHParams
+
+TINY = KHParams(hidden=12, batch=20, epochs=6, delta=0.2)
+
+
+def tiny_images(count=100, inputs=15):
+    x = torch.rand(count, inputs, generator=torch.Generator().manual_seed(3))
+    return x / torch.linalg.vector_norm(x, 3, dim=1, keepdim=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    p=st.sampled_from([2.0, 2.5, 3.0, 4.0]),
+    k=st.integers(2, 7),
+    delta=st.sampled_from([0.0, 0.2, 0.4, 1.0]),
+    radius=st.sampled_from([0.5, 1.0, 2.0]),
+    seed=st.integers(0, 1000),
+)
+def test_fast_step_is_the_definition(p, k, delta, radius, seed):
+    params = KHParams(hidden=9, p=p, k=k, delta=delta, radius=radius, batch=8)
+    generator = torch.Generator().manual_seed(seed)
+    plain = ll.init(params, 7, generator, torch.float64)
+    fast, m = plain.clone(), ll.metric(plain, p)
+    for _ in range(5):
+        x = torch.rand(8, 7, generator=generator, dtype=torch.float64)
+        winners = (x @ ll.metric(plain, p).T).argmax(1)
+        plain = ll.step_plain(plain, x, params, 0.02)
+        assert torch.equal(ll.step(fast, m, x, params, 0.02), winners)
+    torch.testing.assert_close(fast, plain, atol=1e-11, rtol=0)
+    torch.testing.assert_close(m, ll.metric(fast, p), atol=0, rtol=0)
+
+
+def test_step_by_hand():
+    """Two units, one image, p = 2: the change can be written down."""
+    w = torch.tensor([[1.0, 0.0], [0.0, 0.5]], dtype=torch.float64)
+    x = torch.tensor([[0.6, 0.8]], dtype=torch.float64)  # responses 0.6 and 0.4: unit 0 wins, unit 1 is second
+    params = KHParams(hidden=2, p=2, k=2, delta=0.5, batch=1)
+    # unit 0: (0.6, 0.8) - 0.6 (1, 0) = (0, 0.8); unit 1: -0.5 (0.6, 0.8) + 0.5 * 0.4 (0, 0.5) = (-0.3, -0.3)
+    expected = w + 0.1 * torch.tensor([[0.0, 0.8], [-0.3, -0.3]], dtype=torch.float64) / 0.8
+    torch.testing.assert_close(ll.step_plain(w, x, params, 0.1), expected)
+    ll.step(w, ll.metric(w, 2.0), x, params, 0.1)
+    torch.testing.assert_close(w, expected)
+
+
+def test_largest_change_is_the_learning_rate(generator):
+    params = KHParams(hidden=30, batch=50)
+    w = ll.init(params, 20, generator, torch.float64)
+    before = w.clone()
+    ll.step(w, ll.metric(w, 3.0), torch.rand(50, 20, generator=generator, dtype=torch.float64), params, 0.017)
+    assert float((w - before).abs().max()) == pytest.approx(0.017, rel=1e-12)
+
+
+def test_only_ranks_one_and_k_change(generator):
+    params = KHParams(hidden=10, k=4, batch=1)
+    w = ll.init(params, 8, generator, torch.float64)
+    x = torch.rand(1, 8, generator=generator, dtype=torch.float64)
+    ranking = (x @ ll.metric(w, 3.0).T).argsort(descending=True)[0]
+    before = w.clone()
+    ll.step(w, ll.metric(w, 3.0), x, params, 0.01)
+    changed = (w != before).any(1).nonzero()[:, 0].tolist()
+    assert sorted(changed) == sorted([int(ranking[0]), int(ranking[3])])
+
+
+def test_no_change_does_not_divide_by_zero():
+    params = KHParams(hidden=2, p=2, delta=0, batch=1)
+    w = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
+    x = torch.tensor([[1.0, 0.0]])  # the winner already is the image, so D = 0
+    ll.step(w, ll.metric(w, 2.0), x, params, 0.02)
+    assert torch.equal(w, torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
+
+
+def test_schedule_is_the_published_one():
+    rates = [ll.learning_rate(ll.PAPER_CIFAR10, epoch) for epoch in (1, 500, 1000)]
+    assert rates == pytest.approx([0.02 * 0.999, 0.01, 0.0])
+
+
+def test_paper_parameters():
+    """FACTS 3.2."""
+    cifar = (ll.PAPER_CIFAR10.p, ll.PAPER_CIFAR10.k, ll.PAPER_CIFAR10.delta, ll.PAPER_CIFAR10.rate)
+    assert cifar == (3, 2, 0.4, 0.02)
+    assert (ll.PAPER_CIFAR10.hidden, ll.PAPER_CIFAR10.batch, ll.PAPER_CIFAR10.epochs) == (2000, 1000, 1000)
+    assert (ll.PAPER_MNIST.k, ll.PAPER_MNIST.rate, ll.PAPER_MNIST.batch) == (7, 0.04, 100)
+
+
+def test_norms_converge_and_the_layer_lives(x_patches):
+    params = replace(ll.LIVE["photo-patches"], hidden=20, epochs=100)
+    layer = ll.train(x_patches, params, torch.Generator().manual_seed(0), progress=False)
+    alive = ll.health(layer.synapses, x_patches, params)
+    assert alive.converged >= 0.9
+    assert alive.live >= 0.95
+    assert alive.winning >= 0.5
+    assert layer.history["converged"][-1] == pytest.approx(alive.converged)
+
+
+def test_health_sees_death():
+    params = KHParams(hidden=3, p=2, batch=4)
+    w = torch.tensor([[1.0, 0.0], [-1.0, -0.1], [0.5, 0.5]])
+    x = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.8, 0.2]])
+    alive = ll.health(w, x, params)
+    assert alive.alive.tolist() == [True, False, True]
+    assert alive.wins.tolist() == [3, 0, 0]
+    assert (alive.live, alive.winning) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+    assert alive.converged == pytest.approx(2 / 3)  # norms 1, 1.005 and 0.71
+    np.testing.assert_allclose(alive.mean_weight, [0.5, -0.55, 0.5])
+
+
+def test_same_seed_same_layer_and_other_seed_another():
+    x = tiny_images()
+    first, again, other = (
+        ll.train(x, TINY, torch.Generator().manual_seed(seed), progress=False).synapses for seed in (5, 5, 6)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_resumed_training_ends_with_the_same_weights(tmp_path, stop):
+    x, file = tiny_images(), tmp_path / "kh.safetensors"
+    whole = ll.train(x, TINY, torch.Generator().manual_seed(5), progress=False)
+
+    class StoppedError(Exception):
+        pass
+
+    written = []
+    original = ll.write_tensors
+
+    def stopping(*args, **kwargs):
+        original(*args, **kwargs)
+        written.append(kwargs["epoch"])
+        if len(written) == stop:
+            raise StoppedError
+
+    ll.write_tensors, restore = stopping, ll.write_tensors
+    try:
+        with pytest.raises(StoppedError):
+            ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, every=1, progress=False)
+    finally:
+        ll.write_tensors = restore
+    resumed = ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, every=1, progress=False)
+    assert torch.equal(resumed.synapses, whole.synapses)
+    for name in ll.HISTORY:
+        np.testing.assert_array_equal(resumed.history[name], whole.history[name])
+
+
+def test_finished_checkpoint_is_just_read(tmp_path):
+    x, file = tiny_images(), tmp_path / "kh.safetensors"
+    first = ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, progress=False)
+    before = file.stat().st_mtime_ns
+    again = ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, progress=False)
+    assert torch.equal(first.synapses, again.synapses)
+    assert file.stat().st_mtime_ns == before
+
+
+CHILD = """
+import sys, torch
+sys.path.insert(0, sys.argv[2])
+from tests.test_local_learning import TINY, tiny_images
+from bioadv import local_learning as ll
+from dataclasses import replace
+torch.set_num_threads(1)
+print("ready", flush=True)
+params, generator = replace(TINY, epochs=400), torch.Generator().manual_seed(5)
+ll.train(tiny_images(), params, generator, checkpoint=sys.argv[1], every=1, progress=False)
+print("done", flush=True)
+"""
+
+
+def test_killed_at_random_moments_nothing_is_lost(tmp_path):
+    file = tmp_path / "kh.safetensors"
+    root = os.path.dirname(os.path.dirname(__file__))
+    rng = np.random.default_rng(int(time.time()))
+    for attempt in range(40):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, file, root], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        if attempt < 3:
+            time.sleep(rng.uniform(0.05, 0.4))
+            child.send_signal(signal.SIGKILL)
+        finished = child.communicate()[0] == "done\n"
+        if finished:
+            break
+    assert finished
+    killed = ll.read_tensors(file)[0]["synapses"]
+    torch.set_num_threads(threads := torch.get_num_threads())
+    whole = ll.train(tiny_images(), replace(TINY, epochs=400), torch.Generator().manual_seed(5), progress=False)
+    assert torch.equal(killed, whole.synapses), threads
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"k": 1}, "k = 1.*from 2 to"),
+        ({"k": 13, "hidden": 12}, "k = 13.*hidden = 12"),
+        ({"p": 0.5}, "p = 0.5.*p >= 1"),
+        ({"p": float("nan")}, "p = nan"),
+        ({"delta": -0.1}, "delta = -0.1.*>= 0"),
+        ({"radius": 0}, "radius = 0"),
+        ({"rate": 0}, "rate = 0"),
+        ({"epochs": 0}, "epochs = 0"),
+        ({"batch": 0}, "batch = 0"),
+        ({"hidden": 1}, "hidden = 1.*compete"),
+        ({"init_std": -1}, "init_std = -1"),
+    ],
+)
+def test_bad_parameters_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        KHParams(**change)
+
+
+def test_bad_images_are_refused(generator):
+    x = tiny_images()
+    with pytest.raises(ValueError, match=r"x has shape \(15,\).*\(N, D\)"):
+        ll.train(x[0], TINY, generator, progress=False)
+    x[3, 3] = torch.nan
+    with pytest.raises(ValueError, match="x .* holds NaN"):
+        ll.train(x, TINY, generator, progress=False)
+    with pytest.raises(ValueError, match="every = 0"):
+        ll.train(tiny_images(), TINY, generator, every=0, progress=False)
+
+
+def test_foreign_checkpoints_are_refused_and_kept(tmp_path):
+    x, file = tiny_images(), tmp_path / "kh.safetensors"
+    ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, progress=False)
+    content = file.read_bytes()
+
+    def refuse(match, images=x, params=TINY, seed=5):
+        with pytest.raises(ValueError, match=match):
+            ll.train(images, params, torch.Generator().manual_seed(seed), checkpoint=file, progress=False)
+
+    refuse("made with delta = 0.2, this run has 0.3", params=replace(TINY, delta=0.3))
+    refuse("made with seed = 5, this run has 6", seed=6)
+    refuse("made with images = ", images=x.flip(0))
+    assert file.read_bytes() == content
+    file.write_bytes(content[: len(content) // 2])
+    refuse("truncated or was not written by bioadv.*delete")
+    ll.write_tensors(file, {"other": torch.zeros(2)})
+    refuse("not a checkpoint of local learning")
+
+
+def test_live_parameters_depend_on_the_dataset():
+    assert ll.live_params("cifar10", 50_000).epochs == 40
+    assert ll.live_params("photo-patches", 5000) == ll.LIVE["photo-patches"]
+    assert ll.live_params("mine.npz", 2000).epochs == 500
+
+
+def test_cifar10_layer_learns(cifar10):
+    """Three epochs at the paper's size, on real images: norms fall, the last epoch has rate 0, many units win."""
+    from bioadv.datasets import unit_lp
+
+    x = unit_lp(cifar10.train.first(5000))
+    layer = ll.train(x, replace(ll.PAPER_CIFAR10, epochs=3), torch.Generator().manual_seed(0), progress=False)
+    norm = layer.history["norm"]
+    assert norm[2] == norm[1] < norm[0] < 16.99
+    assert 0.02 < layer.history["winning"][1] < 0.5

@@ -1,0 +1,45 @@
+import math
+
+import numpy as np
+import pytest
+
+from bioadv import notebook
+from bioadv.notebook import Table, check, observe
+
+
+def test_check_prints_the_band_and_never_the_value(capsys):
+    check("share", 0.123456, 0, 0.5)
+    check("distance", 1e-15, high=1e-12)
+    check("norm", 7.25, low=3)
+    printed = capsys.readouterr().out
+    assert printed == "✓ share: 0 to 0.5\n✓ distance: at most 1e-12\n✓ norm: at least 3\n"
+
+
+@pytest.mark.parametrize("value", [0.6, -0.1, math.nan, math.inf])
+def test_check_fails_with_the_value(value):
+    with pytest.raises(AssertionError, match=f"share is {value:g}, expected 0 to 0.5"):
+        check("share", value, 0, 0.5)
+
+
+def test_observations_bind_on_photo_patches_only(patches, capsys):
+    with pytest.raises(AssertionError):
+        observe(patches, "share", 0.9, 0, 0.5)
+    from dataclasses import replace
+
+    observe(replace(patches, name="mine.npz"), "share", 0.9, 0, 0.5)
+    assert "on mine.npz, share is 0.9; on the photo patches it is 0 to 0.5" in capsys.readouterr().out
+
+
+def test_begin_reads_the_variable(tmp_path, monkeypatch):
+    x = np.full((4, 2, 2, 3), 9, np.uint8)
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=np.arange(4) % 2, x_test=x, y_test=np.arange(4) % 2)
+    monkeypatch.setenv(notebook.DATA_VARIABLE, str(tmp_path / "own.npz"))
+    assert len(notebook.begin().train) == 4
+    monkeypatch.delenv(notebook.DATA_VARIABLE)
+    assert notebook.begin().name == "photo-patches"
+
+
+def test_table_as_text_and_html():
+    table = Table(["a", "long"], [[1, 2.5], ["xyz", ""]])
+    assert repr(table) == "a    long\n1    2.5\nxyz"
+    assert table._repr_html_().count("<tr>") == 3

@@ -1,0 +1,77 @@
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from bioadv import plots
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def style():
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context():
+        plots.use_style()
+        yield
+    plt.close("all")
+
+
+def test_tile_puts_pictures_where_they_belong():
+    pictures = np.arange(3)[:, None, None, None] * np.ones((3, 2, 2, 1)) / 4
+    sheet = plots.tile(pictures, columns=2, gap=1)
+    assert sheet.shape == (5, 5, 1)
+    assert sheet[..., 0].tolist() == [
+        [0, 0, 1, 0.25, 0.25],
+        [0, 0, 1, 0.25, 0.25],
+        [1, 1, 1, 1, 1],
+        [0.5, 0.5, 1, 1, 1],
+        [0.5, 0.5, 1, 1, 1],
+    ]
+
+
+def test_filters_are_scaled_one_by_one_and_centred_on_grey():
+    weights = np.array([[0.0, 0.1, -0.1, 0.0], [0.0, 5.0, 0.0, -5.0]])
+    sheet = plots.filter_grid(weights, (2, 2, 1), columns=2).axes[0].images[0].get_array()
+    assert sheet[:, :2].tolist() == [[0.5, 1.0], [0.0, 0.5]]
+    assert sheet[:, 4:].tolist() == [[0.5, 1.0], [0.5, 0.0]]
+
+
+def test_one_extreme_weight_does_not_grey_out_a_filter():
+    weights = np.ones((1, 1000))
+    weights[0, 0] = 1000
+    sheet = plots.filter_grid(weights, (10, 100, 1)).axes[0].images[0].get_array()
+    assert (sheet == 1).all()
+
+
+def test_zero_filters_are_grey():
+    sheet = plots.filter_grid(np.zeros((1, 4)), (2, 2, 1)).axes[0].images[0].get_array()
+    assert (sheet[:2, :2] == 0.5).all()
+
+
+def test_example_images_show_every_class(patches):
+    figure = plots.example_images(patches.test, per_class=2)
+    assert [axes.get_title() for axes in figure.axes] == list(patches.test.classes)
+
+
+def test_layer_history_draws_what_it_is_given():
+    history = {"norm": np.array([3.0, 2.0]), "converged": np.array([0, 0.5]), "winning": np.array([1, 0.9])}
+    figure = plots.layer_history({"one": history, "two": history})
+    for axes, key in zip(figure.axes, ("norm", "converged", "winning"), strict=True):
+        np.testing.assert_array_equal(axes.lines[0].get_ydata(), history[key])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "two"]
+
+
+def test_ranked_wins_are_shares_in_falling_order():
+    line = plots.ranked_wins({"test": np.array([0, 6, 2, 0, 2])}).axes[0].lines[0]
+    np.testing.assert_allclose(line.get_ydata(), [0.6, 0.2, 0.2])
+
+
+def test_health_bars_keep_order():
+    figure = plots.health_bars(["a", "b"], {"live": [1.0, 0.0], "winning": [0.5, 0.25]})
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [1.0, 0.0, 0.5, 0.25]
+
+
+def test_grey_pictures_lose_their_channel_axis():
+    assert plots.as_picture(np.full((4, 4, 1), 255), 255).shape == (4, 4)
+    assert plots.as_picture(np.full((4, 4, 3), 51), 255)[0, 0].tolist() == [0.2, 0.2, 0.2]

@@ -1,0 +1,123 @@
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from bioadv import results
+
+
+def test_json_round_trip_is_stable(tmp_path):
+    value = {"b": [1, 2.5], "a": {"text": "x"}}
+    results.write_json(tmp_path / "x.json", value)
+    first = (tmp_path / "x.json").read_bytes()
+    results.write_json(tmp_path / "x.json", dict(reversed(value.items())))
+    assert (tmp_path / "x.json").read_bytes() == first
+    assert results.read_json(tmp_path / "x.json") == value
+
+
+def test_json_refuses_nan_and_half_files(tmp_path):
+    with pytest.raises(ValueError, match="[Oo]ut of range float"):
+        results.write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "x.json").write_text('{"a": 1')
+    with pytest.raises(ValueError, match=r"x\.json is not valid JSON.*delete"):
+        results.read_json(tmp_path / "x.json")
+
+
+def test_arrays_round_trip(tmp_path):
+    arrays = {"a": np.arange(5), "b": np.random.default_rng(0).random((3, 2))}
+    results.write_arrays(tmp_path / "x.npz", arrays)
+    read = results.read_arrays(tmp_path / "x.npz")
+    assert read.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(read[name], array)
+
+
+def test_arrays_are_never_pickled(tmp_path):
+    with pytest.raises(ValueError, match=r"arrays\['a'\] has dtype object"):
+        results.write_arrays(tmp_path / "x.npz", {"a": np.array([None])})
+    np.savez(tmp_path / "x.npz", a=np.array([{"code": "evil"}], dtype=object))
+    with pytest.raises(ValueError, match=r"x\.npz is not a whole \.npz file"):
+        results.read_arrays(tmp_path / "x.npz")
+
+
+def test_tensors_round_trip_with_their_description(tmp_path):
+    tensors = {"w": torch.randn(3, 4).T, "state": torch.arange(5, dtype=torch.uint8)}
+    results.write_tensors(tmp_path / "x.safetensors", tensors, epoch=3, params={"p": 3.0})
+    read, about = results.read_tensors(tmp_path / "x.safetensors")
+    assert about == {"epoch": 3, "params": {"p": 3.0}}
+    for name, tensor in tensors.items():
+        assert torch.equal(read[name], tensor)
+
+
+@pytest.mark.parametrize("cut", [0, 4, 100, -1])
+def test_truncated_tensors_are_refused(tmp_path, cut):
+    file = tmp_path / "x.safetensors"
+    results.write_tensors(file, {"w": torch.randn(10, 10)})
+    file.write_bytes(file.read_bytes()[:cut])
+    with pytest.raises(ValueError, match=r"x\.safetensors is truncated.*delete"):
+        results.read_tensors(file)
+
+
+def test_missing_tensors_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.safetensors does not exist"):
+        results.read_tensors(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("moment", ["write", "fsync"])
+def test_a_full_disk_changes_nothing(tmp_path, monkeypatch, moment):
+    file = tmp_path / "x.json"
+    results.write_json(file, {"old": 1})
+    old = file.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if moment == "write":
+        monkeypatch.setattr(results.Path, "write_text", full)
+    else:
+        monkeypatch.setattr(results.os, "fsync", full)
+    with pytest.raises(OSError, match=r"no space left to write .*x\.json; free some") as error:
+        results.write_json(file, {"new": 2})
+    assert error.value.errno == errno.ENOSPC
+    assert file.read_bytes() == old
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_really_full_disk_changes_nothing(tmp_path):
+    """On a file system of 256 kB, where the test may make one."""
+    import subprocess
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        file = disk / "x.safetensors"
+        results.write_tensors(file, {"w": torch.zeros(1000)})
+        old = file.read_bytes()
+        with pytest.raises(OSError, match=r"x\.safetensors.*free some"):
+            results.write_tensors(file, {"w": torch.zeros(100_000)})
+        assert file.read_bytes() == old
+        with pytest.raises(OSError, match="free some"):
+            results.write_arrays(disk / "y.npz", {"a": np.random.default_rng(0).random(100_000)})
+        assert [p.name for p in disk.iterdir()] == ["x.safetensors"]
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_interrupted_writes_leave_the_old_file(tmp_path):
+    file = tmp_path / "x.json"
+    results.write_json(file, {"old": 1})
+    with pytest.raises(KeyboardInterrupt), results.atomic(file) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert results.read_json(file) == {"old": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_versions_name_what_matters():
+    assert {"python", "torch", "numpy", "vector_instructions"} <= results.versions().keys()

@@ -1,0 +1,1 @@
+"""Tools that build and check the book; the package does not need them."""
