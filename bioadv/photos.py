@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import skimage.data
-from sklearn.datasets import load_sample_image
 
 PATCH = 32  # pixels, the side of a CIFAR-10 image
 BLOCK = 64  # pixels; a block lies wholly in the training set or wholly in the test set
@@ -46,6 +44,9 @@ PHOTOS = (
 
 def photograph(photo: Photo) -> np.ndarray:
     """The photograph as (height, width, 3) uint8; read from the installed packages, never downloaded."""
+    import skimage.data  # here, because these two take seconds to import and few commands need them
+    from sklearn.datasets import load_sample_image
+
     if photo.loader.endswith(".jpg"):
         return np.asarray(load_sample_image(photo.loader))
     loaded = getattr(skimage.data, photo.loader)()

@@ -1,0 +1,134 @@
+"""Where a result came from: the hash of the code that made it, and the manifest that keeps it with the parameters."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from bioadv import results
+
+MANIFEST = "manifest.json"
+
+
+def source_hash(*roots: Callable[..., Any]) -> str:
+    """SHA-256 over the syntax trees of functions and classes and of all of bioadv that they refer to by name.
+
+    Docstrings, comments, layout, annotations and error messages do not count; reading and writing files
+    (:mod:`bioadv.results`) does not either. What does count is what can move a number.
+    """
+    pending, seen = list(roots), {}
+    while pending:
+        item = pending.pop()
+        name = f"{item.__module__}.{item.__qualname__}"
+        if name in seen:
+            continue
+        tree = _Bare().visit(ast.parse(textwrap.dedent(inspect.getsource(item))))
+        seen[name] = _canonical(tree)
+        pending += _referred(tree, inspect.getmodule(item))
+    return hashlib.sha256("\n".join(f"{name} {seen[name]}" for name in sorted(seen)).encode()).hexdigest()
+
+
+class _Bare(ast.NodeTransformer):
+    """Drops what cannot move a number: docstrings, annotations, raise statements."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        return ast.Pass()
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        return ast.arg(arg=node.arg)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if node.value is None:
+            return ast.Expr(value=node.target)  # a dataclass's field: its name counts
+        return self.generic_visit(ast.Assign(targets=[node.target], value=node.value))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+
+def _canonical(node: Any) -> str:
+    """A text for a syntax tree that is the same under all versions of Python that parse it alike."""
+    if isinstance(node, ast.AST):
+        fields = (
+            (name, getattr(node, name, None)) for name in node._fields if name not in ("ctx", "kind", "type_params")
+        )
+        return f"{type(node).__name__}({','.join(f'{n}={_canonical(v)}' for n, v in fields if v not in (None, []))})"
+    if isinstance(node, list):
+        return f"[{','.join(map(_canonical, node))}]"
+    return repr(node)
+
+
+def _referred(tree: ast.AST, module: ModuleType | None) -> list[Any]:
+    """Functions and classes of bioadv that a tree names, directly or as an attribute of a module."""
+    space, found = vars(module), []
+    for node in ast.walk(tree):
+        value = None
+        if isinstance(node, ast.Name):
+            value = space.get(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            owner = space.get(node.value.id)
+            value = getattr(owner, node.attr, None) if isinstance(owner, ModuleType) else None
+        code = inspect.isfunction(value) or inspect.isclass(value)
+        if code and value.__module__.startswith("bioadv.") and value.__module__ != results.__name__:
+            found.append(value)
+    return found
+
+
+def describe(value: Any) -> Any:
+    """A parameter as JSON: dataclasses become dictionaries that name their kind."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"kind": type(value).__name__, **{k: describe(getattr(value, k)) for k in asdict(value)}}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def write_manifest(folder: Path, **about: Any) -> None:
+    """Write a run's manifest: what is given, and versions and threads. It is written last, so it marks a whole run."""
+    about = {name: describe(value) for name, value in about.items()}
+    environment = {**results.versions(), "threads": torch.get_num_threads()}
+    results.write_json(folder / MANIFEST, {**about, "environment": environment})
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a run folder, or None if there is none, that is, if nothing in it is finished."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    manifest: dict[str, Any] = results.read_json(path)
+    return manifest
+
+
+def same_configuration(folder: Path, wanted: dict[str, Any]) -> bool:
+    """Whether a run folder holds a finished run of this configuration.
+
+    False if nothing is finished; ``ValueError`` naming the first difference if it is another configuration's.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return False
+    stored = manifest.get("configuration", {})
+    for name, value in describe_all(wanted).items():
+        if stored.get(name) != value:
+            raise ValueError(
+                f"{folder} holds a run with {name} = {stored.get(name)}, not {value}; "
+                "give another --out folder, or remove this one"
+            )
+    return True
+
+
+def describe_all(values: dict[str, Any]) -> dict[str, Any]:
+    """:func:`describe` for every value."""
+    return {name: describe(value) for name, value in values.items()}

@@ -1,0 +1,298 @@
+"""The registry of experiments and how to run one: every model of the paper, its controls, and corrected variants.
+
+A run is a folder ``OUT/DATASET/MODEL/seed-S`` with ``model.safetensors`` (or ``layer.safetensors``), ``log.npz`` and,
+written last, ``manifest.json``. A run that was killed goes on from its checkpoint; a finished one is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bioadv import datasets, local_learning, models, provenance, pruning, results, training
+from bioadv.datasets import Dataset
+from bioadv.local_learning import KHParams
+from bioadv.models import TwoLayer
+from bioadv.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
+from bioadv.training import Recipe
+
+Tensor = torch.Tensor
+LAYER = "kh-layer"
+KH_POWER = 4.5  # n of ReLU^n in the paper's KH model
+KH_ALPHA = 2.62  # exponent of the authors' KH layer, target of their SpecReg-KH (FACTS 7.2)
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A model of the study.
+
+    group: ``published``, ``control`` or ``corrected``; hidden: ``local`` (a trained KH layer), ``backprop`` or
+    ``random``; recipe: at the paper's scale; power: n of ReLU^n; pruned: whether KH units above the variance threshold
+    are removed; held_out: share of the training images kept for validation.
+    """
+
+    title: str
+    group: str
+    hidden: str
+    recipe: Recipe
+    power: float = 1.0
+    pruned: bool = False
+    held_out: float = 0.0
+    batch_norm: bool = False
+
+
+def _published(title: str, hidden: str, recipe: Recipe, **more: Any) -> Experiment:
+    return Experiment(title, "published", hidden, recipe, **more)
+
+
+def _control(title: str, hidden: str, schedule: str = "constant", **more: Any) -> Experiment:
+    return Experiment(title, "control", hidden, Recipe(schedule), **more)
+
+
+def _corrected(title: str, recipe: Recipe) -> Experiment:
+    return Experiment(title, "corrected", "backprop", recipe, held_out=0.1)
+
+
+EXPERIMENTS = {
+    "kh": _published("KH", "local", Recipe("constant"), power=KH_POWER, pruned=True),
+    "bp": _published("BP", "backprop", Recipe("steps")),
+    "l2": _published("L2", "backprop", Recipe("steps", L2())),
+    "jreg": _published("Jacobian", "backprop", Recipe("steps", JacobianPublished())),
+    "specreg": _published("Spectral, as stated", "backprop", Recipe("decaying", Spectral())),
+    "specreg-logged": _published(
+        "Spectral, as logged", "backprop", Recipe("decaying", Spectral(alpha=KH_ALPHA, variant="logged"))
+    ),
+    "specreg-kh": _published(
+        "Spectral, KH target", "backprop", Recipe("constant", Spectral(1e-3, KH_ALPHA, 10, "logged"))
+    ),
+    # With the schedule of the published SpecReg, whose row it should equal if that one's weights never moved.
+    "random": _control("random features", "random", "decaying"),
+    "random-constant": _control("random features, constant rate", "random"),
+    "random-power": _control("random features, $n$ = 4.5", "random", power=KH_POWER),
+    "kh-linear": _control("KH, $n$ = 1", "local", pruned=True),
+    "kh-unpruned": _control("KH, not pruned", "local", power=KH_POWER),
+    "jreg-latent": _corrected("Jacobian of the latent", Recipe("steps", LatentJacobian())),
+    "jreg-logits": _corrected("Jacobian of the logits", Recipe("steps", LogitJacobian())),
+    "specreg-scalefree": _corrected("Spectral, scale-free", Recipe("decaying", Spectral(1.0, 1.0, 10, "scale-free"))),
+    "specreg-scalefree-kh": _corrected(
+        "Spectral, scale-free, KH exponent", Recipe("decaying", Spectral(1.0, KH_ALPHA, 10, "scale-free"))
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes that go with a dataset: hidden units, epochs and batch of supervised training, and the local rule's."""
+
+    layer: KHParams
+    epochs: int = 1000
+    batch: int = 1000
+
+
+def scale(data: Dataset) -> Scale:
+    """The paper's sizes for CIFAR-10 and MNIST; small ones, minutes on a laptop, for everything else."""
+    if data.name == "cifar10":
+        return Scale(local_learning.PAPER_CIFAR10)
+    if data.name == "mnist":
+        return Scale(local_learning.PAPER_MNIST)
+    return Scale(local_learning.live_params(data.name, len(data.train)), epochs=60, batch=250)
+
+
+def experiment(name: str) -> Experiment:
+    """An experiment by name; ``ValueError`` lists the known ones."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"model {name!r} is not known; choose from {', '.join([LAYER, *EXPERIMENTS])}")
+    return EXPERIMENTS[name]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where and how a run computes: root of the output, device, precision of products, bars, epochs per checkpoint."""
+
+    out: Path = Path("results")
+    device: str = "auto"
+    dtype: str = "auto"
+    progress: bool = True
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype = {self.dtype!r} is not known; choose from {', '.join(DTYPES)}")
+        choose_device(self.device)
+
+    def folder(self, data: Dataset, model: str, seed: int) -> Path:
+        """The folder of a run."""
+        return self.out / Path(data.name).stem / model / f"seed-{seed}"
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``: CUDA if there is one, else Apple's MPS, else the CPU; ``ValueError`` for an unknown or absent one."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device = {name!r} cannot be used ({reason}); give auto, cuda, mps or cpu") from error
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """``auto``: bfloat16 products on CUDA and on processors with AMX tiles, else float32."""
+    fast = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
+    chosen = ("bfloat16" if fast else "float32") if name == "auto" else name
+    return torch.bfloat16 if chosen == "bfloat16" else torch.float32
+
+
+def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None = None) -> Path:
+    """Train a model and return its run folder; what is finished is not done again, what was interrupted goes on.
+
+    Models with a local layer train that first if it is not there yet. Raises ``ValueError`` for an unknown model, a
+    bad seed or number of epochs, or a folder that holds another configuration.
+    """
+    if seed < 0:
+        raise ValueError(f"seed = {seed}; give an integer >= 0")
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"epochs = {epochs}; give at least 1")
+    if name == LAYER:
+        return _train_layer(data, seed, where, epochs)
+    chosen, sizes = experiment(name), scale(data)
+    recipe = replace(chosen.recipe, epochs=epochs or sizes.epochs, batch=sizes.batch)
+    if isinstance(recipe.penalty, JacobianPublished):
+        recipe = replace(recipe, penalty=replace(recipe.penalty, batch=sizes.batch))
+    chosen = replace(chosen, recipe=recipe)
+    layer = None
+    if chosen.hidden == "local":
+        layer = results.read_tensors(_train_layer(data, seed, where, None) / "layer.safetensors")[0]["synapses"]
+    device = choose_device(where.device)
+    dtype = choose_dtype(where.dtype, device) if chosen.hidden == "backprop" else torch.float32
+    configuration = {"model": name, "seed": seed, "data": data.content_hash, "experiment": chosen, "dtype": str(dtype)}
+    folder = where.folder(data, name, seed)
+    if provenance.same_configuration(folder, configuration):
+        return folder
+    model = _initial(chosen, sizes, data, seed, layer).to(device)
+    sets = _sets(data, chosen.held_out, device)
+    readout_only = chosen.hidden != "backprop"
+    tap: Callable[[Tensor], Tensor] = model.after if readout_only else (lambda x: x.to(dtype))
+    seen = {part: (models.in_batches(tap, x), y) for part, (x, y) in sets.items()}
+    checkpoint = folder / "checkpoint.safetensors"
+    fitted = training.fit(
+        model,
+        *seen.pop("train"),
+        recipe,
+        torch.Generator(device).manual_seed(10_000 + seed),
+        evaluate=seen,
+        readout_only=readout_only,
+        checkpoint=checkpoint,
+        every=where.every,
+        progress=where.progress,
+    )
+    accuracy = {part: training.accuracy(fitted.model, x, y) for part, (x, y) in sets.items()}
+    models.save(fitted.model, folder / "model.safetensors")
+    results.write_arrays(folder / "log.npz", fitted.log)
+    roots = (*SUPERVISED, *(LOCAL if chosen.hidden == "local" else ()))
+    _finish(folder, configuration, data, device, fitted.seconds, roots, accuracy=accuracy)
+    checkpoint.unlink(missing_ok=True)
+    return folder
+
+
+def _train_layer(data: Dataset, seed: int, where: Where, epochs: int | None) -> Path:
+    params = scale(data).layer
+    params = replace(params, epochs=epochs) if epochs else params
+    configuration = {"model": LAYER, "seed": seed, "data": data.content_hash, "layer": params}
+    folder = where.folder(data, LAYER, seed)
+    if provenance.same_configuration(folder, configuration):
+        return folder
+    device = choose_device(where.device)
+    x = datasets.unit_lp(data.train, params.p).to(device)
+    checkpoint = folder / "checkpoint.safetensors"
+    generator = torch.Generator(device).manual_seed(seed)
+    trained = local_learning.train(
+        x, params, generator, checkpoint=checkpoint, every=where.every, progress=where.progress
+    )
+    health = local_learning.health(trained.synapses, x.cpu(), params)
+    results.write_tensors(folder / "layer.safetensors", {"synapses": trained.synapses})
+    arrays = {"norms": health.norms, "wins": health.wins, "alive": health.alive, "mean_weight": health.mean_weight}
+    results.write_arrays(folder / "log.npz", {**trained.history, **arrays})
+    shares = {"converged": health.converged, "live": health.live, "winning": health.winning}
+    _finish(folder, configuration, data, device, trained.seconds, LOCAL, health=shares)
+    checkpoint.unlink(missing_ok=True)
+    return folder
+
+
+def _initial(chosen: Experiment, sizes: Scale, data: Dataset, seed: int, layer: Tensor | None) -> TwoLayer:
+    """The network before supervised training; the same seed gives all models the same random weights."""
+    model = TwoLayer(
+        data.train.inputs, sizes.layer.hidden, len(data.train.classes), chosen.power, batch_norm=chosen.batch_norm
+    )
+    models.init(model, torch.Generator().manual_seed(seed))
+    if layer is not None:
+        if chosen.pruned:
+            layer = pruning.prune(layer, pruning.above_threshold(layer))
+        with torch.no_grad():
+            model.hidden.copy_(local_learning.metric(layer, sizes.layer.p))
+    return model
+
+
+def _sets(data: Dataset, held_out: float, device: torch.device) -> dict[str, tuple[Tensor, Tensor]]:
+    """Unit-norm images and labels by part: train, test, and validation, the held-out share at the end of train."""
+    x, y = datasets.unit_lp(data.train).to(device), torch.tensor(data.train.labels).to(device)
+    sets = {"test": (datasets.unit_lp(data.test).to(device), torch.tensor(data.test.labels).to(device))}
+    kept = len(x) - round(held_out * len(x))
+    if kept < len(x):
+        sets["validation"] = (x[kept:], y[kept:])
+    return {"train": (x[:kept], y[:kept]), **sets}
+
+
+# The functions that results are made with; their source is hashed into each manifest.
+LOCAL = (
+    datasets.unit_lp,
+    local_learning.init,
+    local_learning.learning_rate,
+    local_learning.metric,
+    local_learning.step,
+)
+SUPERVISED = (
+    datasets.unit_lp,
+    models.init,
+    training.learning_rate,
+    training._optimizer,
+    training._set_rate,
+    training._step_function,
+    training._directions,
+)
+
+
+def _finish(
+    folder: Path,
+    configuration: dict[str, Any],
+    data: Dataset,
+    device: torch.device,
+    seconds: float,
+    roots: tuple[Callable[..., Any], ...],
+    **outcome: Any,
+) -> None:
+    """Write the manifest, which marks the run as whole."""
+    about = {
+        "configuration": provenance.describe_all(configuration),
+        "dataset": data.name,
+        "device": str(device),
+        "seconds": round(seconds, 1),
+        "source": provenance.source_hash(*roots),
+    }
+    provenance.write_manifest(folder, **about, **outcome)
+
+
+def load_model(folder: Path) -> TwoLayer:
+    """The trained model of a run folder; ``FileNotFoundError`` if the run is not finished."""
+    if provenance.read_manifest(folder) is None:
+        raise FileNotFoundError(f"{folder} holds no finished run; train the model first, or let it finish")
+    return models.load(folder / "model.safetensors")

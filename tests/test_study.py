@@ -1,0 +1,312 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from bioadv import cli, local_learning, models, provenance, study
+from bioadv.datasets import Dataset, Images
+from bioadv.provenance import source_hash
+from bioadv.regularizers import JacobianPublished, Spectral
+from bioadv.study import EXPERIMENTS, LAYER, Where
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A dataset of 60 small images on disk, so that every model trains in a second."""
+    rng = np.random.default_rng(0)
+    parts = {}
+    for split, count in (("train", 60), ("test", 30)):
+        y = np.arange(count) % 3
+        x = rng.integers(20, 80, (count, 4, 4, 3))
+        x[np.arange(count), y] += 150  # the class is the bright row
+        parts |= {f"x_{split}": x.astype(np.uint8), f"y_{split}": y}
+    np.savez(tmp_path / "tiny.npz", **parts)
+    return str(tmp_path / "tiny.npz")
+
+
+@pytest.fixture(autouse=True)
+def small_scale(monkeypatch):
+    params = local_learning.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
+    monkeypatch.setattr(study, "scale", lambda data: study.Scale(params, epochs=4, batch=20))
+
+
+def command(*arguments):
+    return RUNNER.invoke(cli.app, [str(a) for a in arguments])
+
+
+def train(model, data, out, **more):
+    options = [f"--{name}={value}" for name, value in more.items()]
+    return command("train", model, "--data", data, "--out", out, "--no-progress", *options)
+
+
+def test_published_hyperparameters():
+    """FACTS 3.4."""
+    published = {name: e for name, e in EXPERIMENTS.items() if e.group == "published"}
+    assert set(published) == {"kh", "bp", "l2", "jreg", "specreg", "specreg-logged", "specreg-kh"}
+    assert published["kh"].power == 4.5
+    assert all(e.power == 1 for name, e in published.items() if name != "kh")
+    assert all(e.recipe.epochs == 1000 and e.recipe.batch == 1000 for e in published.values())
+    assert {n: e.recipe.schedule for n, e in published.items()} == {
+        "kh": "constant",
+        "bp": "steps",
+        "l2": "steps",
+        "jreg": "steps",
+        "specreg": "decaying",
+        "specreg-logged": "decaying",
+        "specreg-kh": "constant",
+    }
+    assert published["l2"].recipe.penalty.strength == 5e-4
+    assert published["jreg"].recipe.penalty == JacobianPublished(1e-3, 3, 1000)
+    assert published["specreg"].recipe.penalty == Spectral(1.0, 1.0, 0, "stated")
+    assert published["specreg-logged"].recipe.penalty == Spectral(1.0, 2.62, 0, "logged")
+    assert published["specreg-kh"].recipe.penalty == Spectral(1e-3, 2.62, 10, "logged")
+    assert not any(e.batch_norm for e in published.values())
+    corrected = [e for e in EXPERIMENTS.values() if e.group == "corrected"]
+    assert corrected
+    assert all(e.held_out == 0.1 for e in corrected)
+
+
+@pytest.mark.parametrize("model", [LAYER, *EXPERIMENTS])
+def test_every_model_trains_by_command(tiny, tmp_path, model):
+    result = train(model, tiny, tmp_path / "runs")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "runs" / "tiny" / model / "seed-0"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["configuration"]["model"] == model
+    assert len(manifest["configuration"]["data"]) == len(manifest["source"]) == 64
+    assert {"torch", "threads", "python"} <= manifest["environment"].keys()
+    if model == LAYER:
+        assert set(manifest["health"]) == {"converged", "live", "winning"}
+    else:
+        parts = {"train", "test", "validation"} if EXPERIMENTS[model].held_out else {"train", "test"}
+        assert set(manifest["accuracy"]) == parts
+        loaded = study.load_model(folder)
+        assert loaded.hidden.shape == (16, 48)
+        assert loaded.power == EXPERIMENTS[model].power
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"manifest.json", "log.npz", "layer.safetensors" if model == LAYER else "model.safetensors"}
+
+
+def test_models_of_a_seed_share_their_random_weights(tiny, tmp_path):
+    """Random features keep the weights that backpropagation starts from, and the KH readout the KH layer."""
+    for model in ("random", "kh", "kh-unpruned", "kh-linear"):
+        assert train(model, tiny, tmp_path).exit_code == 0
+    runs = tmp_path / "tiny"
+    start = models.init(models.TwoLayer(48, 16, 3), torch.Generator().manual_seed(0))
+    assert torch.equal(study.load_model(runs / "random" / "seed-0").hidden, start.hidden)
+    synapses = study.results.read_tensors(runs / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
+    hidden = {m: study.load_model(runs / m / "seed-0").hidden for m in ("kh", "kh-unpruned", "kh-linear")}
+    assert torch.equal(hidden["kh-unpruned"], local_learning.metric(synapses, 3.0))
+    pruned = study.pruning.above_threshold(synapses)
+    assert pruned.any()
+    assert torch.equal(hidden["kh"], torch.where(pruned[:, None], 0, hidden["kh-unpruned"]))
+    assert torch.equal(hidden["kh-linear"], hidden["kh"])
+
+
+def test_a_finished_run_is_left_alone(tiny, tmp_path):
+    train("bp", tiny, tmp_path)
+    file = tmp_path / "tiny" / "bp" / "seed-0" / "model.safetensors"
+    before = file.stat().st_mtime_ns
+    again = train("bp", tiny, tmp_path)
+    assert again.exit_code == 0
+    assert file.stat().st_mtime_ns == before
+
+
+def test_another_configuration_is_refused_and_nothing_lost(tiny, tmp_path):
+    train("bp", tiny, tmp_path)
+    folder = tmp_path / "tiny" / "bp" / "seed-0"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    result = train("bp", tiny, tmp_path, epochs=5)
+    assert result.exit_code != 0
+    assert "holds a run with experiment = " in str(result.exception)
+    assert "give another --out folder" in str(result.exception)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_seeds_differ(tiny, tmp_path):
+    for seed in (0, 1):
+        train("bp", tiny, tmp_path, seed=seed)
+    first, second = (study.load_model(tmp_path / "tiny" / "bp" / f"seed-{s}").hidden for s in (0, 1))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"model": "resnet"}, "model 'resnet' is not known; choose from kh-layer, kh, bp"),
+        ({"seed": -1}, "seed = -1"),
+        ({"epochs": 0}, "epochs = 0"),
+        ({"dtype": "float16"}, "dtype = 'float16'.*auto, float32, bfloat16"),
+        ({"device": "tpu"}, "device = 'tpu' cannot be used"),
+        ({"data": "imagenet"}, "dataset 'imagenet' is neither one of"),
+        ({"every": 0}, "every = 0"),
+    ],
+)
+def test_bad_commands_say_what_to_do(tiny, tmp_path, arguments, words):
+    given = {"model": "bp", "data": tiny, "out": tmp_path / "runs", **arguments}
+    result = train(given.pop("model"), given.pop("data"), given.pop("out"), **given)
+    assert result.exit_code != 0
+    import re
+
+    assert re.search(words, str(result.exception)), result.exception
+    assert not (tmp_path / "runs").exists()
+
+
+def test_errors_are_printed_without_a_traceback():
+    code = "from bioadv.cli import main; main()"
+    result = subprocess.run([sys.executable, "-c", code, "train", "resnet"], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.startswith("bioadv: model 'resnet' is not known")
+    assert "Traceback" not in result.stderr
+
+
+def test_list_and_info(tiny, tmp_path):
+    listed = command("list").output
+    assert all(name in listed for name in [LAYER, *EXPERIMENTS])
+    train("random", tiny, tmp_path)
+    shown = json.loads(command("info", tmp_path / "tiny" / "random" / "seed-0").output)
+    assert shown["configuration"]["model"] == "random"
+    missing = command("info", tmp_path / "nothing")
+    assert isinstance(missing.exception, FileNotFoundError)
+
+
+def test_unfinished_models_are_not_loaded(tiny, tmp_path):
+    train("bp", tiny, tmp_path)
+    folder = tmp_path / "tiny" / "bp" / "seed-0"
+    (folder / "manifest.json").unlink()
+    with pytest.raises(FileNotFoundError, match="holds no finished run"):
+        study.load_model(folder)
+
+
+CHILD = """
+import sys
+from bioadv import study, local_learning, datasets
+params = local_learning.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
+study.scale = lambda data: study.Scale(params, epochs=150, batch=20)
+data = datasets.load(sys.argv[1])
+print("ready", flush=True)
+study.train("bp", data, 0, study.Where(study.Path(sys.argv[2]), progress=False, every=1, dtype="float32"))
+print("done", flush=True)
+"""
+
+
+def test_killed_runs_go_on_and_end_alike(tiny, tmp_path):
+    rng = np.random.default_rng(int(time.time()))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def start(out):
+        arguments = [sys.executable, "-c", CHILD, tiny, out]
+        return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
+
+    assert start(tmp_path / "whole").communicate()[0].endswith("done\n")
+    for attempt in range(20):
+        child = start(tmp_path / "killed")
+        assert child.stdout.readline() == "ready\n"
+        if attempt < 3:
+            time.sleep(rng.uniform(0.05, 0.5))
+            child.send_signal(signal.SIGKILL)
+        if child.communicate()[0] == "done\n":
+            break
+    whole, killed = (study.load_model(tmp_path / out / "tiny" / "bp" / "seed-0") for out in ("whole", "killed"))
+    assert torch.equal(whole.hidden, killed.hidden)
+    assert torch.equal(whole.readout, killed.readout)
+
+
+def test_scales(monkeypatch, patches):
+    monkeypatch.undo()
+    image = Images(np.ones((4, 2, 2, 3), np.uint8), np.arange(4) % 2, ("a", "b"), "x")
+    for name, hidden, batch in (("cifar10", 2000, 1000), ("mnist", 2000, 1000), ("mine", 100, 250)):
+        sizes = study.scale(Dataset(name, image, image))
+        assert (sizes.layer.hidden, sizes.batch) == (hidden, batch)
+    assert study.scale(patches).epochs == 60
+
+
+# Source hashes
+
+
+def helper(x):
+    return x + 1
+
+
+def base(x):
+    """Doc."""
+    return helper(x) * 2
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Doc."""
+
+    rate: float = 0.1
+
+
+def source(text, name="f", extra=""):
+    """The hash of a function given as text, in a module of its own below bioadv."""
+    import importlib.util
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+        file.write(extra + text)
+        file.flush()
+        spec = importlib.util.spec_from_file_location("bioadv.made_up", file.name)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["bioadv.made_up"] = module
+        try:
+            spec.loader.exec_module(module)
+            return source_hash(getattr(module, name))
+        finally:
+            del sys.modules["bioadv.made_up"]
+
+
+PLAIN = "def f(x):\n    return g(x) * 2\n"
+HELPER = "def g(x):\n    return x + 1\n"
+
+
+def test_hash_ignores_what_cannot_move_a_number():
+    base_hash = source(PLAIN, extra=HELPER)
+    assert source('def f(x):\n    """Doc."""\n    # comment\n    return g(x)  *  2\n', extra=HELPER) == base_hash
+    assert source("def f(x: int) -> int:\n    return g(x) * 2\n", extra=HELPER) == base_hash
+    checked = "def f(x):\n    if x < 0:\n        raise ValueError('{}')\n    return g(x) * 2\n"
+    assert source(checked.format("one"), extra=HELPER) == source(checked.format("two"), extra=HELPER)
+
+
+def test_hash_sees_what_can():
+    base_hash = source(PLAIN, extra=HELPER)
+    assert source(PLAIN.replace("2", "3"), extra=HELPER) != base_hash
+    assert source(PLAIN, extra=HELPER.replace("1", "2")) != base_hash  # a function it calls
+    with_default = "from dataclasses import dataclass\n@dataclass\nclass P:\n    rate: float = {}\n"
+    calls = "def f(x):\n    return P()\n"
+    assert source(calls, extra=with_default.format(1)) != source(calls, extra=with_default.format(2))
+
+
+def test_hash_follows_modules():
+    names = source_hash(study.training._step_function)
+    keep = study.training.regularizers.latent_jacobian
+    try:
+        study.training.regularizers.latent_jacobian = study.training.regularizers.logit_jacobian
+        assert source_hash(study.training._step_function) != names
+    finally:
+        study.training.regularizers.latent_jacobian = keep
+
+
+def test_describe_is_json():
+    value = provenance.describe(replace(EXPERIMENTS["jreg"], title="x"))
+    assert json.loads(json.dumps(value)) == value
+    assert value["kind"] == "Experiment"
+    assert value["recipe"]["penalty"]["kind"] == "JacobianPublished"
+
+
+def test_run_folder_of_a_path(tmp_path, tiny):
+    data = study.datasets.load(tiny)
+    assert Where(Path("out")).folder(data, "bp", 3) == Path("out/tiny/bp/seed-3")

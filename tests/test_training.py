@@ -1,0 +1,298 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bioadv import graphs, models, regularizers, training
+from bioadv.models import TwoLayer
+from bioadv.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
+from bioadv.training import Recipe, TrainingDiverged
+
+PENALTIES = [
+    None,
+    L2(1e-3),
+    JacobianPublished(1e-2, batch=25),
+    LatentJacobian(1e-3),
+    LogitJacobian(1e-2),
+    Spectral(1e-3),
+    Spectral(1e-4, 2.0, 1, "logged"),
+    Spectral(1e-4, 1.0, 2, "scale-free"),
+]
+
+
+def blobs(count=100, inputs=12, classes=3, seed=0):
+    """Images of three classes that can be told apart."""
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(count) % classes
+    centres = torch.eye(inputs)[:classes] * 2
+    return centres[y] + 0.5 * torch.randn(count, inputs, generator=generator), y
+
+
+def fresh(power=1.0, batch_norm=False, hidden=8):
+    return models.init(TwoLayer(12, hidden, 3, power, batch_norm), torch.Generator().manual_seed(7))
+
+
+def fit(model, recipe, seed=3, **more):
+    x, y = blobs()
+    more.setdefault("evaluate", {"test": blobs(seed=1)})
+    return training.fit(model, x, y, recipe, torch.Generator().manual_seed(seed), progress=False, **more)
+
+
+def test_schedules_are_the_published_ones():
+    """FACTS 3.4: epoch t uses the value at t - 1; the steps are <= 30, <= 90, <= 120, <= 160."""
+    rates = {t: training.learning_rate("steps", t) for t in (1, 31, 32, 91, 92, 121, 122, 161, 162, 1000)}
+    assert list(rates.values()) == [1e-3, 1e-3, 5e-4, 5e-4, 2e-4, 2e-4, 1e-4, 1e-4, 1e-5, 1e-5]
+    assert training.learning_rate("decaying", 91) == 1e-3
+    assert training.learning_rate("decaying", 121) == pytest.approx(1e-3 / math.e)
+    assert training.learning_rate("constant", 999) == 1e-3
+    assert training.learning_rate("steps", 4, epochs=100) == 1e-3
+    assert training.learning_rate("steps", 5, epochs=100) == 5e-4
+
+
+def test_one_step_is_adam_on_the_loss(generator):
+    """Against torch's plain Adam, cross-entropy and autograd on the whole expression."""
+    x, y = blobs(25)
+    for kind in (None, LatentJacobian(0.1)):
+        mine, theirs = fresh(), fresh()
+        recipe = Recipe("constant", kind, epochs=1, batch=25)
+        training.fit(mine, x, y, recipe, torch.Generator().manual_seed(0), progress=False)
+        optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-3)
+        h = x @ theirs.hidden.T
+        logits = h.relu() @ theirs.readout.T + theirs.bias
+        loss = torch.nn.functional.cross_entropy(logits, y)
+        if kind:
+            loss = loss + 0.1 * ((h > 0).float() @ theirs.hidden.square().sum(1)).mean()
+        loss.backward()
+        optimizer.step()
+        torch.testing.assert_close(mine.hidden, theirs.hidden, atol=2e-6, rtol=0)
+        torch.testing.assert_close(mine.readout, theirs.readout, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", PENALTIES, ids=lambda kind: type(kind).__name__ + getattr(kind, "variant", ""))
+def test_every_penalty_learns_and_logs(kind):
+    fitted = fit(fresh(), Recipe("constant", kind, epochs=60, batch=25))
+    log = fitted.log
+    assert log["cross_entropy"][-1] < 0.8 * log["cross_entropy"][0]
+    assert log["test_accuracy"][-1] > 0.6
+    np.testing.assert_allclose(log["loss"], log["cross_entropy"] + log["penalty"], rtol=1e-5)
+    assert (log["penalty"] > 0).all() == (kind is not None)
+    assert log["jacobian"][-1] == pytest.approx(float(torch.linalg.vector_norm(fitted.model.hidden.detach())))
+    assert not fitted.model.training
+
+
+def test_stronger_penalty_means_smaller_weights():
+    sizes = [fit(fresh(), Recipe("constant", L2(s), 60, 25)).log["jacobian"][-1] for s in (1e-4, 1e-2, 1e-1)]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+def test_accuracy_is_logged_where_it_is_measured():
+    log = fit(fresh(), Recipe(epochs=37, batch=25)).log
+    assert np.isfinite(log["test_accuracy"]).tolist() == [t <= 20 or t in (30, 37) for t in range(1, 38)]
+    assert np.isfinite(log["train_accuracy"]).all()
+
+
+def test_accuracy_counts(generator):
+    model = fresh().eval()
+    x, _ = blobs(23)
+    with torch.no_grad():
+        y = model(x).argmax(1)
+        a = model.after(x)
+    y[:3] = (y[:3] + 1) % 3
+    assert training.accuracy(model, x, y, size=7) == pytest.approx(20 / 23)
+    assert training.accuracy(model, a, y, readout_only=True) == pytest.approx(20 / 23)
+
+
+def test_evaluation_does_not_change_batch_norm():
+    """Statistics of the test set must not leak into the model: the authors' code evaluates in training mode."""
+    with_test, without = (
+        fit(fresh(batch_norm=True), Recipe(epochs=3, batch=25), evaluate=sets).model.norm.running_mean
+        for sets in ({"test": blobs(seed=1)}, {})
+    )
+    assert torch.equal(with_test, without)
+
+
+def test_readout_on_latents_is_the_readout_on_images():
+    """Training the readout on latents computed once gives the network that frozen hidden weights would give."""
+    x, y = blobs()
+    latents, frozen = fresh(4.5), fresh(4.5)
+    with torch.no_grad():
+        a = latents.after(x)
+    recipe = Recipe("constant", epochs=5, batch=25)
+    training.fit(latents, a, y, recipe, torch.Generator().manual_seed(0), readout_only=True, progress=False)
+    optimizer = torch.optim.Adam([frozen.readout, frozen.bias], lr=1e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        for chosen in torch.randperm(len(x), generator=generator).split(25):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(frozen(x[chosen]), y[chosen]).backward()
+            optimizer.step()
+    assert torch.equal(latents.hidden, fresh(4.5).hidden)
+    torch.testing.assert_close(latents.readout, frozen.readout, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", PENALTIES, ids=lambda kind: type(kind).__name__ + getattr(kind, "variant", ""))
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch, kind, batch_norm):
+    recipe, file = Recipe("constant", kind, epochs=6, batch=25), tmp_path / "c.safetensors"
+    whole = fit(fresh(batch_norm=batch_norm), recipe)
+    original = training.write_tensors
+
+    def stopping(path, *args, **about):
+        original(path, *args, **about)
+        if about["epoch"] == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "write_tensors", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(batch_norm=batch_norm), recipe, checkpoint=file, every=2)
+    monkeypatch.setattr(training, "write_tensors", original)
+    resumed = fit(fresh(batch_norm=batch_norm), recipe, checkpoint=file, every=2)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value), name
+    for name, values in whole.log.items():
+        np.testing.assert_array_equal(resumed.log[name], values)
+
+
+def test_divergence_names_the_epoch_and_keeps_the_checkpoint(tmp_path):
+    file = tmp_path / "c.safetensors"
+    x, y = blobs()
+    recipe = Recipe("constant", epochs=8, batch=25)
+    model = fresh()
+    original = training.accuracy
+    calls = []
+
+    def poison(model, *args):
+        calls.append(1)
+        if len(calls) == 3:
+            with torch.no_grad():
+                model.hidden[0, 0] = torch.nan
+        return original(model, *args)
+
+    training.accuracy = poison
+    try:
+        with pytest.raises(TrainingDiverged, match=r"epoch 4; the state after epoch 2 is in .*c\.safetensors"):
+            training.fit(
+                model,
+                x,
+                y,
+                recipe,
+                torch.Generator(),
+                evaluate={"test": (x, y)},
+                checkpoint=file,
+                every=2,
+                progress=False,
+            )
+    finally:
+        training.accuracy = original
+    assert training.read_tensors(file)[1]["epoch"] == 2
+    assert all(torch.isfinite(t).all() for n, t in training.read_tensors(file)[0].items() if n.startswith("model"))
+    with torch.no_grad():
+        model.hidden[:] = torch.inf
+    with pytest.raises(TrainingDiverged, match="epoch 1; no checkpoint was kept"):
+        fit(model, recipe)
+
+
+def test_foreign_checkpoints_are_refused_and_kept(tmp_path):
+    file, recipe = tmp_path / "c.safetensors", Recipe("constant", L2(1e-3), epochs=2, batch=25)
+    fit(fresh(), recipe, checkpoint=file)
+    content = file.read_bytes()
+
+    def refuse(match, model=None, recipe=recipe, **more):
+        with pytest.raises(ValueError, match=match):
+            fit(model or fresh(), recipe, checkpoint=file, **more)
+        assert file.read_bytes() == content
+
+    refuse("made with seed = 3, this run has 4", seed=4)
+    refuse("made with penalty = .*0.001.*this run has .*0.002", recipe=replace(recipe, penalty=L2(2e-3)))
+    refuse("made with penalty_kind = L2, this run has LatentJacobian", recipe=replace(recipe, penalty=LatentJacobian()))
+    refuse("made with epochs = 2, this run has 3", recipe=replace(recipe, epochs=3))
+    refuse("made with power = 1.0, this run has 4.5", model=fresh(4.5))
+    refuse(r"made with shape = \[8, 12, 3\], this run has \[9, 12, 3\]", model=fresh(hidden=9))
+    file.write_bytes(content[:1000])
+    with pytest.raises(ValueError, match="truncated"):
+        fit(fresh(), recipe, checkpoint=file)
+    training.write_tensors(file, {"w": torch.zeros(1)}, epoch=1)
+    with pytest.raises(ValueError, match="not a checkpoint of training"):
+        fit(fresh(), recipe, checkpoint=file)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schedule": "cosine"}, "schedule = 'cosine'.*constant, steps, decaying"),
+        ({"epochs": 0}, "epochs = 0"),
+        ({"batch": -1}, "batch = -1"),
+    ],
+)
+def test_bad_recipes_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        Recipe(**change)
+
+
+def test_bad_data_are_refused(generator):
+    x, y = blobs()
+    recipe = Recipe(epochs=1, batch=25)
+
+    def refuse(match, x=x, y=y, **more):
+        with pytest.raises(ValueError, match=match):
+            training.fit(fresh(), x, y, recipe, generator, progress=False, **more)
+
+    refuse(r"x: inputs have shape \(100, 11\).*12 columns", x=x[:, 1:])
+    refuse(r"x: inputs have shape \(100, 12\).*latents.*8 columns", readout_only=True)
+    refuse(r"x: labels have shape \(99,\).*100 images", y=y[1:])
+    refuse("values 1..3.*from 0 to 2", y=y + 1)
+    refuse(r"test: labels have shape \(5,\)", evaluate={"test": (x, y[:5])})
+    refuse("every = 0", every=0)
+
+
+def test_bfloat16_products_agree_with_float32():
+    x, y = blobs(400)
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = fresh()
+        training.fit(model, x.to(dtype), y, Recipe("constant", None, 20, 25), torch.Generator(), progress=False)
+        results.append(training.accuracy(model, *blobs(400, seed=1)))
+    assert results[0] > 0.9
+    assert abs(results[0] - results[1]) < 0.03
+
+
+def test_covariance_is_the_definition(generator):
+    x = torch.rand(300, 12, generator=generator) + 3
+    torch.testing.assert_close(training._covariance(x, size=70), torch.cov(x.double().T).float())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_recorded_steps_are_the_steps():
+    x, y = blobs()
+    models_ = []
+    for record in (False, True):
+        model = fresh().cuda()
+        keep, training.captured = training.captured, (graphs.captured if record else lambda step, *_: step)
+        try:
+            generator = torch.Generator("cuda").manual_seed(0)
+            training.fit(model, x.cuda(), y.cuda(), Recipe(epochs=5, batch=30), generator, progress=False)
+        finally:
+            training.captured = keep
+        models_.append(model.hidden)
+    torch.testing.assert_close(*models_, atol=1e-5, rtol=0)
+
+
+def test_published_jacobian_term_is_a_weight_decay_in_training():
+    """JReg as published and an L2 penalty on the hidden weights of that strength are the same training."""
+    kind = JacobianPublished(1e-2, batch=25)
+    model = fit(fresh(), Recipe("constant", kind, 5, 25)).model
+    x, y = blobs()
+    other = fresh()
+    coefficient = 2 * 1e-2 * kind.factor
+    optimizer = torch.optim.Adam([{"params": [other.readout, other.bias]}, {"params": [other.hidden]}], lr=1e-3)
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(5):
+        for chosen in torch.randperm(len(x), generator=generator).split(25):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(other(x[chosen]), y[chosen])
+            (loss + coefficient / 2 * other.hidden.square().sum()).backward()
+            optimizer.step()
+    torch.testing.assert_close(model.hidden, other.hidden, atol=1e-5, rtol=0)
+    assert regularizers.decay(kind)[1] == 0
