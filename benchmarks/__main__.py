@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-KNOWN = ["local_learning"]
+KNOWN = ["local_learning", "training"]
 
 for name in sys.argv[1:] or KNOWN:
     if name not in KNOWN:

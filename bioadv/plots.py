@@ -142,3 +142,23 @@ def health_bars(names: Sequence[str], measures: Mapping[str, Sequence[float]]) -
     axes.grid(visible=False, axis="y")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(measures))
     return figure
+
+
+def training_curves(logs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Cross-entropy, test accuracy and ||J|| against the epoch, a line per named run.
+
+    logs: by name, as :class:`bioadv.training.Fitted` has them.
+    """
+    figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 3.4), sharex=True)
+    for index, (name, log) in enumerate(logs.items()):
+        style = {"color": f"C{index % 7}", "linestyle": ("-", "--", ":")[index // 7], "label": name}
+        epochs = np.arange(1, len(log["loss"]) + 1)
+        measured = np.isfinite(log["test_accuracy"])
+        panels[0].plot(epochs, log["cross_entropy"], **style)
+        panels[1].plot(epochs[measured], log["test_accuracy"][measured], **style)
+        panels[2].plot(epochs, log["jacobian"], **style)
+    for axes, title in zip(panels, ("cross-entropy", "test accuracy", r"$\|\partial h/\partial x\|$"), strict=True):
+        axes.set(title=title, xlabel="epoch")
+    panels[2].set_yscale("log")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    return figure

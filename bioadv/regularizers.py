@@ -1,8 +1,9 @@
 """Penalties on a two-layer network: as the authors' code has them, and as the papers they come from define them.
 
-A penalty is a frozen dataclass of its constants. Two kinds exist. Those that are a weight decay (L2, and the Jacobian
-term as published) are applied inside Adam, where they cost nothing: see :func:`decay`. The others are added to the
-loss: see :func:`penalty`. Symbols as in :mod:`bioadv.models`; f' is the slope of the activation, ||.|| the Frobenius
+A penalty is a frozen dataclass of its constants. Three kinds exist. Those that are a weight decay (L2, and the Jacobian
+term as published) are applied inside Adam, where they cost nothing: see :func:`decay`. The Jacobian of a ReLU latent is
+a decay with its own strength for each unit and batch: see :func:`row_decay`. The others are added to the loss: see
+:func:`penalty`. Symbols as in :mod:`bioadv.models`; f' is the slope of the activation, ||.|| the Frobenius
 norm.
 """
 
@@ -143,6 +144,17 @@ def penalty(kind: Penalty | None, model: TwoLayer, h: Tensor, directions: Tensor
     return h.new_zeros(())
 
 
+@torch.no_grad()
+def row_decay(kind: Penalty | None, model: TwoLayer, h: Tensor) -> Tensor | None:
+    """Weight decay (H,) of each unit that a :class:`LatentJacobian` of a ReLU network (n = 1) amounts to, else None.
+
+    f' is 0 or 1 and has no slope of its own, so the gradient is 2 * strength * (share of images with h_j > 0) * m_j.
+    """
+    if not isinstance(kind, LatentJacobian) or model.power != 1:
+        return None
+    return 2 * kind.strength / len(h) * (h > 0).sum(0)
+
+
 def latent_jacobian(m: Tensor, h: Tensor, power: float = 1.0) -> Tensor:
     """Mean over the batch of ||da/dx||^2 = sum_j f'(h_j)^2 ||m_j||^2 (closed form 2).
 
@@ -203,6 +215,8 @@ def principal_directions(
 
     x (N, D): training images; for ``logged`` one batch. sigma (D, D): their covariance; with it the covariance of h is
     M sigma M^T and no image has to be looked at (closed form 3; only without batch norm).
+
+    Raises ``FloatingPointError`` when the latent is no longer finite, or too ill-conditioned to have directions.
     """
     if kind.variant == "logged":
         shifted = model.before(x) - SHIFT
@@ -217,7 +231,12 @@ def principal_directions(
             centred = tap(part) - mean
             moments.addmm_(centred.T, centred)
         moments /= len(x) - 1
-    return torch.linalg.eigh(moments)[1].flip(1)
+    if not bool(torch.isfinite(moments).all()):
+        raise FloatingPointError("the covariance of the latent is not finite")
+    try:
+        return torch.linalg.eigh(moments)[1].flip(1)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise FloatingPointError("the covariance of the latent has no eigenvectors to working precision") from error
 
 
 def spectral(kind: Spectral, latent: Tensor, directions: Tensor) -> Tensor:

@@ -54,8 +54,8 @@ def _control(title: str, hidden: str, schedule: str = "constant", **more: Any) -
     return Experiment(title, "control", hidden, Recipe(schedule), **more)
 
 
-def _corrected(title: str, recipe: Recipe) -> Experiment:
-    return Experiment(title, "corrected", "backprop", recipe, held_out=0.1)
+def _corrected(title: str, recipe: Recipe, **more: Any) -> Experiment:
+    return Experiment(title, "corrected", "backprop", recipe, held_out=0.1, **more)
 
 
 EXPERIMENTS = {
@@ -78,9 +78,14 @@ EXPERIMENTS = {
     "kh-unpruned": _control("KH, not pruned", "local", power=KH_POWER),
     "jreg-latent": _corrected("Jacobian of the latent", Recipe("steps", LatentJacobian())),
     "jreg-logits": _corrected("Jacobian of the logits", Recipe("steps", LogitJacobian())),
-    "specreg-scalefree": _corrected("Spectral, scale-free", Recipe("decaying", Spectral(1.0, 1.0, 10, "scale-free"))),
+    # With batch norm, as Nassar et al. have it: without it the latent's scale is free, and training runs away.
+    "specreg-scalefree": _corrected(
+        "Spectral, scale-free", Recipe("decaying", Spectral(1.0, 1.0, 10, "scale-free")), batch_norm=True
+    ),
     "specreg-scalefree-kh": _corrected(
-        "Spectral, scale-free, KH exponent", Recipe("decaying", Spectral(1.0, KH_ALPHA, 10, "scale-free"))
+        "Spectral, scale-free, KH exponent",
+        Recipe("decaying", Spectral(1.0, KH_ALPHA, 10, "scale-free")),
+        batch_norm=True,
     ),
 }
 
@@ -184,6 +189,8 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
     tap: Callable[[Tensor], Tensor] = model.after if readout_only else (lambda x: x.to(dtype))
     seen = {part: (models.in_batches(tap, x), y) for part, (x, y) in sets.items()}
     checkpoint = folder / "checkpoint.safetensors"
+    # Hashed before the run, not after it: that is the code which is about to be executed.
+    source = provenance.source_hash(*SUPERVISED, *(LOCAL if chosen.hidden == "local" else ()))
     fitted = training.fit(
         model,
         *seen.pop("train"),
@@ -198,8 +205,7 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
     accuracy = {part: training.accuracy(fitted.model, x, y) for part, (x, y) in sets.items()}
     models.save(fitted.model, folder / "model.safetensors")
     results.write_arrays(folder / "log.npz", fitted.log)
-    roots = (*SUPERVISED, *(LOCAL if chosen.hidden == "local" else ()))
-    _finish(folder, configuration, data, device, fitted.seconds, roots, accuracy=accuracy)
+    _finish(folder, configuration, data, device, fitted.seconds, source, accuracy=accuracy)
     checkpoint.unlink(missing_ok=True)
     return folder
 
@@ -214,7 +220,7 @@ def _train_layer(data: Dataset, seed: int, where: Where, epochs: int | None) -> 
     device = choose_device(where.device)
     x = datasets.unit_lp(data.train, params.p).to(device)
     checkpoint = folder / "checkpoint.safetensors"
-    generator = torch.Generator(device).manual_seed(seed)
+    generator, source = torch.Generator(device).manual_seed(seed), provenance.source_hash(*LOCAL)
     trained = local_learning.train(
         x, params, generator, checkpoint=checkpoint, every=where.every, progress=where.progress
     )
@@ -223,7 +229,7 @@ def _train_layer(data: Dataset, seed: int, where: Where, epochs: int | None) -> 
     arrays = {"norms": health.norms, "wins": health.wins, "alive": health.alive, "mean_weight": health.mean_weight}
     results.write_arrays(folder / "log.npz", {**trained.history, **arrays})
     shares = {"converged": health.converged, "live": health.live, "winning": health.winning}
-    _finish(folder, configuration, data, device, trained.seconds, LOCAL, health=shares)
+    _finish(folder, configuration, data, device, trained.seconds, source, health=shares)
     checkpoint.unlink(missing_ok=True)
     return folder
 
@@ -277,7 +283,7 @@ def _finish(
     data: Dataset,
     device: torch.device,
     seconds: float,
-    roots: tuple[Callable[..., Any], ...],
+    source: str,
     **outcome: Any,
 ) -> None:
     """Write the manifest, which marks the run as whole."""
@@ -286,7 +292,7 @@ def _finish(
         "dataset": data.name,
         "device": str(device),
         "seconds": round(seconds, 1),
-        "source": provenance.source_hash(*roots),
+        "source": source,
     }
     provenance.write_manifest(folder, **about, **outcome)
 

@@ -137,14 +137,14 @@ def fit(
         _set_rate(optimizer, learning_rate(recipe.schedule, epoch, recipe.epochs))
         model.train()
         order = torch.randperm(len(x), generator=generator, device=generator.device).split(recipe.batch)
-        directions = _directions(recipe.penalty, model, x, order[-1], sigma)
+        try:
+            directions = _directions(recipe.penalty, model, x, order[-1], sigma)
+        except FloatingPointError as error:
+            raise _diverged(str(error), epoch, checkpoint, done) from error
         sums = torch.stack([step(x[chosen], y[chosen], directions) for chosen in order]).sum(0).tolist()
         _record(log, epoch, recipe, model, sums, len(order), len(x))
         if not math.isfinite(log["loss"][epoch - 1] + log["jacobian"][epoch - 1]):
-            kept = (
-                f"the state after epoch {done} is in {checkpoint}" if checkpoint and done else "no checkpoint was kept"
-            )
-            raise TrainingDiverged(f"the loss is not finite in epoch {epoch}; {kept}; lower the rate or the penalty")
+            raise _diverged("the loss is not finite", epoch, checkpoint, done)
         model.eval()
         if evaluated(epoch, recipe.epochs):
             for name, (inputs, labels) in sets.items():
@@ -156,6 +156,11 @@ def fit(
             write_tensors(checkpoint, _state(model, optimizer, generator, log), **about)
             done = epoch
     return Fitted(model.eval(), log, time.perf_counter() - start)
+
+
+def _diverged(what: str, epoch: int, checkpoint: Path | str | None, done: int) -> TrainingDiverged:
+    kept = f"the state after epoch {done} is in {checkpoint}" if checkpoint and done else "no checkpoint was kept"
+    return TrainingDiverged(f"{what} in epoch {epoch}; {kept}; lower the rate or the penalty")
 
 
 @torch.no_grad()
@@ -201,17 +206,25 @@ def _set_rate(optimizer: torch.optim.Adam, rate: float) -> None:
 def _step_function(model: TwoLayer, optimizer: torch.optim.Adam, recipe: Recipe, readout_only: bool) -> Any:
     """One step (inputs, labels, directions) -> loss, entropy, penalty and number of right answers, (4,) float64."""
 
+    def row_value(rows: Tensor) -> Tensor:
+        weights = model.hidden.detach()
+        return (rows * torch.linalg.vecdot(weights, weights)).sum() / 2
+
     def step(inputs: Tensor, labels: Tensor, directions: Tensor | None) -> Tensor:
+        rows = None
         if readout_only:
             logits, extra = model.logits(inputs), model.bias.new_zeros(())
         else:
             h = model.before(inputs)
             logits = model.logits(model.activate(h))
-            extra = regularizers.penalty(recipe.penalty, model, h, directions)
+            rows = regularizers.row_decay(recipe.penalty, model, h)
+            extra = regularizers.penalty(recipe.penalty, model, h, directions) if rows is None else row_value(rows)
         entropy = cross_entropy(logits, labels)
         loss = entropy + extra
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if rows is not None and model.hidden.grad is not None:
+            model.hidden.grad.addcmul_(model.hidden.detach(), rows[:, None])
         optimizer.step()
         right = (logits.detach().argmax(1) == labels).sum()
         return torch.stack([value.detach().double() for value in (loss, entropy, extra, right)])

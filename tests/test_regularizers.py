@@ -38,6 +38,18 @@ def test_latent_jacobian_is_the_definition(model):
     torch.testing.assert_close(gradients(fast, model)[0], gradients(plain, model)[0])
 
 
+def test_row_decay_is_the_gradient(generator):
+    model, x = models.init(TwoLayer(8, 6, 3), generator).double(), images()
+    kind = LatentJacobian(0.3)
+    h = model.before(x)
+    value = regularizers.penalty(kind, model, h)
+    rows = regularizers.row_decay(kind, model, h)
+    torch.testing.assert_close(rows[:, None] * model.hidden, torch.autograd.grad(value, model.hidden)[0])
+    torch.testing.assert_close((rows * model.hidden.square().sum(1)).sum() / 2, value)
+    assert regularizers.row_decay(L2(), model, h) is None
+    assert regularizers.row_decay(kind, TwoLayer(8, 6, 3, power=4.5), h) is None
+
+
 def test_logit_jacobian_is_the_definition(model):
     x = images()
     plain = by_autograd(lambda row: model.readout @ model.activate(model.hidden @ row) + model.bias, x)

@@ -192,6 +192,8 @@ def test_divergence_names_the_epoch_and_keeps_the_checkpoint(tmp_path):
         model.hidden[:] = torch.inf
     with pytest.raises(TrainingDiverged, match="epoch 1; no checkpoint was kept"):
         fit(model, recipe)
+    with pytest.raises(TrainingDiverged, match="covariance of the latent is not finite in epoch 1"):
+        fit(model, Recipe("constant", Spectral(variant="scale-free"), epochs=2, batch=25))
 
 
 def test_foreign_checkpoints_are_refused_and_kept(tmp_path):
