@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bioadv import datasets, provenance, study
+from bioadv import datasets, probes, provenance, study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -47,6 +47,22 @@ def list_models() -> None:
         typer.echo(
             f"{name:22s} {chosen.group:10s} {chosen.title}; hidden {chosen.hidden}, n {chosen.power:g}, {penalty}"
         )
+
+
+@app.command()
+def probe(
+    run: Annotated[Path, typer.Argument(help="A run folder, RESULTS/DATASET/MODEL/seed-S.")],
+    probe: Annotated[str, typer.Option(help=f"What to measure: {', '.join(probes.PROBES)}.")],
+    data: Annotated[str | None, typer.Option(help="The images it was trained on; default: by the run's name.")] = None,
+    data_dir: DataDir = None,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """Measure a trained model; the result lies beside it. What is finished is not measured again."""
+    probes.probe(probe)
+    manifest = provenance.read_manifest(run)
+    if manifest is None:
+        raise FileNotFoundError(f"{run} holds no finished run; train the model first, or let it finish")
+    typer.echo(probes.run(run, probe, datasets.load(data or manifest["dataset"], data_dir), progress))
 
 
 @app.command()
