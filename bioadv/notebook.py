@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from bioadv import datasets, plots
+from bioadv import datasets, plots, provenance
 
 DATA_VARIABLE = "BIOADV_DATA"
+RESULTS_VARIABLE = "BIOADV_RESULTS"
+ROOT = Path(__file__).parents[1]
 
 
 def begin() -> datasets.Dataset:
@@ -70,3 +74,30 @@ def glue_all(values: Mapping[str, Any]) -> None:
 
     for name, value in values.items():
         glue(name, value, display=False)
+
+
+def paper() -> dict[str, Any]:
+    """The numbers of the paper and of its authors' stored figures, from ``book/paper.yaml``."""
+    import yaml
+
+    numbers: dict[str, Any] = yaml.safe_load((ROOT / "book" / "paper.yaml").read_text())
+    return numbers
+
+
+def stored(model: str, file: str = provenance.MANIFEST, data: str = "cifar10") -> dict[int, Path]:
+    """The runs of a model at the paper's scale that are at hand and have ``file``: folders by seed, in order.
+
+    They lie in ``results/`` beside the package, or in the folder named by ``BIOADV_RESULTS``.
+    """
+    root = Path(os.environ.get(RESULTS_VARIABLE, ROOT / "results")) / data / model
+    found = {int(path.parent.name.removeprefix("seed-")): path.parent for path in root.glob(f"seed-*/{file}")}
+    return dict(sorted(found.items()))
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Mean and standard deviation over seeds as text, with the number of seeds; a dash if there are none."""
+    if not len(values):
+        return "–"
+    seeds = f"({len(values)} seed{'s' if len(values) > 1 else ''})"
+    mean = f"{np.mean(values):.{digits}f}"
+    return f"{mean} {seeds}" if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f} {seeds}"

@@ -13,6 +13,7 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from bioadv.datasets import Images
 
@@ -160,5 +161,8 @@ def training_curves(logs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     for axes, title in zip(panels, ("cross-entropy", "test accuracy", r"$\|\partial h/\partial x\|$"), strict=True):
         axes.set(title=title, xlabel="epoch")
     panels[2].set_yscale("log")
+    panels[2].yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    panels[2].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panels[2].yaxis.set_minor_locator(NullLocator())
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
