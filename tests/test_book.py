@@ -195,6 +195,22 @@ def test_execution_is_repeatable_and_sorted(good, tmp_path):
     assert notebook["metadata"]["language_info"].keys() == notebooks.LANGUAGE.keys()
 
 
+def test_rewording_keeps_outputs_and_refuses_other_code(broken):
+    path = broken(source=GOOD.replace("# A chapter", "# Another title"))
+    assert any("out of step" in fault for fault in faults(path))
+    outputs = [cell.outputs for cell in code(nbformat.read(path, as_version=4))]
+    notebooks.reword(path.with_suffix(".py"), path)
+    again = nbformat.read(path, as_version=4)
+    assert faults(path) == []
+    assert "# Another title" in [cell.source for cell in again.cells]
+    assert [cell.outputs for cell in code(again)] == outputs
+    path.with_suffix(".py").write_text(GOOD.replace("6 * 7", "6 * 8"))
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"x\.py has other code .* execute it: python -m tools\.notebooks run"):
+        notebooks.reword(path.with_suffix(".py"), path)
+    assert path.read_bytes() == before
+
+
 def test_a_failing_cell_leaves_no_notebook(tmp_path):
     (tmp_path / "bad.py").write_text(GOOD + "\n# %%\n1 / 0\n")
     with pytest.raises(Exception, match="ZeroDivisionError"):

@@ -43,3 +43,30 @@ def test_table_as_text_and_html():
     table = Table(["a", "long"], [[1, 2.5], ["xyz", ""]])
     assert repr(table) == "a    long\n1    2.5\nxyz"
     assert table._repr_html_().count("<tr>") == 3
+
+
+def test_stored_runs_by_seed(tmp_path, monkeypatch):
+    monkeypatch.setenv(notebook.RESULTS_VARIABLE, str(tmp_path))
+    assert notebook.stored("bp") == {}
+    for seed in (10, 2):
+        folder = tmp_path / "cifar10" / "bp" / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+    (tmp_path / "cifar10" / "bp" / "seed-3").mkdir()  # not finished
+    assert list(notebook.stored("bp")) == [2, 10]
+    assert notebook.stored("bp")[2] == tmp_path / "cifar10" / "bp" / "seed-2"
+    assert notebook.stored("bp", "spectra.npz") == {}
+
+
+def test_spread_says_how_many_seeds():
+    assert notebook.spread([]) == "–"
+    assert notebook.spread([0.47314], 4) == "0.4731 (1 seed)"
+    assert notebook.spread([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0 (3 seeds)"
+
+
+def test_the_papers_numbers_name_models_of_the_study():
+    from bioadv.study import EXPERIMENTS
+
+    numbers = notebook.paper()
+    assert set(numbers["accuracy"]["values"]) <= set(EXPERIMENTS)
+    assert 0 < numbers["accuracy"]["values"]["kh"] < numbers["accuracy"]["values"]["bp"] < 1

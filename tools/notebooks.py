@@ -2,6 +2,7 @@
 
 ``python -m tools.notebooks run book/x.py``            execute x.py and store its outputs in book/x.ipynb
 ``python -m tools.notebooks run book/x.py --out f.ipynb``  execute into another file, for the book
+``python -m tools.notebooks reword book/x.py``         take over changed prose and captions, keep the stored outputs
 ``python -m tools.notebooks check book/*.ipynb``       list every fault of stored notebooks; exit 1 if there is any
 """
 
@@ -74,13 +75,31 @@ def execute(source: Path, out: Path) -> float:
     start = time.perf_counter()
     client.execute()
     seconds = time.perf_counter() - start
+    _store(notebook, out)
+    return seconds
+
+
+def reword(source: Path, out: Path) -> None:
+    """Take over changed prose, captions and tags from ``source`` into the stored ``out`` and keep its outputs.
+
+    Raises ``ValueError`` if any code has changed: then the outputs would no longer be its own.
+    """
+    notebook, stored = read_source(source), nbformat.read(out, as_version=4)
+    new, old = ([cell for cell in book.cells if cell.cell_type == "code"] for book in (notebook, stored))
+    if [cell.source for cell in new] != [cell.source for cell in old]:
+        raise ValueError(f"{source} has other code than {out}; execute it: python -m tools.notebooks run {source}")
+    for cell, executed in zip(new, old, strict=True):
+        cell.execution_count, cell.outputs = executed.execution_count, executed.outputs
+    _store(notebook, out)
+
+
+def _store(notebook: Any, out: Path) -> None:
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE})
     for cell in notebook.cells:
         cell.metadata = nbformat.NotebookNode(sorted(cell.metadata.items()))
     nbformat.validate(notebook)
     with atomic(out) as temporary:
         temporary.write_text(json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    return seconds
 
 
 def faults(path: Path) -> list[str]:
@@ -139,9 +158,9 @@ def typed_numbers(markdown: str) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run or check chapters; returns the exit status."""
+    """Run, reword or check chapters; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["run", "check"])
+    parser.add_argument("action", choices=["run", "reword", "check"])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, help="with run: the notebook to write (one chapter)")
     options = parser.parse_args(arguments)
@@ -154,6 +173,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"running {file} took {seconds:.0f} s", flush=True)
             if options.out:
                 write_json(out.with_suffix(".json"), {"chapter": file.stem, "seconds": round(seconds, 1), **versions()})
+        elif options.action == "reword":
+            reword(file, file.with_suffix(".ipynb"))
         else:
             for fault in faults(file):
                 print(f"{file}: {fault}")

@@ -1,0 +1,102 @@
+import json
+
+import pytest
+
+from bioadv import claims, notebook
+from bioadv.claims import IN_PART, NOT, REPRODUCED, UNMEASURED, Claim, judge
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A function that stores accuracies of a model by seed, as finished runs."""
+    monkeypatch.setenv(notebook.RESULTS_VARIABLE, str(tmp_path))
+
+    def store(model, *accuracies):
+        for seed, value in enumerate(accuracies):
+            folder = tmp_path / "cifar10" / model / f"seed-{seed}"
+            folder.mkdir(parents=True)
+            (folder / "manifest.json").write_text(json.dumps({"accuracy": {"test": value}}))
+
+    return store
+
+
+def claim(rule, *models, **more):
+    return Claim("x", "text", "somewhere", rule, "page#fig", ("accuracy",), models, **more)
+
+
+def test_close_is_about_the_mean_over_seeds(runs):
+    runs("kh", 0.40, 0.50)
+    runs("bp", 0.56, 0.57, 0.58)
+    assert judge(claim("close", "kh", value=0.455, tolerance=0.01)).text == "reproduced, two seeds only"
+    assert judge(claim("close", "bp", value=0.565, tolerance=0.01)).text == "reproduced"
+    assert judge(claim("close", "bp", value=0.545, tolerance=0.01)).label == IN_PART
+    assert judge(claim("close", "bp", value=0.53, tolerance=0.01)).label == NOT
+    assert judge(claim("close", "bp", value=0.53, tolerance=0.01)).values == {"accuracy, bp": [0.56, 0.57, 0.58]}
+
+
+def test_order_is_counted_seed_by_seed(runs):
+    runs("bp", 0.5, 0.5, 0.5, 0.5)
+    runs("l2", 0.4, 0.4, 0.4, 0.4)
+    runs("kh", 0.3, 0.3, 0.45, 0.3)
+    assert judge(claim("order", "bp", "l2")).text == "reproduced"
+    assert judge(claim("order", "bp", "l2", "kh")).label == IN_PART
+    assert judge(claim("order", "l2", "bp")).label == NOT
+    assert judge(claim("order", "bp", "bp")).label == NOT  # equal is not larger
+
+
+def test_only_seeds_that_all_models_have_count(runs):
+    runs("bp", 0.5, 0.1)
+    runs("kh", 0.4)
+    assert judge(claim("order", "bp", "kh")).text == "reproduced, one seed only"
+    assert judge(claim("order", "bp", "l2")).text == UNMEASURED
+
+
+def test_bounds_hold_in_every_seed_or_in_half(runs):
+    runs("kh", 0.4, 0.5, 0.6)
+    assert judge(claim("at least", "kh", value=0.4)).label == REPRODUCED
+    assert judge(claim("at least", "kh", value=0.45)).label == IN_PART
+    assert judge(claim("at most", "kh", value=0.45)).label == NOT
+    assert judge(claim("at most", "kh", value=0.6)).label == REPRODUCED
+
+
+def test_bad_claims_are_named(tmp_path):
+    for more, words in (
+        ({"rule": "nearly"}, "rule = 'nearly' is not known; choose from close"),
+        ({"rule": "close", "value": 0.5}, "tolerance = None; give what counts as agreement"),
+        ({"rule": "at most"}, "give the value that rule 'at most' compares with"),
+        ({"rule": "order", "models": ()}, "give the statistics and models"),
+        ({"rule": "order", "statistics": ("luck",)}, "statistic 'luck' is not known"),
+    ):
+        given = {"statistics": ("accuracy",), "models": ("kh",), **more}
+        with pytest.raises(ValueError, match=words):
+            Claim("x", "text", "somewhere", figure="page#fig", **given)
+    entry = "- {id: a, text: t, where: w, rule: untestable, figure: f}\n"
+    for text, words in (
+        (2 * entry, "two claims with id 'a'"),
+        ("- {id: a, txt: t}\n", "claim 'a' .* is not well formed"),
+        ("- {id: a, value: accuracy.values.elephant}\n", "'accuracy.values.elephant' is not in paper.yaml"),
+    ):
+        (tmp_path / "claims.yaml").write_text(text)
+        with pytest.raises(ValueError, match=words):
+            claims.read(tmp_path / "claims.yaml")
+
+
+def test_the_ledger_is_whole():
+    ledger = claims.read()
+    assert len(ledger) >= 20
+    pages = {path.stem for path in (notebook.ROOT / "book").glob("*.py")}
+    for entry in ledger:
+        page, label = entry.figure.split("#")
+        assert page in pages, entry.id
+        assert f'"{label}"' in (notebook.ROOT / "book" / f"{page}.py").read_text(), entry.id
+        assert "{" not in entry.sentence
+        if entry.rule == "untestable":
+            assert entry.why, f"{entry.id}: say why it cannot be tested"
+
+
+def test_every_verdict_of_the_ledger_can_be_computed():
+    verdicts = [judge(entry) for entry in claims.read()]
+    counts = claims.summary(verdicts)
+    assert sum(counts.values()) == len(verdicts)
+    for verdict in verdicts:
+        assert (verdict.seeds > 0) == bool(verdict.values)
