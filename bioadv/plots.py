@@ -166,3 +166,23 @@ def training_curves(logs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     panels[2].yaxis.set_minor_locator(NullLocator())
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
+
+
+def verdict_bars(rows: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Stacked horizontal bars: for each kind of claim, how many got each verdict, with the numbers in the bars."""
+    colours = dict(zip(next(iter(rows.values())), (GREEN, SKY, RED, GREY, "#D9D9D9"), strict=True))
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.42 * len(rows)))
+    for place, counts in enumerate(rows.values()):
+        left = 0
+        for label, count in counts.items():
+            axes.barh(place, count, left=left, color=colours[label], height=0.7, edgecolor="white")
+            if count:
+                axes.annotate(str(count), (left + count / 2, place), ha="center", va="center", fontsize=9)
+            left += count
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.set(xlabel="claims")
+    axes.grid(visible=False, axis="y")
+    marks = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
+    figure.legend(marks, list(colours), loc="outside upper center", ncols=3, fontsize=8)
+    return figure

@@ -1,0 +1,839 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (ch-robustness)=
+# # Robustness
+#
+# How far can an image be moved before a network changes its mind? The paper's headline answer is that the network built on the local
+# rule of {ref}`ch-local-learning` withstands larger perturbations than networks trained by backpropagation, with or without the penalties
+# of {ref}`ch-regularization`. This chapter measures that answer again, and asks whether the measurement can be trusted: a network can look
+# robust because it is, or because the attack on it is poor.
+#
+# Three findings to look out for. A median over "first failures under noise" is mostly a statement about how often one tries. The loss that an attack climbs
+# matters more than the number of its steps. And for networks this shallow one need not rely on attacks alone: a certificate proves, image by image,
+# most of what the attacks suggest.
+
+# %% tags=["hide-input"]
+import copy
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from bioadv import (
+    attacks,
+    certificates,
+    critical,
+    local_learning,
+    models,
+    noise,
+    study,
+    training,
+)
+from bioadv import plots_robustness as figures
+from bioadv.attacks import PUBLISHED, PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
+from bioadv.critical import GRID, L2_GRID, NOISE_GRID, accuracies, search
+from bioadv.datasets import unit_lp
+from bioadv.models import TwoLayer
+from bioadv.notebook import (
+    Table,
+    begin,
+    check,
+    glue_all,
+    observe,
+    paper,
+    spread,
+    stored,
+)
+from bioadv.results import read_arrays
+
+data = begin()
+x, x_test = unit_lp(data.train), unit_lp(data.test)
+y, y_test = torch.tensor(data.train.labels), torch.tensor(data.test.labels)
+sizes = study.scale(data)
+
+# %% [markdown]
+# ## What the paper did
+#
+# ```{admonition} The paper
+# :class: paper
+# Each trained model is attacked on the test images that it classifies correctly, in three ways: Gaussian noise, the fast gradient sign method
+# (FGSM, {cite:t}`goodfellow2015explaining`) and projected gradient descent (PGD, {cite:t}`madry2018towards`). Each attack has a strength $\epsilon$, which runs
+# over {glue:text}`grid-points` values. Figure 1 shows the *relative accuracy* at each strength, and box plots of the *critical norm*, the length of the
+# perturbation at the first strength that changes the decision. A figure of the appendix sets the median critical norm against the accuracy.
+# KH comes out as the most robust model in all three, L2 as second.
+# ```
+#
+# ## Three ways to disturb an image
+#
+# Who is disturbing the image, and what do they know? The answer is called a threat model, and three of them are used here.
+#
+# * **Noise** knows nothing. Each pixel is moved at random, $x + \epsilon u$ with $u$ standard normal. Nobody wants to do harm; this is a bad camera.
+# * **FGSM** knows the gradient of the loss at the image. It moves each pixel by the same amount $\epsilon$, up or down, whichever increases the loss:
+#
+# $$
+# x' = x + \epsilon \operatorname{sgn} \nabla_x L(z(x), y) .
+# $$ (eq-rob-fgsm)
+#
+# * **PGD** may ask for the gradient again on the way. It takes {glue:text}`pgd-steps` smaller steps, and after each one pulls the image back into the ball of radius $\epsilon$:
+#
+# $$
+# \delta_{t+1} = \operatorname{clip}\big( \delta_t + s \operatorname{sgn} \nabla_x L(z(x + \delta_t), y),\, -\epsilon,\, \epsilon \big) .
+# $$ (eq-rob-pgd)
+#
+# Mind the units. For the attacks $\epsilon$ is the largest change of any pixel, an $L^\infty$ norm. For noise it is a standard deviation, and the perturbation
+# has an $L^2$ length of about $\sqrt{D}\, \epsilon$, some {glue:text}`root-inputs` times as much. The same $\epsilon$ does not mean the same thing, so the paper compares lengths, and so do we. Images have unit $L^3$
+# norm; their $L^2$ norm is between three and four, and a pixel is about {glue:text}`pixel` on average.
+
+# %% tags=["hide-input"]
+glue_all({"grid-points": len(GRID), "pgd-steps": PUBLISHED.steps})
+glue_all({"root-inputs": round(3072**0.5), "pixel": 0.06})
+glue_all({"grid-top": f"{GRID[-1]:.3f}", "noise-top": f"{NOISE_GRID[-1]:.2f}"})
+
+# %% [markdown]
+# ### In a few lines each
+#
+# Equations {eq}`eq-rob-fgsm` and {eq}`eq-rob-pgd`, by automatic differentiation:
+
+
+# %%
+def loss_gradient(model, x, y):
+    x = x.clone().requires_grad_()
+    loss = cross_entropy(model(x), y, reduction="sum")
+    return torch.autograd.grad(loss, x)[0]
+
+
+def fgsm(model, x, y, eps):
+    return (x + eps * loss_gradient(model, x, y).sign()).clamp(0, 1)
+
+
+def pgd(model, x, y, eps, steps=20):
+    step = 0.1 * eps if eps < 0.01 else 0.01
+    moved = torch.zeros_like(x)
+    for _ in range(steps):
+        uphill = loss_gradient(model, x + moved, y).sign()
+        moved = (moved + step * uphill).clamp(-eps, eps)
+    return (x + moved).clamp(0, 1)
+
+
+# %% [markdown]
+# Since there is a single hidden layer, the gradient can also be written down. With $f'$ the slope of the activation,
+#
+# $$
+# \nabla_x L = M^\top \Big( f'(h) \circ V^\top \frac{\partial L}{\partial z} \Big) ,
+# $$ (eq-rob-gradient)
+#
+# two matrix products and nothing to record. {func}`bioadv.attacks.fgsm` and {func}`bioadv.attacks.pgd` use it. They must agree with the lines
+# above, for both powers $n$ of the activation:
+
+# %%
+generator = torch.Generator().manual_seed(0)
+few, labels = x_test[:20].double(), y_test[:20]
+for power in (1.0, study.KH_POWER):
+    model = TwoLayer(data.train.inputs, 50, len(data.train.classes), power)
+    model = models.init(model, generator).double().eval()
+    for eps in (1e-3, 0.02):
+        ours = attacks.pgd(model, few, labels, eps)
+        gap = float((ours - pgd(model, few, labels, eps)).abs().max())
+        check(f"PGD, n = {power:g}, strength {eps:g}", gap, 0, 1e-12)
+    ours = attacks.fgsm(model, few, labels, eps)
+    gap = float((ours - fgsm(model, few, labels, eps)).abs().max())
+    check(f"FGSM, n = {power:g}, strength {eps:g}", gap, 0, 1e-12)
+
+# %% [markdown]
+# ## Five small models
+#
+# The live cells train five networks of {glue:text}`live-hidden` hidden units on photo patches, for {glue:text}`live-epochs` epochs: KH and random features with a trained readout, BP, L2 and the published
+# Jacobian term ("JReg") by backpropagation. Random features stand in for the paper's spectral model, whose hidden layer, as {ref}`ch-regularization` found, never left its random start.
+
+# %%
+names = ["kh", "bp", "l2", "jreg", "random"]
+glue_all({"live-hidden": sizes.layer.hidden, "live-epochs": sizes.epochs})
+seed = torch.Generator().manual_seed(0)
+layer = local_learning.train(x, sizes.layer, seed, progress=False)
+
+
+def train(name):
+    chosen, generator = study.experiment(name), torch.Generator().manual_seed(0)
+    shape = data.train.inputs, sizes.layer.hidden, len(data.train.classes)
+    model = models.init(TwoLayer(*shape, chosen.power), generator)
+    if chosen.hidden == "local":
+        metric = local_learning.metric(layer.synapses, sizes.layer.p)
+        model.hidden.data.copy_(metric)
+    recipe = training.Recipe(
+        "constant", chosen.recipe.penalty, sizes.epochs, sizes.batch
+    )
+    frozen = chosen.hidden != "backprop"
+    inputs = model.after(x).detach() if frozen else x
+    options = {"readout_only": frozen, "progress": False}
+    return training.fit(model, inputs, y, recipe, generator, **options).model
+
+
+trained = {name: train(name) for name in names}
+
+# %%
+accuracy = {
+    name: training.accuracy(model, x_test, y_test)
+    for name, model in trained.items()
+}
+observe(data, "lowest test accuracy", min(accuracy.values()), 0.25, 0.9)
+observe(data, "highest test accuracy", max(accuracy.values()), 0.4, 0.9)
+
+# %% [markdown]
+# ## The critical perturbation of an image
+#
+# The quantity that everything rests on is the smallest strength at which an attack $A$ changes the decision,
+#
+# $$
+# \epsilon_\text{crit}(x) = \min \{ \epsilon : \arg\max_c z_c(A_\epsilon(x)) \neq y \} ,
+# $$ (eq-rob-critical)
+#
+# over a grid of strengths. The definition asks for every strength on every image. If an image that has failed also fails at all larger strengths, bisection finds the same answer with nine
+# tries instead of four hundred, each image at its own strength; with a good first guess, five or six are enough. {func}`bioadv.critical.search` does that. Failing is not always monotone for PGD, so it also tries two points below each crossing that it finds.
+# Here it is against brute force:
+
+# %%
+grid = GRID[::4]
+agree = []
+for name in ("kh", "bp"):
+    right = critical.correct(trained[name], x_test, y_test)[:40]
+    subject = trained[name], x_test[right], y_test[right]
+    plain = critical.brute_force(*subject, critical.pgd(*subject), grid)
+    guess = critical.guess(*subject, grid)
+    fast = search(*subject, critical.pgd(*subject), grid, guess)
+    agree.append(np.mean(plain.index == fast.index))
+check("share of images with the same critical strength", min(agree), 0.95, 1)
+check("strengths tried per image, of 100", fast.attacks, 1, 12)
+
+# %% [markdown]
+# What does an image at its own critical strength look like? {numref}`fig-rob-images` shows one photo patch, attacked in each of the five models until
+# the decision changes, and no further. The perturbation is magnified in the middle column, since without that there would be nothing to see.
+
+
+# %%
+def at_its_own_limit(model, image, label):
+    subject = model, image[None], label[None]
+    attack = critical.pgd(*subject, PUBLISHED_MARGIN)
+    found = search(*subject, attack, near=critical.guess(*subject))
+    changed = attack(torch.tensor([0]), torch.tensor([found.epsilon[0]]).float())
+    return changed[0], int(attacks.logits(model, changed).argmax())
+
+
+right = torch.stack(
+    [model(x_test).argmax(1) == y_test for model in trained.values()]
+)
+everywhere = right.all(0).nonzero()[:, 0]  # images that all five models get right
+
+# %% mystnb={"figure": {"caption": "A photo patch and what it takes to change each model's decision about it: PGD with a margin loss at the critical strength of this image in this model. The perturbation is magnified twenty times around mid-grey. Five models of 100 hidden units, one seed.", "name": "fig-rob-images"}, "image": {"alt": "Five rows, one per model. Left and right columns show what seems to be the same picture twice. The middle columns show the magnified perturbations: faint or strong, smooth or noise-like, different for each model."}} tags=["hide-input", "picture"]
+image = everywhere[len(everywhere) // 2]
+scale = attacks.ceiling(data.test)[image]
+rows, notes = {}, {}
+for name, model in trained.items():
+    changed, decision = at_its_own_limit(model, x_test[image], y_test[image])
+    shapes = [
+        v.reshape(data.test.shape) for v in (x_test[image] / scale, changed / scale)
+    ]
+    rows[name] = tuple(v.numpy() for v in shapes)
+    notes[name] = tuple(
+        data.test.classes[k] for k in (int(y_test[image]), decision)
+    )
+_ = figures.perturbed_images(rows, notes, gain=20)
+
+# %% [markdown]
+# How to read it: compare the first and the last column of a row. They are different images for the network and the same for us. Then go down the middle column. Where the pattern is a fine-grained checkerboard, the network reacts to
+# noise-like details; where it is smooth or shows parts of objects, it reacts to something that we can see as well. The stronger the contrast, the more
+# robust the model is for this image.
+#
+# ## Sweeps
+#
+# Now all images, all strengths, all three threat models, in the layout of the paper's first figure. Noise costs almost nothing: it is not clamped, so it moves the
+# latent along a straight line, $h(x + \epsilon u) = h(x) + \epsilon M u$, and $Mu$ can be drawn once and used for all images ({func}`bioadv.noise.sweep`; no image meets the same draw twice).
+
+# %%
+points = np.arange(155, len(GRID), 10)
+
+
+def measure(model, most=250):
+    right = critical.correct(model, x_test, y_test)[:most]
+    subject = model, x_test[right], y_test[right]
+    generator = torch.Generator().manual_seed(0)
+    draws = noise.pool(model, generator)
+    found = {"noise": noise.sweep(*subject, draws, generator)}
+    near = critical.guess(*subject)
+    for name, attack in (
+        ("FGSM", critical.fgsm(*subject)),
+        ("PGD", critical.pgd(*subject)),
+    ):
+        found[name] = search(*subject, attack, near=near)
+        share = accuracies(*subject, attack, GRID[points])
+        found[name, "accuracy"] = GRID[points], share
+    return found
+
+
+measured = {name: measure(model) for name, model in trained.items()}
+
+# %% mystnb={"figure": {"caption": "The layout of the paper's Figure 1 on photo patches: accuracy relative to the images decided correctly (left; true accuracies, noise at all strengths, FGSM and PGD at 25 of them) and critical norms per image (right; medians, quartiles, whiskers to 1.5 times their distance). Five models of 100 hidden units, 250 images each, one seed.", "name": "fig-rob-live"}, "image": {"alt": "Three rows for noise, FGSM and PGD. Left: falling sigmoid curves of accuracy against strength for five models. Right: boxes of critical norms per model."}} tags=["hide-input"]
+curves = {
+    "noise": {n: [(NOISE_GRID, m["noise"].accuracy)] for n, m in measured.items()}
+}
+norms = {"noise": {n: [m["noise"].first.norm] for n, m in measured.items()}}
+for attack in ("FGSM", "PGD"):
+    curves[attack] = {n: [m[attack, "accuracy"]] for n, m in measured.items()}
+    norms[attack] = {n: [m[attack].norm] for n, m in measured.items()}
+_ = figures.sweeps(curves, norms)
+
+# %%
+median = {n: float(np.nanmedian(m["PGD"].norm)) for n, m in measured.items()}
+for name in ("kh", "l2", "jreg"):
+    observe(
+        data,
+        f"median critical norm under PGD, {name} over BP",
+        median[name] / median["bp"],
+        1.1,
+        20,
+    )
+
+# %% [markdown]
+# How to read {numref}`fig-rob-live`: in the left column, a curve further to the right is a more robust model; look at where it crosses one half. In the right column, higher boxes are more robust. PGD and
+# FGSM give nearly the same curves. That alone is suspicious, since twenty steps should beat one, and we come back to it. For noise, the curves do not
+# end at zero: an image drowned in noise is still put into some class, and sometimes that class is the right one.
+#
+# ```{admonition} Our remark
+# :class: remark
+# A *survival curve*, the share of images whose critical strength lies above $\epsilon$, looks like an accuracy curve but is not one. It can only
+# fall, while an image that failed at one strength may be classified correctly at the next. All curves in this chapter are true accuracies, unless they say otherwise.
+# ```
+#
+# ## What noise really measures
+#
+# The published critical norm of noise is the *first* failure along the grid. But each strength has its own, fresh noise. Four hundred tries in a row, and a single unlucky draw ends them. So the answer depends on the number of tries: a
+# grid twice as fine would give smaller norms, for the same network. A definition without that flaw is the strength at which an image fails in *half* of the draws.
+# {func}`bioadv.noise.half_point` estimates it from the same draws, by the monotone curve that fits them best.
+
+# %% mystnb={"figure": {"caption": "Noise on photo patches: share of the images that have failed for the first time (left, the published definition) or that fail in half of the draws (right) up to each strength. Dotted: strength at which the noise is as long as an image. Five models of 100 hidden units, one seed.", "name": "fig-rob-noise"}, "image": {"alt": "Two panels of rising curves, one per model. On the right panel the curves are shifted to larger strengths and end below one."}} tags=["hide-input"]
+length = float(torch.linalg.vector_norm(x_test, dim=1).median())
+strengths = np.append(NOISE_GRID, np.inf)
+first = {n: m["noise"].first.epsilon for n, m in measured.items()}
+half = {n: strengths[m["noise"].half] for n, m in measured.items()}
+_ = figures.first_and_half(first, half, length / x_test.shape[1] ** 0.5)
+
+# %%
+factor = [np.median(half[n]) / np.median(first[n]) for n in names]
+observe(
+    data, "median half point over first failure, smallest", min(factor), 1.2, 30
+)
+
+# %% [markdown]
+# In {numref}`fig-rob-noise` compare the two panels at the height of one half: the median moves to the right by a factor of several. The order of the models is
+# another question, and it can differ between the panels. Note also where the noise is as long as the image. Much of what is called robustness to noise here happens where the picture
+# could not be recognised by anyone.
+#
+# ## Whose fault is it when an attack fails?
+#
+# An attack that fails proves nothing. The gradient may be zero, or point nowhere useful: *gradient masking* ({cite:t}`athalye2018obfuscated`). A steep activation such as
+# $\operatorname{ReLU}(h)^{4.5}$ is a candidate, since it makes large logits, and cross-entropy in single precision then has a gradient of exactly zero. Four tests ({cite:t}`carlini2019evaluating`):
+#
+# 1. Count the gradients that are exactly zero.
+# 2. Replace cross-entropy by a loss that does not saturate, the *margin* $\max_{c \neq y} z_c - z_y$.
+# 3. Attack without any gradient. If that works better, the gradient was at fault.
+# 4. Let $\epsilon$ grow. Accuracy has to come to nothing, since any image can be turned into any other.
+
+# %%
+zeros = {}
+for name, model in trained.items():
+    right = critical.correct(model, x_test, y_test)
+    zeros[name] = attacks.zero_gradients(model, x_test[right], y_test[right])
+check(
+    "images whose gradient is exactly zero, all models",
+    sum(z for z, _ in zeros.values()),
+    0,
+    0,
+)
+
+
+# %%
+def with_loss(model, params, most=150):
+    right = critical.correct(model, x_test, y_test)[:most]
+    subject = model, x_test[right], y_test[right]
+    attack = critical.pgd(*subject, params)
+    return search(*subject, attack, near=critical.guess(*subject)).epsilon
+
+
+losses = {
+    name: tuple(
+        with_loss(model, params) for params in (PUBLISHED, PUBLISHED_MARGIN)
+    )
+    for name, model in trained.items()
+}
+
+# %% mystnb={"figure": {"caption": "Critical strength of each image under PGD with cross-entropy, as published, against the same attack with a margin loss; photo patches, 150 images per model, 100 hidden units, one seed. Points below the line: the margin needs less.", "name": "fig-rob-margin"}, "image": {"alt": "Five scatter plots on logarithmic axes. Points lie on or below the diagonal, for some models far below."}} tags=["hide-input"]
+_ = figures.compared(losses, ("cross-entropy", "margin"), r", $\epsilon$")
+
+# %%
+for name, (with_entropy, with_margin) in losses.items():
+    ratio = np.median(with_entropy / with_margin)
+    observe(data, f"{name}: cross-entropy over margin, median", ratio, 0.98, 5)
+
+# %% [markdown]
+# {numref}`fig-rob-margin` explains the suspicion from above. The gradient of cross-entropy pushes towards *all* wrong classes at once, in proportion to their
+# probability. The nearest decision boundary belongs to one of them. The margin goes for that one and gets there earlier, most of all for the models whose outputs are
+# spread over many classes. FGSM and PGD agree with each other since both start out in the same, second-best direction. The published critical norms are then
+# upper bounds that can be lowered, for all models, and not by the same factor for all.
+#
+# For the third test we need an attack that sees logits only. Here is a simple random search in the spirit of {cite:t}`andriushchenko2020square`: start with random stripes, then try squares of random colour, ever smaller ones, and keep what
+# lowers the margin.
+
+
+# %%
+def random_search(model, x, y, eps, high, generator, queries=150):
+    side = data.test.shape[0]
+
+    def signs(*shape):
+        return torch.randint(0, 2, shape, generator=generator) * 2.0 - 1
+
+    def look(delta):
+        z = attacks.logits(
+            model, (x + eps * delta.flatten(1)).clamp(0 * high, high)
+        )
+        return attacks.margin(z, y)
+
+    best = (
+        signs(len(x), 1, side, data.test.shape[2]).expand(-1, side, -1, -1).clone()
+    )
+    reached = look(best)
+    for query in range(queries):
+        width = max(2, round(side * 0.5 * (1 - query / queries)))
+        row, column = torch.randint(0, side - width + 1, (2,), generator=generator)
+        tried = best.clone()
+        colour = signs(len(x), 1, 1, data.test.shape[2])
+        tried[:, row : row + width, column : column + width] = colour
+        value = look(tried)
+        best[value > reached] = tried[value > reached]
+        reached = torch.maximum(value, reached)
+    return (reached > 0).float().mean()
+
+
+# %%
+def four_attacks(model, most=80):
+    right = critical.correct(model, x_test, y_test)[:most]
+    subject = model, x_test[right], y_test[right]
+    high = attacks.ceiling(data.test)[right]
+    box, strengths = (0.0, high), np.logspace(-3.5, -0.5, 9)
+    gradient = {
+        "PGD, as published": critical.pgd(*subject),
+        "PGD, margin": critical.pgd(*subject, PUBLISHED_MARGIN),
+        "PGD, recommended": critical.pgd(*subject, RECOMMENDED, box),
+    }
+    found = {
+        name: accuracies(*subject, a, strengths) for name, a in gradient.items()
+    }
+    generator = torch.Generator().manual_seed(0)
+    fooled = [random_search(*subject, eps, high, generator) for eps in strengths]
+    found["random search"] = 1 - np.array(fooled)
+    return {name: (strengths, share) for name, share in found.items()}
+
+
+shown = {name: four_attacks(trained[name]) for name in ("kh", "bp", "random")}
+
+# %% mystnb={"figure": {"caption": "Relative accuracy under three gradient attacks and one that sees logits only; photo patches, 80 images per model, 100 hidden units, one seed.", "name": "fig-rob-masking"}, "image": {"alt": "Three panels, for KH, BP and random features, of falling accuracy curves. The random search is always the rightmost, all curves reach zero."}} tags=["hide-input"]
+_ = figures.masking(shown)
+
+# %%
+for name, found in shown.items():
+    white, black = found["PGD, recommended"][1], found["random search"][1]
+    observe(
+        data, f"{name}: largest lead of random search", max(white - black), -1, 0.05
+    )
+    check(f"{name}: accuracy at the largest strength", white[-1], 0, 0.02)
+
+# %% [markdown]
+# In {numref}`fig-rob-masking` the order of the curves is what matters. A search without gradients needs larger strengths than the attacks with gradients, in KH as in the other models, and every curve
+# ends at zero. If gradients were masked, the dotted line would lie to the left of the others. The steep activation does not hide anything here. What hides something is the loss.
+#
+# ## From below: certificates
+#
+# Attacks give upper bounds on the critical perturbation. A network this shallow also allows lower bounds. In a ball of radius $r$ around an image, the response of a unit stays within
+# $h_j \pm r \lVert m_j \rVert$. The activation $f$ is convex, so on this interval it lies above its tangent and below its chord. Use the tangent for the units that
+# speak for the right class rather than the class $c$, the chord for those that speak against it. What comes out is linear in the perturbation, and its minimum over the ball is known exactly:
+#
+# $$
+# z_y(x') - z_c(x') \;\ge\; q_0 - r \lVert M^\top q \rVert_\ast , \qquad
+# q_j = \begin{cases} v_j\, f'(h_j) & v_j > 0 \\ v_j\, \dfrac{f(h_j + r \lVert m_j \rVert) - f(h_j - r \lVert m_j \rVert)}{2 r \lVert m_j \rVert} & v_j < 0 \end{cases}
+# $$ (eq-rob-certificate)
+#
+# with $v = V_y - V_c$, the dual norm $\lVert \cdot \rVert_\ast$, and $q_0$ the value of the same lines at $x$ itself. While the right-hand side is positive for all $c$, the decision is *certain*, for all perturbations of this size,
+# thought of or not. This is the idea of {cite:t}`zhang2018efficient` for one hidden layer and $\operatorname{ReLU}^n$. The bound holds in the whole space, so for
+# every pixel box. Against it we set the best attack at hand, PGD in an $L^2$ ball with forty steps, margin loss, random start and the true pixel box.
+
+
+# %%
+def bracket(model, most=100):
+    right = critical.correct(model, x_test, y_test)[:most]
+    subject = model, x_test[right], y_test[right]
+    lower = certificates.certified_radius(*subject, "l2")
+    box = 0.0, attacks.ceiling(data.test)[right]
+    attack = critical.pgd(*subject, RECOMMENDED_L2, box)
+    near = critical.guess(*subject, L2_GRID, "l2")
+    return lower, search(*subject, attack, L2_GRID, near).epsilon
+
+
+brackets = {name: bracket(model) for name, model in trained.items()}
+violations = sum((lower > upper).sum() for lower, upper in brackets.values())
+check("images attacked successfully inside their certificate", violations, 0, 0)
+share = [np.median(lower / upper) for lower, upper in brackets.values()]
+observe(
+    data,
+    "certified over attacked, smallest median of five models",
+    min(share),
+    0.3,
+    1,
+)
+
+# %% mystnb={"figure": {"caption": "For each image the radius that is certified (black line) and the one at which an attack succeeds (coloured line), in $L^2$; the truth lies in between. Images sorted by the latter. Photo patches, 100 images per model, 100 hidden units, one seed.", "name": "fig-rob-brackets"}, "image": {"alt": "Five panels with rising curves on a logarithmic axis. In each a jagged black line runs closely below the smooth coloured one."}} tags=["hide-input"]
+lower, upper = ({n: pair[k] for n, pair in brackets.items()} for k in (0, 1))
+_ = figures.brackets(lower, upper, "radius, $L^2$")
+
+# %% [markdown]
+# The coloured bands of {numref}`fig-rob-brackets` are what we do not know. They are narrow: for the typical image the certificate proves a good part of what the attack suggests. Where the bands of
+# two models do not overlap, at the same rank, no future attack can reverse their order.
+#
+# ## A fair comparison
+#
+# Three choices of the published protocol work on the comparison. Each model is tested on the images that *it* decides correctly, so on different
+# images for each; a model with a low accuracy is tested on the easier ones. Relative accuracy hides how many those are. And a model that is less accurate may be more robust simply because it is less sensitive to anything.
+
+# %%
+positions = {
+    name: critical.correct(m, x_test, y_test)[:250] for name, m in trained.items()
+}
+common = set.intersection(*(set(p.tolist()) for p in positions.values()))
+
+
+def median_norm(name, among=None):
+    keep = np.array([among is None or int(i) in among for i in positions[name]])
+    return float(np.nanmedian(measured[name]["PGD"].norm[keep]))
+
+
+own = {name: [(accuracy[name], median_norm(name))] for name in names}
+shared = {name: [(accuracy[name], median_norm(name, common))] for name in names}
+
+# %% mystnb={"figure": {"caption": "The layout of the paper's Figure A2 on photo patches: median critical norm under PGD, as published, against test accuracy; on each model's own images, and on those of them that all five models decide correctly. 100 hidden units, one seed.", "name": "fig-rob-tradeoff"}, "image": {"alt": "Two scatter plots of five points each, accuracy to the right and critical norm upwards. The points move a little between the panels."}} tags=["hide-input"]
+_ = figures.accuracy_and_norm({"own images": own, "common images": shared})
+
+# %% mystnb={"figure": {"caption": "Share of all test images that are decided correctly under perturbations of a given $L^2$ length: under attack (solid) and for certain (dashed). Photo patches, first 100 correct images of each model scaled by its accuracy, 100 hidden units, one seed.", "name": "fig-rob-absolute"}, "image": {"alt": "Falling curves for five models, each with a dashed one below it. They start at different accuracies and cross."}} tags=["hide-input"]
+sizes_l2 = np.linspace(0, 3 * max(np.median(v) for v in upper.values()), 100)
+above = {
+    kind: {
+        n: (sizes_l2, accuracy[n] * (v > sizes_l2[:, None]).mean(1))
+        for n, v in r.items()
+    }
+    for kind, r in (("attacked", upper), ("certain", lower))
+}
+_ = figures.absolute_accuracy(above["attacked"], above["certain"])
+
+# %% [markdown]
+# {numref}`fig-rob-absolute` is the plot to look at if one wants to *use* a classifier. It starts at the accuracy and falls. Where two curves cross, the more accurate model is the better
+# choice to the left, the more robust one to the right. A curve that is below another one everywhere has nothing to offer.
+#
+# ## The same at the paper's scale
+#
+# {numref}`fig-rob-paper` and {numref}`tab-rob-paper` are made from runs on CIFAR-10 with two thousand hidden units, by `bioadv probe RUN --probe perturbations`. Models that have not been run yet are missing; the number of seeds is in the figure.
+
+# %% tags=["hide-input"]
+wanted = ["kh", "bp", "l2", "jreg", "random", "specreg-logged"]
+runs = {
+    name: [read_arrays(run / "perturbations.npz") for run in found.values()]
+    for name in wanted
+    if (found := stored(name, "perturbations.npz"))
+}
+missing = [name for name in wanted if name not in runs]
+print("at hand:", ", ".join(f"{n} ({len(r)})" for n, r in runs.items()) or "none")
+print("not yet:", ", ".join(missing) or "none")
+
+# %% mystnb={"figure": {"caption": "The paper's Figure 1 from our runs on CIFAR-10, 2000 hidden units: accuracy relative to the images decided correctly, and critical norms per image. One curve and box per seed.", "name": "fig-rob-paper"}, "image": {"alt": "Three rows for noise, FGSM and PGD. Left: falling accuracy curves. Right: boxes of critical norms per model."}} tags=["hide-input"]
+kinds = {"noise": "noise", "FGSM": "fgsm", "PGD": "pgd"}
+curves = {
+    title: {
+        name: [
+            (
+                NOISE_GRID if kind == "noise" else GRID[r["points"]],
+                r[f"{kind}_accuracy"],
+            )
+            for r in found
+        ]
+        for name, found in runs.items()
+    }
+    for title, kind in kinds.items()
+}
+norms = {
+    title: {
+        name: [r[f"{kind}_norm"] for r in found] for name, found in runs.items()
+    }
+    for title, kind in kinds.items()
+}
+_ = (
+    figures.sweeps(curves, norms, seeds=True)
+    if runs
+    else print("no run is at hand")
+)
+
+# %% mystnb={"figure": {"caption": "Median critical norms on CIFAR-10: ours, mean over seeds, beside those read from the authors' stored box plots (reading error in the last digit or two). The paper's SpecReg row is compared with random features.", "name": "tab-rob-paper"}} tags=["hide-input"]
+theirs = paper()["critical"]
+named = {"random": "specreg"}
+
+
+def medians(kind, name):
+    digits = 2 if kind == "noise" else 4
+    values = [float(np.nanmedian(r[f"{kind}_norm"])) for r in runs.get(name, [])]
+    published = theirs["random" if kind == "noise" else kind]["values"]
+    reported = published.get(named.get(name, name))
+    return [spread(values, digits), f"{reported:.{digits}f}" if reported else "–"]
+
+
+rows = [
+    [
+        study.EXPERIMENTS[name].title,
+        *(cell for kind in kinds.values() for cell in medians(kind, name)),
+    ]
+    for name in wanted
+]
+header = [f"{title}, {who}" for title in kinds for who in ("ours", "paper")]
+Table(["model", *header], rows)
+
+# %% mystnb={"figure": {"caption": "The paper's Figure A2: median critical norm against test accuracy on CIFAR-10. Filled: ours, one point per seed; hollow: read from the authors' stored figures, one seed.", "name": "fig-rob-paper-tradeoff"}, "image": {"alt": "Three scatter plots for noise, FGSM and PGD with filled and hollow circles."}} tags=["hide-input"]
+reported = paper()["accuracy"]["values"]
+ours, hollow = {}, {}
+for title, kind in kinds.items():
+    ours[title] = {
+        name: [
+            (float(r["accuracy"]), float(np.nanmedian(r[f"{kind}_norm"])))
+            for r in found
+        ]
+        for name, found in runs.items()
+    }
+    values = theirs["random" if kind == "noise" else kind]["values"]
+    hollow[title] = {name: (reported[name], values[name]) for name in values}
+_ = figures.accuracy_and_norm(ours, hollow) if runs else print("no run is at hand")
+
+# %% [markdown]
+# In {numref}`tab-rob-paper` the first thing to compare is each pair of columns, the second the order from row to row. {numref}`fig-rob-paper-tradeoff` shows both at once: a filled circle inside a hollow one of the same colour is a
+# reproduced point.
+#
+# ### Doubts, at the paper's scale
+#
+# The tests from above, on the same runs: gradients that are exactly zero; images so confidently classified that the true class no longer enters the gradient of cross-entropy; how much weaker an attack may be once its loss is a margin; what is left of the accuracy at the
+# largest strength; and the certificate.
+
+# %% mystnb={"figure": {"caption": "Can the critical strengths on CIFAR-10 be trusted? Per model, mean over seeds. Zero, saturated: number of correct images whose gradient vanishes, or no longer sees the true class. Cross-entropy over margin: ratio of median critical strengths on the first thousand correct images. Left: accuracy under the recommended PGD at a strength of one. Half over first: ratio of median strengths of noise. Certified: median ratio of the certified radius to the one attacked, in $L^2$.", "name": "tab-rob-doubts"}} tags=["hide-input"]
+
+
+def strength(index, grid):
+    return np.append(grid, np.inf)[index]
+
+
+def doubts(found):
+    every = {
+        key: []
+        for key in ("zero", "saturated", "loss", "left", "half", "certified")
+    }
+    for r in found:
+        subset = slice(len(r["margin_index"]))
+        published = np.median(strength(r["pgd_index"][subset], GRID))
+        every["zero"].append(float(r["zero_gradients"]))
+        every["saturated"].append(float(r["saturated"]))
+        every["loss"].append(
+            published / np.median(strength(r["margin_index"], GRID))
+        )
+        every["left"].append(float(r["recommended_far_accuracy"][-1]))
+        halves = np.median(strength(r["noise_half"], NOISE_GRID))
+        every["half"].append(
+            halves / np.median(strength(r["noise_index"], NOISE_GRID))
+        )
+        attacked = strength(r["l2_index"], L2_GRID)
+        every["certified"].append(float(np.median(r["certified_l2"] / attacked)))
+    digits = {"zero": 0, "saturated": 0}
+    return [spread(values, digits.get(key, 2)) for key, values in every.items()]
+
+
+header = [
+    "zero",
+    "saturated",
+    "cross-entropy over margin",
+    "left",
+    "half over first",
+]
+rows = [
+    [study.EXPERIMENTS[name].title, *doubts(found)] for name, found in runs.items()
+]
+Table(["model", *header, "certified over attacked"], rows)
+
+# %%
+violations = sum(
+    int((r["certified_l2"] > strength(r["l2_index"], L2_GRID)).sum())
+    + int((r["certified_linf"] > strength(r["recommended_index"], GRID)).sum())
+    for found in runs.values()
+    for r in found
+)
+check("paper's scale: images attacked inside their certificate", violations, 0, 0)
+drop = [float(r["recommended_far_accuracy"][-1]) for f in runs.values() for r in f]
+check(
+    "paper's scale: accuracy left at a strength of one",
+    max(drop, default=0),
+    0,
+    0.02,
+)
+
+# %% mystnb={"figure": {"caption": "CIFAR-10, 2000 hidden units, first seed of each model: certified (black) and attacked (coloured) radius of each image, $L^2$. First thousand correct images.", "name": "fig-rob-paper-brackets"}, "image": {"alt": "A panel per model with two rising curves on a logarithmic axis, the black certificate below the coloured attack."}} tags=["hide-input"]
+lower = {name: found[0]["certified_l2"] for name, found in runs.items()}
+upper = {
+    name: strength(found[0]["l2_index"], L2_GRID) for name, found in runs.items()
+}
+_ = (
+    figures.brackets(lower, upper, "radius, $L^2$")
+    if runs
+    else print("no run is at hand")
+)
+
+# %% mystnb={"figure": {"caption": "CIFAR-10: share of all test images decided correctly under an $L^2$ perturbation of a given length, attacked (solid) and certain (dashed). First seed of each model, first thousand correct images, scaled by the accuracy.", "name": "fig-rob-paper-absolute"}, "image": {"alt": "Falling curves per model with dashed ones below them."}} tags=["hide-input"]
+lengths = np.linspace(
+    0, 3 * max((np.median(v) for v in upper.values()), default=1), 100
+)
+above = {
+    kind: {
+        name: (
+            lengths,
+            float(runs[name][0]["accuracy"]) * (v > lengths[:, None]).mean(1),
+        )
+        for name, v in radii.items()
+    }
+    for kind, radii in (("attacked", upper), ("certain", lower))
+}
+_ = figures.absolute_accuracy(above["attacked"], above["certain"])
+
+# %% [markdown]
+# ### Common images
+#
+# The paper tests each model on its own correct images. {numref}`tab-rob-common` repeats the medians on those images of each seed that *all* models at hand decide correctly.
+
+# %% mystnb={"figure": {"caption": "Median critical norms on CIFAR-10, on each model's own images and on those that all models of the same seed decide correctly; and as a share of the image's own length.", "name": "tab-rob-common"}} tags=["hide-input"]
+seeds = range(min((len(found) for found in runs.values()), default=0))
+shared = [
+    set.intersection(*(set(found[s]["images"].tolist()) for found in runs.values()))
+    for s in seeds
+]
+
+
+def on_common(name, kind):
+    values, relative = [], []
+    for s in seeds:
+        r = runs[name][s]
+        keep = np.isin(r["images"], list(shared[s]))
+        values.append(float(np.nanmedian(r[f"{kind}_norm"][keep])))
+        relative.append(
+            float(np.nanmedian((r[f"{kind}_norm"] / r["image_norm"])[keep]))
+        )
+    return [spread(values, 4), spread(relative, 4)]
+
+
+rows = []
+for name, found in runs.items():
+    own = spread([float(np.nanmedian(r["pgd_norm"])) for r in found], 4)
+    rows.append([study.EXPERIMENTS[name].title, own, *on_common(name, "pgd")])
+Table(["model", "PGD, own images", "common images", "relative to the image"], rows)
+
+# %% [markdown]
+# ## What the authors' code does
+#
+# ```{admonition} The authors' code
+# :class: code
+# At commit e1b82cd:
+# * **The box.** FGSM and PGD clamp pixels to zero and one. But images have unit $L^3$ norm, so that a pixel is about {glue:text}`pixel`, and the upper bound never binds. The true
+#   ceiling of a pixel is full scale divided by the norm of the raw image ({func}`bioadv.attacks.ceiling`). Noise is not clamped at all.
+# * **Steps.** PGD has a fixed step of a hundredth, which is replaced by a tenth of $\epsilon$ where $\epsilon$ is smaller than a hundredth: nearly everywhere that matters. No random start, clamping only
+#   at the end, and the last iterate counts, not the best.
+# * **Grids.** Strengths run over {glue:text}`grid-points` values from a millionth to {glue:text}`grid-top` for FGSM and PGD, and to {glue:text}`noise-top` for noise, which is written as ten to the power of the natural logarithm of two and a half. The stored
+#   figure of FGSM was made with the grid of noise.
+# * **Dropped images.** An image that never fails on the grid is left out of the box plots. That happens to the most robust images of the most robust models.
+# * **$L^2$.** The option to run PGD in $L^2$ divides by the norm of the gradient, and a zero gradient becomes a NaN, which counts as a success. It was not used for the figures. Here a zero gradient leaves the image where it is, and a NaN is an error.
+# ```
+#
+# ## What we conclude
+#
+# The published protocol can be reproduced at a small fraction of its cost, and what it measures is real: at the scale of these networks, gradients are not masked, every accuracy comes to nothing as $\epsilon$ grows, and certificates confirm a good part of
+# each critical perturbation. What does not survive is the literal value of the medians. Those of noise depend on the number of draws. Those of PGD can be lowered with a better loss, and by a different factor for different models, so a comparison of models
+# should use a margin, and should be read from the brackets. Which ordering of the models that leaves, seed by seed, is decided in the ledger of claims.
+#
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-rob-linear
+# For a linear classifier $z = xA^\top$ with two classes, what are the critical $L^2$ and $L^\infty$ norms of an image? What is the FGSM perturbation, and is it optimal?
+# ```
+#
+# ```{solution} ex-rob-linear
+# :class: dropdown
+# With $w = A_y - A_c$ and margin $m = w \cdot x$: $m / \lVert w \rVert_2$ and $m / \lVert w \rVert_1$, each norm of $w$ being the dual one. FGSM moves by $-\epsilon \operatorname{sgn} w$, which is optimal in $L^\infty$ and reaches the boundary exactly at
+# $m / \lVert w \rVert_1$. In $L^2$ its length is $\sqrt{D}\, m / \lVert w \rVert_1 \ge m / \lVert w \rVert_2$. The tests of this package use this as their oracle.
+# ```
+#
+# ```{exercise}
+# :label: ex-rob-draws
+# Suppose an image fails with probability $p(\epsilon)$ under one draw of noise. What is the probability that the *first* failure comes at or below grid point $i$? What happens to the published median as the grid becomes finer?
+# ```
+#
+# ```{solution} ex-rob-draws
+# :class: dropdown
+# $1 - \prod_{k \le i} (1 - p(\epsilon_k))$. With twice as many points in the same range each factor appears about twice, and the probability of having survived is squared. In the limit, the first failure comes at the smallest strength at which $p$ is not zero, however small it is.
+# ```
+#
+# ```{exercise}
+# :label: ex-rob-convex
+# Why does the certificate {eq}`eq-rob-certificate` need a convex activation? Where does it lose against the truth, and for which activation would it be exact?
+# ```
+#
+# ```{solution} ex-rob-convex
+# :class: dropdown
+# Convexity puts the function above each tangent and below each chord, which is all that the bound uses. It loses twice: the gap between chord and function, and the fact that all
+# units are allowed to be at their worst at the same time, though they share one perturbation. For a linear activation, and for ReLU in a ball that no kink crosses, chord, tangent and function
+# agree, and the bound is exact.
+# ```
+#
+# ```{exercise}
+# :label: ex-rob-scale
+# Multiply the readout of a trained model by a hundred. Decisions and critical perturbations stay the same. What do FGSM and PGD with cross-entropy, in single precision, make of it?
+# ```
+#
+# ```{solution-start} ex-rob-scale
+# :class: dropdown
+# ```
+
+# %%
+loud = copy.deepcopy(trained["bp"])
+with torch.no_grad():
+    loud.readout *= 100
+    loud.bias *= 100
+right = critical.correct(loud, x_test, y_test)[:100]
+subject = loud, x_test[right], y_test[right]
+zero, saturated = attacks.zero_gradients(*subject)
+check("images whose true class left the gradient", saturated, 30, 100)
+results = {}
+for params in (PUBLISHED, PUBLISHED_MARGIN):
+    quiet = replace(params, steps=10)
+    attack = critical.pgd(*subject, quiet)
+    results[params.loss] = search(*subject, attack, near=critical.guess(*subject))
+gain = np.median(results["cross-entropy"].epsilon / results["margin"].epsilon)
+observe(data, "cross-entropy over margin, loud model", gain, 0.9, 100)
+
+# %% [markdown]
+# The softmax rounds to one, the true class drops out of the gradient, and what remains points to the runner-up. That is no disaster for a sign method, which does not care about the gradient's size, until the remaining entries
+# underflow as well. The margin does not notice the factor at all.
+#
+# ```{solution-end}
+# ```
