@@ -12,13 +12,25 @@ EXECUTED := $(CHAPTERS:%=_build/executed/%.ipynb)
 SOURCES := $(wildcard bioadv/*.py) tools/notebooks.py
 RESULTS := $(shell find results -name '*.npz' -o -name '*.json' 2>/dev/null)
 
+# The study that `make paper` runs: which one, where, and, if not all of it, which seeds and models.
+CONFIG ?= cifar10
+PROFILE ?= workstation
+CORES ?=
+SEEDS ?=
+MODELS ?=
+OUT ?=
+RETRAIN ?=
+OPTIONS ?=
+STUDY = $(if $(filter %.yaml,$(CONFIG)),$(CONFIG),workflow/config/$(CONFIG).yaml)
+CHOSEN = $(strip $(if $(SEEDS),'seeds=$(SEEDS)') $(if $(MODELS),'models=$(MODELS)') $(if $(OUT),'out=$(OUT)') $(if $(RETRAIN),retrain=1))
+
 # Threads that wait for others sleep instead of spinning: much faster on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 # The same processor features wherever it matters (see the target nbval-avx2).
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell
 NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -q -p no:hypothesispytest book
 
-.PHONY: help setup book test lint pytest nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper lock clean
+.PHONY: help setup book test lint pytest nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper slurm-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 18
@@ -76,8 +88,13 @@ lab: $(READY) ## open the chapters in JupyterLab
 bench: $(READY) ## print the speed ratios
 	@$(BIN)/python -m benchmarks
 
-paper: $(READY) ## run the study at the paper's scale (hours; resumes where it stopped)
-	@$(BIN)/python -m tools.paper
+paper: $(READY) ## run a study: CONFIG=cifar10 (hours, resumes where it stopped) or photo-patches; see book/running.md
+	@[ -f $(STUDY) ] || { echo '$(STUDY) does not exist; give CONFIG=NAME for workflow/config/NAME.yaml, or a path to a .yaml file'; exit 1; }
+	@$(BIN)/snakemake --snakefile workflow/Snakefile --configfile $(STUDY) --profile workflow/profiles/$(PROFILE) \
+		$(if $(CORES),--cores $(CORES)) $(if $(CHOSEN),--config $(CHOSEN)) $(OPTIONS)
+
+slurm-test: $(READY) ## run the small study on a Slurm of one host (Debian: apt install slurm-wlm; as root)
+	@BIOADV_SLURM=1 $(BIN)/python -m pytest -q tests/slurm
 
 lock: $(READY) ## choose and lock the newest versions of all packages
 	@UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile -q --no-config --upgrade --universal --generate-hashes \

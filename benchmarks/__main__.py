@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-KNOWN = ["local_learning", "training"]
+KNOWN = ["attacks", "landscapes", "local_learning", "spectra", "training"]
 
 for name in sys.argv[1:] or KNOWN:
     if name not in KNOWN:

@@ -60,6 +60,8 @@ def probe(
     """Measure a trained model; the result lies beside it. What is finished is not measured again."""
     probes.probe(probe)
     manifest = provenance.read_manifest(run)
+    if run.parent.name == probes.PIXELS:  # the images themselves: nothing was trained
+        manifest = {"dataset": run.parent.parent.name}
     if manifest is None:
         raise FileNotFoundError(f"{run} holds no finished run; train the model first, or let it finish")
     typer.echo(probes.run(run, probe, datasets.load(data or manifest["dataset"], data_dir), progress))

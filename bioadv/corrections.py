@@ -1,6 +1,6 @@
 """What each correction does to a conclusion: the same run read as coded, and read with one thing put right.
 
-Everything comes from the files of the probes; nothing is trained or attacked here. Used by the chapter "Beyond the paper".
+Everything comes from the files of the probes; nothing is trained or attacked here. For the chapter "Beyond the paper".
 """
 
 from __future__ import annotations

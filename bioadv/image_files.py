@@ -1,7 +1,8 @@
 """Readers of image files: CIFAR-10 and MNIST as torchvision knows them, ``.npz`` files and folders of images.
 
 Each reader returns ``{"train": (pixels, labels), "test": (pixels, labels)}`` and the names of the classes; what is
-read is checked by :class:`bioadv.datasets.Images`.
+read is checked by :class:`bioadv.datasets.Images`. torchvision is imported where it is needed: that takes longer than
+to load torch itself, and most commands do without.
 """
 
 from __future__ import annotations
@@ -11,10 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torchvision
 from PIL import Image, UnidentifiedImageError
-from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
-from torchvision.datasets.utils import check_integrity, extract_archive
 
 from bioadv.results import read_arrays
 
@@ -31,8 +29,9 @@ MNIST_FILES = {
 
 def cifar10(root: Path, download: bool = True) -> tuple[Sets, tuple[str, ...]]:
     """CIFAR-10 below ``root``; every file's MD5 is verified. ``FileNotFoundError`` says what is missing or damaged."""
-    vision = torchvision.datasets.CIFAR10
-    folder = root / vision.base_folder
+    from torchvision.datasets import CIFAR10
+
+    vision, folder = CIFAR10, root / CIFAR10.base_folder
     _provide(vision, root, folder, download)
     for file, md5 in [*vision.train_list, *vision.test_list, (vision.meta["filename"], vision.meta["md5"])]:
         _verify(folder / file, md5, folder)
@@ -43,8 +42,11 @@ def cifar10(root: Path, download: bool = True) -> tuple[Sets, tuple[str, ...]]:
 
 def mnist(root: Path, download: bool = True) -> tuple[Sets, tuple[str, ...]]:
     """MNIST below ``root``, its files unpacked or gzipped; the MD5 of the unpacked content is verified."""
+    from torchvision.datasets.mnist import MNIST, read_sn3_pascalvincent_tensor
+    from torchvision.datasets.utils import extract_archive
+
     raw = root / "MNIST" / "raw"
-    _provide(torchvision.datasets.MNIST, root, raw, download)
+    _provide(MNIST, root, raw, download)
     arrays = {}
     with tempfile.TemporaryDirectory() as unpacked:
         for key, (file, md5) in MNIST_FILES.items():
@@ -76,6 +78,8 @@ def _provide(vision: type, root: Path, folder: Path, download: bool) -> None:
 
 
 def _verify(file: Path, md5: str, folder: Path) -> None:
+    from torchvision.datasets.utils import check_integrity
+
     if not check_integrity(str(file), md5):
         raise FileNotFoundError(
             f"{file} is missing or damaged (its MD5 should be {md5}); delete {folder}, then load again to download it"
@@ -124,13 +128,16 @@ def from_folder(path: Path) -> tuple[Sets, tuple[str, ...]]:
 
 
 def _files_of_classes(folder: Path) -> dict[str, list[Path]]:
-    extensions = torchvision.datasets.folder.IMG_EXTENSIONS
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
     classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    files = {c.name: sorted(f for f in c.iterdir() if f.suffix.lower() in extensions) for c in classes}
+    files = {c.name: sorted(f for f in c.iterdir() if f.suffix.lower() in IMG_EXTENSIONS) for c in classes}
     empty = [name for name, members in files.items() if not members]
     if len(files) < 2 or empty:
         found = f"class {empty[0]!r} holds no image" if empty else f"{len(files)} class folders"
-        raise ValueError(f"{folder}: {found}; make one sub-folder of images ({', '.join(extensions)}) for each class")
+        raise ValueError(
+            f"{folder}: {found}; make one sub-folder of images ({', '.join(IMG_EXTENSIONS)}) for each class"
+        )
     return files
 
 

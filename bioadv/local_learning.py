@@ -242,7 +242,7 @@ def train(
         values = (learning_rate(params, epoch), converged, won.float().mean(), norms.mean())
         for name, value in zip(HISTORY, values, strict=True):
             history[name][epoch - 1] = float(value)
-        bar.set_postfix(converged=f"{float(converged):.3f}", winning=f"{float(values[2]):.3f}")
+        bar.set_postfix(converged=f"{float(converged):.3f}", winning=f"{float(values[2]):.3f}", refresh=False)
         if checkpoint is not None and (epoch % every == 0 or epoch == params.epochs):
             state = {"synapses": w, "generator": generator.get_state(), **_as_tensors(history)}
             seconds = time.perf_counter() - start

@@ -13,6 +13,7 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from bioadv.datasets import Images
@@ -183,6 +184,6 @@ def verdict_bars(rows: Mapping[str, Mapping[str, int]]) -> Figure:
     axes.invert_yaxis()
     axes.set(xlabel="claims")
     axes.grid(visible=False, axis="y")
-    marks = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
+    marks = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
     figure.legend(marks, list(colours), loc="outside upper center", ncols=3, fontsize=8)
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import json
 import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
@@ -109,6 +110,16 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     manifest: dict[str, Any] = results.read_json(path)
     return manifest
+
+
+def remove_manifest(folder: Path) -> None:
+    """Remove a run's manifest, before anything that it describes is written anew."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+
+
+def identity(manifest: dict[str, Any]) -> str:
+    """SHA-256 of a manifest: two trainings of one configuration differ in it, by their results or their seconds."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def same_configuration(folder: Path, wanted: dict[str, Any]) -> bool:

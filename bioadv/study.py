@@ -25,6 +25,7 @@ LAYER = "kh-layer"
 KH_POWER = 4.5  # n of ReLU^n in the paper's KH model
 KH_ALPHA = 2.62  # exponent of the authors' KH layer, target of their SpecReg-KH (FACTS 7.2)
 DTYPES = ("auto", "float32", "bfloat16")
+WEIGHTS, SYNAPSES = "model.safetensors", "layer.safetensors"  # of a model, of a KH layer; kept out of git
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,15 @@ def experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
+def at_scale(name: str, data: Dataset, epochs: int | None = None) -> Experiment:
+    """An experiment with the sizes that go with a dataset, as it is trained there; epochs: other than the scale's."""
+    chosen, sizes = experiment(name), scale(data)
+    recipe = replace(chosen.recipe, epochs=epochs or sizes.epochs, batch=sizes.batch)
+    if isinstance(recipe.penalty, JacobianPublished):
+        recipe = replace(recipe, penalty=replace(recipe.penalty, batch=sizes.batch))
+    return replace(chosen, recipe=recipe)
+
+
 @dataclass(frozen=True)
 class Where:
     """Where and how a run computes: root of the output, device, precision of products, bars, epochs per checkpoint."""
@@ -160,8 +170,10 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None = None) -> Path:
     """Train a model and return its run folder; what is finished is not done again, what was interrupted goes on.
 
-    Models with a local layer train that first if it is not there yet. Raises ``ValueError`` for an unknown model, a
-    bad seed or number of epochs, or a folder that holds another configuration.
+    A finished run has its manifest and its weights. Where only the weights are missing, as in a fresh clone, it is
+    trained again; the manifest stays until the new one is ready. Models with a local layer train that first if it is
+    not there yet. Raises ``ValueError`` for an unknown model, a bad seed or number of epochs, or a folder that holds
+    another configuration.
     """
     if seed < 0:
         raise ValueError(f"seed = {seed}; give an integer >= 0")
@@ -169,19 +181,15 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
         raise ValueError(f"epochs = {epochs}; give at least 1")
     if name == LAYER:
         return _train_layer(data, seed, where, epochs)
-    chosen, sizes = experiment(name), scale(data)
-    recipe = replace(chosen.recipe, epochs=epochs or sizes.epochs, batch=sizes.batch)
-    if isinstance(recipe.penalty, JacobianPublished):
-        recipe = replace(recipe, penalty=replace(recipe.penalty, batch=sizes.batch))
-    chosen = replace(chosen, recipe=recipe)
+    chosen, sizes = at_scale(name, data, epochs), scale(data)
     layer = None
     if chosen.hidden == "local":
-        layer = results.read_tensors(_train_layer(data, seed, where, None) / "layer.safetensors")[0]["synapses"]
+        layer = results.read_tensors(_train_layer(data, seed, where, None) / SYNAPSES)[0]["synapses"]
     device = choose_device(where.device)
     dtype = choose_dtype(where.dtype, device) if chosen.hidden == "backprop" else torch.float32
     configuration = {"model": name, "seed": seed, "data": data.content_hash, "experiment": chosen, "dtype": str(dtype)}
     folder = where.folder(data, name, seed)
-    if provenance.same_configuration(folder, configuration):
+    if provenance.same_configuration(folder, configuration) and (folder / WEIGHTS).is_file():
         return folder
     model = _initial(chosen, sizes, data, seed, layer).to(device)
     sets = _sets(data, chosen.held_out, device)
@@ -190,11 +198,11 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
     seen = {part: (models.in_batches(tap, x), y) for part, (x, y) in sets.items()}
     checkpoint = folder / "checkpoint.safetensors"
     # Hashed before the run, not after it: that is the code which is about to be executed.
-    source = provenance.source_hash(*SUPERVISED, *(LOCAL if chosen.hidden == "local" else ()))
+    source = source_of(name)
     fitted = training.fit(
         model,
         *seen.pop("train"),
-        recipe,
+        chosen.recipe,
         torch.Generator(device).manual_seed(10_000 + seed),
         evaluate=seen,
         readout_only=readout_only,
@@ -203,7 +211,8 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
         progress=where.progress,
     )
     accuracy = {part: training.accuracy(fitted.model, x, y) for part, (x, y) in sets.items()}
-    models.save(fitted.model, folder / "model.safetensors")
+    provenance.remove_manifest(folder)
+    models.save(fitted.model, folder / WEIGHTS)
     results.write_arrays(folder / "log.npz", fitted.log)
     _finish(folder, configuration, data, device, fitted.seconds, source, accuracy=accuracy)
     checkpoint.unlink(missing_ok=True)
@@ -215,17 +224,18 @@ def _train_layer(data: Dataset, seed: int, where: Where, epochs: int | None) -> 
     params = replace(params, epochs=epochs) if epochs else params
     configuration = {"model": LAYER, "seed": seed, "data": data.content_hash, "layer": params}
     folder = where.folder(data, LAYER, seed)
-    if provenance.same_configuration(folder, configuration):
+    if provenance.same_configuration(folder, configuration) and (folder / SYNAPSES).is_file():
         return folder
     device = choose_device(where.device)
     x = datasets.unit_lp(data.train, params.p).to(device)
     checkpoint = folder / "checkpoint.safetensors"
-    generator, source = torch.Generator(device).manual_seed(seed), provenance.source_hash(*LOCAL)
+    generator, source = torch.Generator(device).manual_seed(seed), source_of(LAYER)
     trained = local_learning.train(
         x, params, generator, checkpoint=checkpoint, every=where.every, progress=where.progress
     )
     health = local_learning.health(trained.synapses, x.cpu(), params)
-    results.write_tensors(folder / "layer.safetensors", {"synapses": trained.synapses})
+    provenance.remove_manifest(folder)
+    results.write_tensors(folder / SYNAPSES, {"synapses": trained.synapses})
     arrays = {"norms": health.norms, "wins": health.wins, "alive": health.alive, "mean_weight": health.mean_weight}
     results.write_arrays(folder / "log.npz", {**trained.history, **arrays})
     shares = {"converged": health.converged, "live": health.live, "winning": health.winning}
@@ -277,6 +287,13 @@ SUPERVISED = (
 )
 
 
+def source_of(name: str) -> str:
+    """Hash of the code that a model, or the KH layer, is trained with; see :func:`bioadv.provenance.source_hash`."""
+    if name == LAYER:
+        return provenance.source_hash(*LOCAL)
+    return provenance.source_hash(*SUPERVISED, *(LOCAL if experiment(name).hidden == "local" else ()))
+
+
 def _finish(
     folder: Path,
     configuration: dict[str, Any],
@@ -298,7 +315,15 @@ def _finish(
 
 
 def load_model(folder: Path) -> TwoLayer:
-    """The trained model of a run folder; ``FileNotFoundError`` if the run is not finished."""
-    if provenance.read_manifest(folder) is None:
+    """The trained model of a run folder; ``FileNotFoundError`` if the run is not finished or its weights are gone."""
+    manifest = provenance.read_manifest(folder)
+    if manifest is None:
         raise FileNotFoundError(f"{folder} holds no finished run; train the model first, or let it finish")
-    return models.load(folder / "model.safetensors")
+    if not (folder / WEIGHTS).is_file():
+        about = manifest["configuration"]
+        command = f"bioadv train {about['model']} --data {manifest['dataset']} --seed {about['seed']}"
+        raise FileNotFoundError(
+            f"{folder} has its manifest but not its weights, {WEIGHTS} (git does not keep them); "
+            f"train it again: {command} --out {folder.parent.parent.parent}"
+        )
+    return models.load(folder / WEIGHTS)

@@ -150,7 +150,7 @@ def fit(
             for name, (inputs, labels) in sets.items():
                 log[f"{name}_accuracy"][epoch - 1] = accuracy(model, inputs, labels, readout_only)
             shown = {name: f"{log[f'{name}_accuracy'][epoch - 1]:.3f}" for name in sets}
-        bar.set_postfix({"loss": f"{log['loss'][epoch - 1]:.3f}", **shown})
+        bar.set_postfix({"loss": f"{log['loss'][epoch - 1]:.3f}", **shown}, refresh=False)
         if checkpoint is not None and (epoch % every == 0 or epoch == recipe.epochs):
             about = {"epoch": epoch, "seconds": time.perf_counter() - start, "identity": identity}
             write_tensors(checkpoint, _state(model, optimizer, generator, log), **about)

@@ -1,0 +1,99 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from bioadv import attacks, certificates, critical
+from bioadv.attacks import UNBOUNDED
+from tests.test_attacks import linear_distance, linear_images, linear_model
+from tests.test_critical import trained_like
+
+NORMS = pytest.mark.parametrize("norm", ["linf", "l2"])
+
+
+@NORMS
+def test_radius_is_below_the_distance_of_a_linear_model(norm):
+    model, a = linear_model(classes=3)
+    x, y = linear_images(model)
+    radius = certificates.certified_radius(model, x, y, norm)
+    distance = linear_distance(model, a, x, y, norm).numpy()
+    assert (radius > 0).all()
+    assert (radius <= distance).all()
+
+
+@NORMS
+def test_the_linear_bound_is_exact_where_the_network_is_linear(norm):
+    """Far from all kinks a ReLU network is linear, and the bound must find the distance to a relative 2e-4."""
+    model, a = linear_model(classes=3)
+    x, y = linear_images(model)
+    x = x.sign() * (x.abs() + 100)
+    with torch.no_grad():
+        model.bias.copy_(torch.zeros(3))
+        y = model(x).argmax(1)
+    distance = linear_distance(model, a, x, y, norm).numpy()
+    near = distance < 50  # the ball reaches no kink
+    assert near.sum() > 10
+    radius = certificates.certified_radius(model, x, y, norm)
+    np.testing.assert_allclose(radius[near], distance[near], rtol=5e-4)
+
+
+@NORMS
+@pytest.mark.parametrize("power", [1.0, 2.0, 4.5])
+@pytest.mark.parametrize("method", ["linear", "interval"])
+def test_bounds_hold_for_random_points_of_the_ball(power, norm, method, generator):
+    model, x, y = trained_like(power)
+    radius = torch.logspace(-3, 0.5, len(x), dtype=torch.float64)
+    bound = certificates.margin_bound(model, x, y, radius, norm, method)
+    for _ in range(20):  # corners and the sphere, where a convex function is largest
+        u = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        u = u.sign() if norm == "linf" else u / u.norm(dim=1, keepdim=True)
+        reached = -attacks.margin(attacks.logits(model, x + radius[:, None] * u), y)
+        assert (reached >= bound - 1e-12).all()
+    slope, _ = attacks.gradient(model, x, y, "margin")
+    u = slope.sign() if norm == "linf" else slope / slope.norm(dim=1, keepdim=True)
+    assert (-attacks.margin(attacks.logits(model, x + radius[:, None] * u), y) >= bound - 1e-12).all()
+
+
+@NORMS
+@pytest.mark.parametrize("power", [1.0, 4.5])
+def test_bound_falls_with_the_radius(power, norm):
+    model, x, y = trained_like(power)
+    bounds = [certificates.margin_bound(model, x, y, torch.full((200,), r).double(), norm) for r in (0, 0.01, 0.1, 1)]
+    torch.testing.assert_close(bounds[0], -attacks.margin(attacks.logits(model, x), y))
+    for larger, smaller in itertools.pairwise(bounds):
+        assert (smaller <= larger).all()
+
+
+@NORMS
+@pytest.mark.parametrize("power", [1.0, 4.5])
+def test_no_attack_gets_below_the_certificate(power, norm):
+    model, x, y = trained_like(power)
+    radius = certificates.certified_radius(model, x, y, norm)
+    params = attacks.PGD(steps=40, norm=norm, loss="margin", step=0.1, best=True)
+    grid = np.logspace(-4, 1, 200)
+    found = critical.search(model, x, y, critical.pgd(model, x, y, params, UNBOUNDED), grid)
+    assert (radius < found.epsilon).all()
+    assert np.median(found.epsilon / radius) < 5  # and the bracket is not empty words
+
+
+def test_linear_and_interval_bounds_are_combined():
+    model, x, y = trained_like(4.5)
+    radii = {method: certificates.certified_radius(model, x, y, method=method) for method in ("linear", "interval")}
+    both = certificates.certified_radius(model, x, y)
+    assert (both >= np.maximum(*radii.values()) * 0.999).all()
+
+
+def test_wrong_images_get_zero():
+    model, x, y = trained_like(1.0)
+    assert (certificates.certified_radius(model, x, (y + 1) % 5) == 0).all()
+
+
+def test_bad_input_is_refused():
+    model, x, y = trained_like(1.0)
+    with pytest.raises(ValueError, match="norm = 'l1'"):
+        certificates.certified_radius(model, x, y, "l1")
+    with pytest.raises(ValueError, match="method = 'magic'"):
+        certificates.certified_radius(model, x, y, method="magic")
+    with pytest.raises(ValueError, match="y has shape"):
+        certificates.certified_radius(model, x, y[:2])

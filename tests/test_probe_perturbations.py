@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from bioadv import critical, models, plots_robustness, probe_perturbations
+from bioadv.attacks import PUBLISHED_MARGIN
+from bioadv.critical import GRID
+from bioadv.datasets import Dataset, Images, unit_lp
+from bioadv.models import TwoLayer
+
+SETTINGS = {**probe_perturbations.PERTURBATIONS, "pool": 400, "subset": 30, "few": 20, "every": 40}
+
+
+@pytest.fixture(scope="module")
+def subject():
+    """A small random network and images, some of which it decides correctly."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (80, 4, 4, 3), dtype=torch.uint8, generator=generator).numpy()
+    model = models.init(TwoLayer(48, 30, 3, 4.5), generator).eval()
+    unlabelled = Images(pixels, np.zeros(80, int), ("a", "b", "c"), "tiny")
+    with torch.no_grad():
+        model.hidden *= 3
+        model.bias -= model(unit_lp(unlabelled)).mean(0)
+        labels = model(unit_lp(unlabelled)).argmax(1)
+    labels[:10] = (labels[:10] + 1) % 3
+    images = Images(pixels, labels.numpy(), ("a", "b", "c"), "tiny")
+    return model, Dataset("tiny", images, images)
+
+
+@pytest.fixture(scope="module")
+def arrays(subject):
+    measured = {}
+    for measure in probe_perturbations.MEASURES.values():
+        measured |= measure(*subject, SETTINGS, False)
+    return measured
+
+
+def test_what_is_measured_is_what_the_package_says(subject, arrays):
+    model, data = subject
+    x, y = unit_lp(data.test), torch.tensor(data.test.labels)
+    right = torch.from_numpy(arrays["images"]).long()
+    np.testing.assert_array_equal(np.sort(right), np.arange(10, 80))
+    assert (right.diff() < 0).any(), "the first images are no random sample"
+    assert arrays["accuracy"] == 70 / 80
+    np.testing.assert_allclose(arrays["image_norm"], x[right].norm(dim=1), rtol=1e-6)
+    chosen = model, x[right], y[right]
+    slow = critical.brute_force(*chosen, critical.pgd(*chosen))
+    assert (arrays["pgd_index"] == slow.index).mean() > 0.95
+    subset = model, x[right][:30], y[right][:30]
+    slow = critical.brute_force(*subset, critical.pgd(*subset, PUBLISHED_MARGIN))
+    assert (arrays["margin_index"] == slow.index).mean() > 0.95
+    true = critical.accuracies(*chosen, critical.fgsm(*chosen), GRID[arrays["points"]])
+    np.testing.assert_allclose(arrays["fgsm_accuracy"], true, atol=1e-6)
+
+
+def test_certificates_lie_below_attacks(arrays):
+    attacked = np.append(critical.L2_GRID, np.inf)[arrays["l2_index"]]
+    assert (arrays["certified_l2"] < attacked).all()
+    assert (arrays["certified_linf"] < np.append(GRID, np.inf)[arrays["recommended_index"]]).all()
+    assert arrays["certified_l2"].shape == (30,)
+
+
+def test_the_file_stays_small(arrays):
+    """Bytes per image, so that a run on ten thousand images stays below 400 kB."""
+    assert sum(array.nbytes for array in arrays.values() if len(array.shape) and len(array) == 70) <= 40 * 70
+
+
+def test_figures(arrays):
+    grid = np.append(critical.L2_GRID, np.inf)
+    attacked = {"kh": grid[arrays["l2_index"]], "bp": grid[arrays["l2_index"]]}
+    certified = {"kh": arrays["certified_l2"], "bp": arrays["certified_l2"]}
+    curve = GRID[arrays["points"]], arrays["pgd_accuracy"]
+    drawn = [
+        plots_robustness.sweeps(
+            {"PGD": {"kh": [curve, curve], "bp": [curve]}},
+            {"PGD": {"kh": [arrays["pgd_norm"], arrays["pgd_norm"]], "bp": [arrays["pgd_norm"]]}},
+            seeds=True,
+        ),
+        plots_robustness.first_and_half(certified, attacked, 0.1),
+        plots_robustness.compared({"kh": (attacked["kh"], certified["kh"])}, ("a", "b"), ""),
+        plots_robustness.brackets(certified, attacked, "radius"),
+        plots_robustness.accuracy_and_norm({"PGD": {"kh": [(0.5, 0.1)]}}, {"PGD": {"kh": (0.47, 0.12)}}),
+        plots_robustness.absolute_accuracy({"kh": curve}, {"kh": curve}),
+        plots_robustness.masking({"kh": {"PGD": curve, "search": curve}}),
+        plots_robustness.perturbed_images({"kh": (np.zeros((4, 4, 3)), np.ones((4, 4, 3)))}, {"kh": ("a", "b")}, 5),
+    ]
+    for figure in drawn:
+        assert isinstance(figure, Figure)
+        figure.draw_without_rendering()

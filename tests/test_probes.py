@@ -1,0 +1,255 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from bioadv import cli, datasets, local_learning, powerlaw, probe_spectra, probes, pruning, results, spectra, study
+from bioadv.probes import Probe
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A dataset of small images on disk, so that a model trains in a second."""
+    folder, rng, parts = tmp_path_factory.mktemp("data"), np.random.default_rng(0), {}
+    for split, count in (("train", 200), ("test", 90)):
+        y = np.arange(count) % 3
+        x = rng.integers(20, 80, (count, 4, 4, 3))
+        x[np.arange(count), y] += 150  # the class is the bright row
+        parts |= {f"x_{split}": x.astype(np.uint8), f"y_{split}": y}
+    np.savez(folder / "tiny.npz", **parts)
+    return str(folder / "tiny.npz")
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory):
+    """Runs of a random, a KH and a pure layer model, trained once."""
+    out = tmp_path_factory.mktemp("results")
+    params = local_learning.KHParams(hidden=30, delta=0.1, batch=20, epochs=300)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "scale", lambda data: study.Scale(params, epochs=2, batch=20))
+        for model in ("random", "kh-unpruned"):
+            study.train(model, datasets.load(tiny), 0, study.Where(out, progress=False))
+    return out / "tiny"
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A function that gives a copy of a run's folder, which the test may change."""
+
+    def copy(model):
+        folder = tmp_path / "tiny" / model / "seed-0"
+        folder.mkdir(parents=True)
+        for file in (trained / model / "seed-0").iterdir():
+            if file.suffix != ".tmp":
+                (folder / file.name).write_bytes(file.read_bytes())
+        return folder
+
+    return copy
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """A probe that counts how often it measures."""
+    calls = []
+
+    def measure(model, data, settings, progress):
+        calls.append(settings)
+        return {"norm": np.array([float(model.hidden.detach().norm())]), "images": np.array(len(data.test))}
+
+    monkeypatch.setitem(probes.PROBES, "counted", Probe("counts", measure, {"grid": [1, 2]}))
+    monkeypatch.setattr(probes.provenance, "source_hash", lambda *functions: "code")
+    return calls
+
+
+def test_a_probe_is_measured_once(run, tiny, counted):
+    folder, data = run("random"), datasets.load(tiny)
+    file = probes.run(folder, "counted", data)
+    assert file == folder / "counted.npz"
+    assert results.read_arrays(file)["norm"] == pytest.approx(float(study.load_model(folder).hidden.detach().norm()))
+    assert probes.run(folder, "counted", data) == file
+    assert counted == [{"grid": [1, 2]}]
+    file.unlink()  # a manifest without its arrays is no result
+    probes.run(folder, "counted", data)
+    assert len(counted) == 2
+
+
+def test_the_manifest_says_where_it_came_from(run, tiny, counted):
+    folder, data = run("random"), datasets.load(tiny)
+    probes.run(folder, "counted", data)
+    about = json.loads((folder / "counted.json").read_text())
+    assert about["configuration"]["probe"] == "counted"
+    assert about["configuration"]["settings"] == {"grid": [1, 2]}
+    assert about["configuration"]["run"] == json.loads((folder / "manifest.json").read_text())["configuration"]
+    assert about["configuration"]["run"]["data"] == data.content_hash
+    assert about["source"] == "code"
+    assert {"torch", "python"} <= about["environment"].keys()
+    assert about["seconds"] >= 0
+    leftovers = {path.name for path in folder.iterdir()} - {"manifest.json", "log.npz", "model.safetensors"}
+    assert leftovers == {"counted.npz", "counted.json"}
+
+
+def test_a_model_that_was_trained_again_is_measured_again(run, tiny, counted):
+    folder, data = run("random"), datasets.load(tiny)
+    probes.run(folder, "counted", data)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "seconds": manifest["seconds"] + 1}))
+    probes.run(folder, "counted", data)
+    assert len(counted) == 2
+
+
+def test_other_settings_are_refused(run, tiny, counted, monkeypatch):
+    folder, data = run("random"), datasets.load(tiny)
+    probes.run(folder, "counted", data)
+    monkeypatch.setitem(probes.PROBES, "counted", replace(probes.PROBES["counted"], settings={"grid": [1, 3]}))
+    with pytest.raises(ValueError, match="measured with another settings; remove it to measure again"):
+        probes.run(folder, "counted", data)
+    assert len(counted) == 1
+
+
+def test_other_images_are_refused(run, tiny, counted, tmp_path):
+    folder, data = run("random"), datasets.load(tiny)
+    other = replace(data, name="other", test=data.test.first(60))
+    with pytest.raises(ValueError, match="data is other .*; give the images that it was trained on"):
+        probes.run(folder, "counted", other)
+    with pytest.raises(ValueError, match="data is photo-patches"):
+        probes.run(folder, "counted", datasets.load("photo-patches"))
+    assert not counted
+    assert not list(folder.glob("counted*"))
+
+
+def test_an_unfinished_run_is_refused(run, tiny, counted):
+    folder = run("random")
+    (folder / "manifest.json").unlink()
+    with pytest.raises(FileNotFoundError, match="holds no finished run; train the model first"):
+        probes.run(folder, "counted", datasets.load(tiny))
+    result = RUNNER.invoke(cli.app, ["probe", str(folder), "--probe", "counted"])
+    assert isinstance(result.exception, FileNotFoundError)
+
+
+def test_an_unknown_probe_lists_the_known_ones(run, tiny):
+    with pytest.raises(ValueError, match="probe 'spectrum' is not known; choose from .*spectra"):
+        probes.run(run("random"), "spectrum", datasets.load(tiny))
+
+
+def test_a_failure_leaves_nothing_that_looks_finished(run, tiny, counted, monkeypatch):
+    def fails(model, data, settings, progress):
+        raise RuntimeError("no memory")
+
+    folder = run("random")
+    monkeypatch.setitem(probes.PROBES, "counted", Probe("fails", fails))
+    with pytest.raises(RuntimeError, match="no memory"):
+        probes.run(folder, "counted", datasets.load(tiny))
+    assert not list(folder.glob("counted*"))
+
+
+def test_a_long_probe_keeps_the_parts_that_it_has(run, tiny, counted, monkeypatch):
+    broken = [True]
+
+    def second(model, data, settings, progress):
+        if broken[0]:
+            raise RuntimeError("killed")
+        return {"second": np.zeros(2)}
+
+    folder, first = run("random"), probes.PROBES["counted"].measure
+    monkeypatch.setitem(probes.PROBES, "counted", Probe("parts", {"first": first, "second": second}))
+    with pytest.raises(RuntimeError, match="killed"):
+        probes.run(folder, "counted", datasets.load(tiny))
+    broken[0] = False
+    arrays = results.read_arrays(probes.run(folder, "counted", datasets.load(tiny)))
+    assert {"norm", "images", "second"} == set(arrays)
+    assert len(counted) == 1
+    assert not list(folder.glob(".*"))
+
+
+def test_settings_are_json():
+    """A tuple would come back as a list and look like another setting."""
+    for chosen in probes.PROBES.values():
+        assert json.loads(json.dumps(chosen.settings)) == chosen.settings
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """The real probes, with settings for a layer of 30 units."""
+    small = {"sizes": [10, 30], "noise": 200, "seed": 0, "subsets": [3, 20], "replicates": 3}
+    for name, settings in (("spectra", small), ("pruning", {**probe_spectra.PRUNING, "noise": 200, "replicates": 3})):
+        monkeypatch.setitem(probes.PROBES, name, replace(probes.PROBES[name], settings=settings))
+
+
+def test_spectra_by_command(run, tiny, few):
+    folder = run("random")
+    result = RUNNER.invoke(cli.app, ["probe", str(folder), "--probe", "spectra", "--data", tiny, "--no-progress"])
+    assert result.exit_code == 0, result.output
+    found, data = results.read_arrays(folder / "spectra.npz"), datasets.load(tiny)
+    model, x = study.load_model(folder), datasets.unit_lp(data.test)
+    latent = torch.cat(list(spectra.latents(model, x, after=True)))
+    np.testing.assert_allclose(found["images_after"], spectra.eigenspectrum(spectra.moments(latent)), rtol=1e-5)
+    of = spectra.moments(spectra.latents(model, x))
+    assert len(found["images_before"]) == 30
+    np.testing.assert_allclose(found["images_before_10"], spectra.eigenspectrum(of, 10), rtol=1e-5)
+    assert "images_before_30" not in found  # that is all of them
+    for source in ("images", "noise"):
+        np.testing.assert_allclose(found[f"{source}_float32"].real, found[f"{source}_before"], rtol=1e-2, atol=1e-5)
+        assert found[f"{source}_tf32"].dtype == np.complex64
+    assert found["images_before_subsets"].shape == (3, 20)
+    assert found["bootstrap_before"].shape == found["bootstrap_after"].shape == (3, 4)
+    wide = powerlaw.fit(found["images_before"], truncate=True).alpha
+    assert found["bootstrap_before"][:, 0] == pytest.approx(wide, rel=0.5)
+    singular = np.linalg.svd(model.hidden.detach().double().numpy(), compute_uv=False)
+    np.testing.assert_allclose(found["noise_exact"], singular**2, rtol=1e-5)
+    assert all(found[name].dtype in (np.float32, np.complex64) for name in found)
+
+
+def test_pixels_are_a_model_that_needs_no_training(tiny, tmp_path, few):
+    folder = tmp_path / "tiny" / "pixels" / "seed-0"
+    result = RUNNER.invoke(cli.app, ["probe", str(folder), "--probe", "spectra", "--data", tiny, "--no-progress"])
+    assert result.exit_code == 0, result.output
+    found, x = results.read_arrays(folder / "spectra.npz"), datasets.unit_lp(datasets.load(tiny).test)
+    np.testing.assert_allclose(found["images_before"], spectra.eigenspectrum(spectra.moments(x)), rtol=1e-5)
+    np.testing.assert_allclose(found["images_after"], found["images_before"])  # no pixel is negative
+    np.testing.assert_allclose(found["noise_exact"], 1)
+    probes.run(folder, "spectra", datasets.load(tiny))  # not measured again, and not refused
+
+
+def test_a_bare_layer_is_the_unpruned_model(run, tiny, few):
+    data = datasets.load(tiny)
+    bare, model = (
+        results.read_arrays(probes.run(run(name), "spectra", data, False)) for name in ("kh-layer", "kh-unpruned")
+    )
+    for name in bare:
+        np.testing.assert_allclose(bare[name], model[name], rtol=1e-5, atol=1e-12)
+
+
+def test_pruning_of_a_layer(run, tiny, few):
+    folder, data = run("kh-layer"), datasets.load(tiny)
+    found = results.read_arrays(probes.run(folder, "pruning", data, False))
+    synapses = results.read_tensors(folder / "layer.safetensors")[0]["synapses"]
+    np.testing.assert_allclose(found["variances"], synapses.var(1), rtol=1e-4)
+    np.testing.assert_allclose(found["norms"], torch.linalg.vector_norm(synapses, 3, dim=1), rtol=1e-4)
+    assert found["pruned"].shape == (4, 30)
+    assert not found["pruned"][0].any()
+    assert found["pruned"][1].tolist() == pruning.above_threshold(synapses).tolist()
+    for name, pruned in zip(probe_spectra.CRITERIA, found["pruned"], strict=True):
+        assert len(found[f"images_{name}"]) == len(found[f"noise_{name}"]) == 30 - pruned.sum()
+    metric = local_learning.metric(synapses, 3.0)
+    norms = [float(metric[~torch.from_numpy(pruned)].norm()) for pruned in found["pruned"]]
+    np.testing.assert_allclose(found["jacobian"][0], norms, rtol=1e-4)
+    assert (found["jacobian"][1] > 0).all()
+    assert found["pictures"].shape == (2, 12, 48)
+    assert found["pictures"].dtype == np.uint8
+    # The published mixture looks at log variances that fit larger images only, and finds nothing here.
+    assert np.isnan(found["cutoffs"][2])
+    assert not found["pruned"][2].any()
+
+
+def test_a_pruned_layer_is_not_pruned_again(run, tiny, few):
+    folder = run("kh-unpruned")
+    model = study.load_model(folder)
+    with torch.no_grad():
+        model.hidden[3:5] = 0
+    with pytest.raises(ValueError, match="2 units have no weights: the layer is pruned; give a kh-layer run"):
+        probe_spectra.measure_pruning(model, datasets.load(tiny), probes.PROBES["pruning"].settings, False)

@@ -1,0 +1,347 @@
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from bioadv import datasets, probes, provenance, results, study
+from tools import plan
+
+ROOT = Path(__file__).resolve().parent.parent
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+SECONDS = 600  # that one Snakemake may take on a busy machine; idle it is about five
+CONFIGS = sorted((ROOT / "workflow" / "config").glob("*.yaml"))
+COST = {"threads": 1, "mem_mb": 1000, "runtime": 5}
+NO_PROBES: dict[str, list[str]] = {name: [] for name in probes.PROBES}
+
+
+def config(**more):
+    """A configuration of one model and one seed."""
+    resources = dict.fromkeys(plan.RULES, COST)
+    return {"data": "photo-patches", "stages": [{"models": ["bp"], "seeds": [0]}], "resources": resources, **more}
+
+
+# The configurations that come with the project
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_configurations_hold_the_whole_registry(path):
+    chosen = plan.read(yaml.safe_load(path.read_text()))
+    runs = [run for stage in chosen.stages for run in stage.runs]
+    assert {run.model for run in runs} == set(study.EXPERIMENTS)
+    seeds = {"cifar10": 5, "photo-patches": 2}[path.stem]
+    assert {run.seed for run in runs} == set(range(seeds))
+    assert len(runs) == len(set(runs)) == seeds * len(study.EXPERIMENTS)
+    assert {layer.seed for stage in chosen.stages for layer in stage.layers} == set(range(seeds))
+    assert set(chosen.stages[0].models) == {"kh", "bp", "l2", "jreg", "specreg", "random"}
+    assert chosen.data == path.stem
+    # Everything that is measured is measured somewhere.
+    assert all(chosen.probes.values())
+
+
+def test_the_papers_models_at_one_seed_come_first():
+    chosen = plan.read(yaml.safe_load((ROOT / "workflow" / "config" / "cifar10.yaml").read_text()))
+    assert [stage.seeds for stage in chosen.stages] == [(0,), (1, 2, 3, 4), (0, 1, 2, 3, 4)]
+    assert chosen.stages[1].models == chosen.stages[0].models
+
+
+# Reading a configuration
+
+
+def test_seeds_and_models_of_the_command_line_leave_out_the_rest():
+    stages = [{"models": ["kh", "bp"], "seeds": [0]}, {"models": ["bp", "kh"], "seeds": [1, 2]}]
+    runs = [[(r.model, r.seed) for r in stage.runs] for stage in plan.read(config(stages=stages, seeds="0 2")).stages]
+    assert runs == [[("kh", 0), ("bp", 0)], [("bp", 2), ("kh", 2)]]
+    one = plan.read(config(stages=stages, seeds=2, models="bp")).stages
+    assert [(stage.models, stage.seeds, stage.layers) for stage in one] == [(("bp",), (2,), [])]
+
+
+def test_layers_are_trained_once_and_before_what_needs_them():
+    stages = [
+        {"models": ["bp"], "seeds": [0]},
+        {"models": ["kh"], "seeds": [0, 1]},
+        {"models": ["kh-linear"], "seeds": [1]},
+    ]
+    chosen = plan.read(config(stages=stages))
+    assert [[layer.seed for layer in stage.layers] for stage in chosen.stages] == [[], [0, 1], []]
+
+
+def test_what_a_probe_measures():
+    given = {"spectra": ["models", "pixels"], "pruning": ["kh-layer"], "landscape": ["kh"]}
+    chosen = plan.read(config(stages=[{"models": ["kh", "bp"], "seeds": [0]}], probes=given))
+    measured = {str(path.relative_to(chosen.root)) for path in chosen.targets() if path.name != provenance.MANIFEST}
+    wanted = {"kh/seed-0/spectra.json", "bp/seed-0/spectra.json", "pixels/seed-0/spectra.json"}
+    wanted |= {"kh-layer/seed-0/pruning.json", "kh/seed-0/landscape.json"}
+    others = set(probes.PROBES) - set(given)
+    assert measured == wanted | {f"{model}/seed-0/{name}.json" for name in others for model in ("kh", "bp")}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"stages": [{"models": ["resnet"], "seeds": [0]}]}, "model 'resnet' is not known; choose from kh-layer, kh"),
+        ({"stages": [{"models": [], "seeds": [0]}]}, "stage 1 lacks models or seeds; give a list of each"),
+        ({"stages": [{"models": ["bp"], "seeds": [0]}] * 2}, "stage 2 repeats bp with seed 0; leave it out"),
+        ({"stages": []}, "stages is missing; see workflow/config/photo-patches.yaml"),
+        ({"seeds": "0 -1"}, "seeds = '0 -1'; give integers >= 0"),
+        ({"seeds": "zero"}, "seeds = 'zero'; give integers >= 0"),
+        ({"seeds": 7}, "models (all) with seeds 7: no stage of the configuration has these"),
+        ({"models": "vgg"}, "model 'vgg' is not known; choose from"),
+        ({"probes": {"curvature": ["models"]}}, "probe 'curvature' is not known; choose from"),
+        ({"probes": {"spectra": ["vgg"]}}, "model 'vgg' is not known"),
+        ({"model": "bp"}, "model is not a key of a study's configuration; choose from data, out"),
+        ({"resources": {"train": COST}}, "resources: layer lacks threads; give threads, mem_mb, runtime"),
+        ({"device": "tpu"}, "device = 'tpu' cannot be used"),
+        ({"dtype": "float16"}, "dtype = 'float16' is not known"),
+    ],
+)
+def test_bad_configurations_say_what_to_do(change, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        plan.read(config(**change))
+
+
+# What is stored already
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A dataset of small images on disk, so that a model trains in a second."""
+    rng = np.random.default_rng(0)
+    parts = {}
+    for split, count in (("train", 200), ("test", 60)):
+        y = np.arange(count) % 3
+        x = rng.integers(20, 80, (count, 4, 4, 3))
+        x[np.arange(count), y] += 150
+        parts |= {f"x_{split}": x.astype(np.uint8), f"y_{split}": y}
+    np.savez(tmp_path / "tiny.npz", **parts)
+    return str(tmp_path / "tiny.npz")
+
+
+def finished(tiny, out, *models, epochs=2):
+    """Trained models in ``out``, and the study that they belong to, with one probe."""
+    data, where = datasets.load(tiny), study.Where(out, progress=False, device="cpu", dtype="float32")
+    for model in models:
+        study.train(model, data, 0, where, epochs)
+    wanted = {**NO_PROBES, "landscape": ["models"]}
+    given = config(
+        data=tiny, out=str(out), stages=[{"models": list(models), "seeds": [0]}], probes=wanted, epochs=epochs
+    )
+    return plan.read(given), given
+
+
+def measured(folder, name="landscape", **more):
+    """A measurement as :func:`bioadv.probes.run` leaves it, without its numbers."""
+    manifest = provenance.read_manifest(folder)
+    chosen = probes.probe(name)
+    configuration = {"probe": name, "settings": chosen.settings, "run": manifest["configuration"]}
+    about = {
+        "configuration": provenance.describe_all(configuration),
+        "source": provenance.source_hash(*chosen.functions.values()),
+        "training": provenance.identity(manifest),
+    }
+    results.write_arrays(folder / f"{name}.npz", {})
+    results.write_json(folder / f"{name}.json", {**about, **more})
+
+
+def test_runs_without_weights_are_named_only_if_they_are_needed(tiny, tmp_path):
+    chosen, given = finished(tiny, tmp_path / "out", "bp", "random")
+    plan.check(chosen)
+    bp, random = (chosen.folder(plan.Run(model, 0)) for model in ("bp", "random"))
+    measured(bp)
+    for folder in (bp, random):
+        (folder / study.WEIGHTS).unlink()
+    assert chosen.lost() == [plan.Run("random", 0)]  # what is measured needs no weights
+    with pytest.raises(ValueError, match="stored without their weights") as error:
+        plan.check(chosen)
+    assert str(random) in str(error.value)
+    assert "make paper RETRAIN=1" in str(error.value)
+    assert str(bp) not in str(error.value)
+    plan.check(plan.read({**given, "retrain": 1}))
+
+
+def test_a_layer_without_weights_is_named_if_a_model_needs_it(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        study, "scale", lambda data: study.Scale(study.KHParams(hidden=16, delta=0.1, batch=20, epochs=300), 2, 50)
+    )
+    chosen, _ = finished(tiny, tmp_path / "out", "kh")
+    layer = chosen.folder(plan.Run(study.LAYER, 0))
+    (layer / study.SYNAPSES).unlink()
+    assert chosen.lost() == []
+    (chosen.folder(plan.Run("kh", 0)) / provenance.MANIFEST).unlink()
+    assert chosen.lost() == [plan.Run(study.LAYER, 0)]
+
+
+def test_training_again_supersedes_what_was_measured(tiny, tmp_path):
+    chosen, _ = finished(tiny, tmp_path / "out", "bp")
+    folder = chosen.folder(plan.Run("bp", 0))
+    measured(folder)
+    plan.check(chosen)
+    assert not chosen.superseded(folder / "landscape.json")
+    measured(folder, training="of another day")
+    assert chosen.superseded(folder / "landscape.json")
+    plan.check(chosen)  # it is going to be measured again
+
+
+def test_results_of_older_code_stop_the_study(tiny, tmp_path):
+    chosen, given = finished(tiny, tmp_path / "out", "bp")
+    folder = chosen.folder(plan.Run("bp", 0))
+    measured(folder, source="0" * 64)
+    with pytest.raises(ValueError, match="results that today's code would not make") as error:
+        plan.check(chosen)
+    assert f"{folder}/landscape.json was made by other code (00000000, today" in str(error.value)
+    assert f"remove {folder}/landscape.json to make it again, or" in str(error.value)
+    (folder / "landscape.json").unlink()
+    with pytest.raises(ValueError, match="manifest.json was made with experiment = "):
+        plan.check(plan.read({**given, "epochs": 3}))
+
+
+def test_two_studies_do_not_work_in_one_place(tmp_path):
+    with plan.alone(tmp_path / "lock"), pytest.raises(RuntimeError, match="another study is being made here"):
+        plan.alone(tmp_path / "lock")
+    plan.alone(tmp_path / "lock").close()
+
+
+# Snakemake itself. Each call takes a few seconds, so there are few.
+
+
+@pytest.fixture
+def started():
+    """Snakemakes that a test starts; none outlives it."""
+    processes = []
+    yield processes
+    for process in processes:
+        if process.poll() is None:
+            for pid in [process.pid, *descendants(process.pid)]:
+                os.kill(pid, signal.SIGKILL)
+            process.communicate()
+
+
+def snakemake(folder, given, *options, started=None):
+    """Run the workflow in ``folder``; its exit code and what it printed, or, with ``started``, the process."""
+    if not SNAKEMAKE.exists():
+        pytest.skip("snakemake is not installed; pip install -e .[study]")
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(given))
+    command = [SNAKEMAKE, "--snakefile", ROOT / "workflow" / "Snakefile", "--configfile", path, "--directory", folder]
+    command += ["--profile", ROOT / "workflow" / "profiles" / "workstation", "--cores", "1", *options]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+    if started is not None:
+        started.append(process)
+        return process
+    printed = process.communicate(timeout=SECONDS)[0]
+    return process.returncode, printed
+
+
+def counts(printed):
+    """Jobs per rule, from the table that Snakemake prints."""
+    lines = (line.split() for line in printed.splitlines())
+    return {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdigit()}
+
+
+def test_jobs_of_the_small_study(tmp_path):
+    given = yaml.safe_load((ROOT / "workflow" / "config" / "photo-patches.yaml").read_text())
+    code, printed = snakemake(tmp_path, {**given, "out": "out"}, "--dry-run", "--config", "seeds=1", "models=kh bp")
+    assert code == 0, printed
+    jobs = counts(printed)
+    assert jobs["layer_1"] == 1
+    assert jobs["train_1"] == 2
+    assert jobs["pruning_1"] == 1
+    assert jobs["spectra_1"] == 3  # with the pixels
+    assert "train_2" not in jobs
+    assert "train kh, seed 1, on photo-patches" in printed
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"stages": [{"models": ["resnet"], "seeds": [0]}]}, "model 'resnet' is not known; choose from kh-layer, kh"),
+        ({"data": "absent.npz"}, "dataset 'absent.npz' is neither one of"),
+    ],
+)
+def test_the_workflow_stops_before_it_starts(tmp_path, change, words):
+    code, printed = snakemake(tmp_path, config(**change))
+    assert code != 0
+    assert "config.yaml" in printed
+    assert words in printed
+    assert "Traceback" not in printed
+    assert not (tmp_path / "results").exists()
+
+
+def kill_when(process, ready, itself=False):
+    """SIGKILL to the training below a Snakemake, or to Snakemake and all below it, once ``ready`` is there."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        assert process.poll() is None, process.stdout.read()
+        below = descendants(process.pid)
+        training = [pid for pid, command in below.items() if re.search(r"^\S*python\S* \S*bioadv train bp", command)]
+        if ready.exists() and training:
+            for victim in [process.pid, *below] if itself else training:
+                os.kill(victim, signal.SIGKILL)
+            return process.communicate(timeout=SECONDS)[0]
+        time.sleep(0.02)
+    raise AssertionError(f"{ready} did not appear")
+
+
+def descendants(pid):
+    """Processes below one, by number, with their commands."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    table = [line.split(None, 2) for line in listed.splitlines()]
+    found, parents = dict[int, str](), {pid}
+    for number, parent, command in sorted(table, key=lambda row: int(row[0])):
+        if int(parent) in parents:
+            parents.add(int(number))
+            found[int(number)] = command
+    return found
+
+
+def test_killed_work_goes_on_and_finished_work_stays(tiny, tmp_path, started):
+    stages = [{"models": ["random"], "seeds": [0]}, {"models": ["bp"], "seeds": [0]}]
+    given = config(data=tiny, out="out", stages=stages, probes=NO_PROBES, epochs=4000, device="cpu")
+    random, bp = (tmp_path / "out" / "tiny" / model / "seed-0" for model in ("random", "bp"))
+    # The worker dies.
+    printed = kill_when(snakemake(tmp_path, given, started=started), bp / "checkpoint.safetensors")
+    assert "Error in rule train_2" in printed
+    assert "out/tiny/bp/seed-0/manifest.json" in printed
+    assert (bp / "checkpoint.safetensors").exists()
+    assert not (bp / provenance.MANIFEST).exists()
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in random.iterdir()}
+    assert set(before) == {provenance.MANIFEST, study.WEIGHTS, "log.npz"}
+    # Then everything does.
+    done = results.read_tensors(bp / "checkpoint.safetensors")[1]["epoch"]
+    kill_when(snakemake(tmp_path, given, started=started), bp / "checkpoint.safetensors", itself=True)
+    assert results.read_tensors(bp / "checkpoint.safetensors")[1]["epoch"] >= done > 0
+    code, printed = snakemake(tmp_path, given)
+    assert code == 0, printed
+    assert counts(printed)["total"] == 2  # bp, and the end
+    assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in random.iterdir()} == before
+    assert {path.name for path in bp.iterdir()} == set(before)
+    log = (tmp_path / "_build" / "study" / "tiny" / "bp" / "seed-0" / "train.log").read_text()
+    assert "/4000" in log
+    # A fresh clone has no weights; what is stored is not made again.
+    for folder in (random, bp):
+        (folder / study.WEIGHTS).unlink()
+    shutil.rmtree(tmp_path / ".snakemake")
+    code, printed = snakemake(tmp_path, given)
+    assert code == 0, printed
+    assert "Nothing to be done" in printed
+    # A new measurement needs them: only on request.
+    given["probes"] = {**NO_PROBES, "landscape": ["bp"]}
+    code, printed = snakemake(tmp_path, given, "--dry-run")
+    assert code != 0
+    assert "make paper RETRAIN=1" in printed
+    code, printed = snakemake(tmp_path, given, "--dry-run", "--config", "retrain=1")
+    assert code == 0, printed
+    assert counts(printed) == {"train_2": 1, "landscape_2": 1, "all": 1, "total": 3}
+    assert json.loads((bp / provenance.MANIFEST).read_text())["configuration"]["model"] == "bp"
