@@ -91,7 +91,8 @@ def quantities(values: Mapping[str, Mapping[str, np.ndarray]], labels: Mapping[s
             for line, colour, shift in zip(pairs, (BLUE, ORANGE), (-0.17, 0.17), strict=False):
                 height = row + (shift if len(pairs) > 1 else 0.0)
                 axes.plot(line, np.full(line.shape, height), "o", color=colour, markersize=3, alpha=0.5, mew=0)
-                axes.plot([np.nanmedian(line)], [height], "|", color=BLACK, markersize=9, markeredgewidth=1.5)
+                if np.isfinite(line).any():
+                    axes.plot([np.nanmedian(line)], [height], "|", color=BLACK, markersize=9, markeredgewidth=1.5)
         axes.set_title(labels[quantity], fontsize=9)
         axes.tick_params(axis="x", labelsize=8)
         if quantity in log:

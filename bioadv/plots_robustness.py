@@ -33,15 +33,14 @@ def _short(model: str) -> str:
     return SHORT.get(model, model)
 
 
-def perturbed_images(
-    rows: Mapping[str, tuple[np.ndarray, np.ndarray]], notes: Mapping[str, tuple[str, str]], gain: float
-) -> Figure:
-    """A row per model: the image, the perturbation times ``gain``, on mid-grey, the perturbed image.
+def perturbed_images(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], notes: Mapping[str, tuple[str, str]]) -> Figure:
+    """A row per model: the image, the perturbation magnified on mid-grey until its largest pixel is full, their sum.
 
     rows: (image, perturbed), each (H, W, C) in [0, 1]; notes: what the model says of either.
     """
-    figure, panels = plt.subplots(len(rows), 3, figsize=(0.75 * WIDTH, 1.45 * len(rows)))
-    for (model, (image, perturbed)), line in zip(rows.items(), np.atleast_2d(panels), strict=True):
+    figure, panels = plt.subplots(len(rows), 3, figsize=(0.75 * WIDTH, 1.45 * len(rows)), squeeze=False)
+    for (model, (image, perturbed)), line in zip(rows.items(), panels, strict=True):
+        gain = 0.5 / max(float(np.abs(perturbed - image).max()), 1e-9)
         difference = np.clip(0.5 + gain * (perturbed - image), 0, 1)
         for axes, picture in zip(line, (image, difference, np.clip(perturbed, 0, 1)), strict=True):
             axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1)
@@ -49,11 +48,9 @@ def perturbed_images(
             axes.grid(visible=False)
             axes.spines[:].set_visible(False)
         line[0].set_ylabel(_short(model), rotation=0, ha="right", va="center")
-        line[0].set_xlabel(notes[model][0], fontsize=8)
-        line[2].set_xlabel(notes[model][1], fontsize=8)
-    for axes, title in zip(
-        np.atleast_2d(panels)[0], ("image", f"perturbation × {gain:g}", "perturbed image"), strict=True
-    ):
+        for axes, note in zip(line, (notes[model][0], f"× {gain:.0f}", notes[model][1]), strict=True):
+            axes.set_xlabel(note, fontsize=8)
+    for axes, title in zip(panels[0], ("image", "perturbation", "perturbed image"), strict=True):
         axes.set_title(title, fontsize=9)
     return figure
 
@@ -113,9 +110,10 @@ def first_and_half(first: Mapping[str, np.ndarray], half: Mapping[str, np.ndarra
     image.
     """
     figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.7), sharey=True, sharex=True)
+    last = max(float(v[np.isfinite(v)].max(initial=0)) for values in (first, half) for v in values.values())
     for axes, title, values in zip(panels, ("first failure", "fails half of the time"), (first, half), strict=True):
         for model, strengths in values.items():
-            axes.plot(*_cumulative(strengths), color=_colour(model), label=_short(model))
+            axes.plot(*_cumulative(strengths, last), color=_colour(model), label=_short(model))
         axes.axvline(side, color=GREY, linestyle=":", linewidth=1)
         axes.set(xscale="log", title=title, xlabel=r"strength $\epsilon$", ylim=(0, 1))
     panels[0].annotate("noise as long\nas the image", (side, 0.03), (4, 0), textcoords="offset points", fontsize=8)
@@ -124,9 +122,11 @@ def first_and_half(first: Mapping[str, np.ndarray], half: Mapping[str, np.ndarra
     return figure
 
 
-def _cumulative(values: np.ndarray) -> Curve:
+def _cumulative(values: np.ndarray, last: float) -> Curve:
+    """Share of the values at or below each of them; flat from the largest finite one to ``last``."""
     finite = np.sort(values[np.isfinite(values)])
-    return finite, np.arange(1, len(finite) + 1) / len(values)
+    share = np.arange(1, len(finite) + 1) / len(values)
+    return np.append(finite, last), np.append(share, len(finite) / len(values))
 
 
 def compared(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], names: tuple[str, str], unit: str) -> Figure:
@@ -171,7 +171,8 @@ def accuracy_and_norm(
         for model, seeds in models.items():
             axes.plot(*np.transpose(seeds), "o", color=_colour(model), label=_short(model), markersize=6)
         for model, place in (paper or {}).get(attack, {}).items():
-            axes.plot(*place, "o", markerfacecolor="none", color=_colour(model), markersize=9)
+            label = None if model in models else f"{_short(model)}, paper"
+            axes.plot(*place, "o", markerfacecolor="none", color=_colour(model), markersize=9, label=label)
         axes.set(title=attack, xlabel="accuracy", ylim=(0, None))
         axes.margins(x=0.15)
     np.atleast_1d(panels)[0].set_ylabel(r"median critical $\|\Delta x\|_2$")

@@ -197,9 +197,10 @@ def mixtures(
         if np.isfinite(cutoff):
             place.axvline(np.log(cutoff), color=RED)
         place.set(title=name, xlabel="ln variance", xlim=(low, high))
+        place.locator_params(axis="x", nbins=5)
         if beyond:
             place.annotate(
-                f"{beyond} units →", (0.98, 0.05), xycoords="axes fraction", ha="right", fontsize=8, color=GREY
+                f"{beyond} units →", (0.98, 0.92), xycoords="axes fraction", ha="right", fontsize=8, color=GREY
             )
     axes[0, 0].set_ylabel("density of units")
     return figure

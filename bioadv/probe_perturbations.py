@@ -145,3 +145,36 @@ MEASURES = {
     "recommended": measure_recommended,
     "certificates": measure_certificates,
 }
+
+
+def strength(index: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Critical strengths from grid indices; infinite where an image never fails."""
+    return np.append(grid, np.inf)[index]
+
+
+def summary(found: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The probe's result in a few numbers.
+
+    ``accuracy``; ``noise``, ``fgsm``, ``pgd``: median critical norms as published, images that never fail dropped;
+    ``zero``, ``saturated``: images whose gradient is zero, or no longer sees the true class; ``loss``: median critical
+    strength of PGD with cross-entropy over that with a margin, same images; ``left``: accuracy under the recommended
+    PGD at the largest strength; ``half``: median strength of noise that fails an image half of the time over that of
+    the first failure; ``certified``, ``attacked``: median ends of the bracket of the critical L2 norm.
+    """
+    subset = slice(len(found["margin_index"]))
+    noise_median, half = (np.median(strength(found[f"noise_{k}"], critical.NOISE_GRID)) for k in ("index", "half"))
+    entropy, margin = (
+        np.median(strength(index, GRID)) for index in (found["pgd_index"][subset], found["margin_index"])
+    )
+    numbers = {
+        "accuracy": found["accuracy"],
+        **{kind: np.nanmedian(found[f"{kind}_norm"]) for kind in ("noise", "fgsm", "pgd")},
+        "zero": found["zero_gradients"],
+        "saturated": found["saturated"],
+        "loss": entropy / margin,
+        "left": found["recommended_far_accuracy"][-1],
+        "half": half / noise_median,
+        "certified": np.median(found["certified_l2"]),
+        "attacked": np.median(strength(found["l2_index"], L2_GRID)),
+    }
+    return {name: float(value) for name, value in numbers.items()}

@@ -186,12 +186,12 @@ image = x_test[first]
 plane = landscapes.random_plane(image, torch.Generator().manual_seed(1))
 far = maps(titles, plane, landscapes.PAPER_RADIUS)
 
-# %% mystnb={"figure": {"caption": "The layout of the paper's figure, live: a random plane through one photo patch (circle), out to the paper's radius. Top: norm of the Jacobian of the hidden layer after the activation, each model on its own colour scale. Bottom: decisions, the paler the less confident. Axes in $L^2$ units. Networks of 100 hidden units, one seed.", "name": "fig-geo-far"}, "image": {"alt": "Five columns, KH, BP, L2, Jacobian and random. In the top row KH is one smooth bowl, darkest left of the centre and brightest in a corner; BP, L2 and Jacobian are broken into flat facets with straight edges and look much alike; random has rays that run outwards from the centre. In the bottom row all models have a few large regions; those of BP, L2 and Jacobian are nearly the same."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The layout of the paper's figure, live: a random plane through one photo patch (circle), out to the paper's radius. Top: norm of the Jacobian of the hidden layer after the activation, each model on its own colour scale. Bottom: decisions, the paler the less confident. Axes in $L^2$ units. Networks of 100 hidden units, one seed.", "name": "fig-geo-far"}, "image": {"alt": "Five columns, KH, BP, L2, Jacobian and random. In the top row KH is one smooth surface that rises towards a corner; BP, L2 and Jacobian are broken into flat facets with straight edges and look much alike; random has rays that run outwards from the centre. In the bottom row all models have a few large regions; those of BP, L2 and Jacobian are nearly the same."}} tags=["hide-input"]
 _ = plots_geometry.landscapes(far, data.train.classes)
 
 # %% [markdown]
-# How to read it: the eye should go to the top row first, and then to the colour bars below it. KH is a smooth bowl in which the Jacobian more than
-# doubles. The others are mosaics of facets with straight edges, which for random features are rays from the centre, but on a much narrower scale: what looks like
+# How to read it: the eye should go to the top row first, and then to the colour bars below it. KH is a smooth surface on which the Jacobian more than
+# doubles towards the rim. The others are mosaics of facets with straight edges, which for random features are rays from the centre, but on a much narrower scale: what looks like
 # strong structure there is a variation by a tenth or two. A colour scale of its own for each panel hides that. BP, L2 and Jacobian, which
 # started from the same random weights, have nearly the same regions too.
 #
@@ -237,7 +237,7 @@ four = {"kh": "KH, $n$ = 4.5", "kh-linear": "KH, $n$ = 1"}
 four |= {"random-power": "random, $n$ = 4.5", "random": "random, $n$ = 1"}
 swapped = maps(four, plane, landscapes.PAPER_RADIUS)
 
-# %% mystnb={"figure": {"caption": "The same hidden weights with a steep and with an ordinary ReLU, the readout trained for each: photo patch and plane as above, 100 hidden units, one seed.", "name": "fig-geo-controls"}, "image": {"alt": "Four columns: KH and random weights, each with power 4.5 and with power 1. Both landscapes with power 4.5 are smooth bowls, the random one over a thousand times higher at the rim than in the middle. Both with power 1 are facets: for KH weights a single flat one that fills most of the plane, with a few more along the sides; for random weights rays from the centre."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same hidden weights with a steep and with an ordinary ReLU, the readout trained for each: photo patch and plane as above, 100 hidden units, one seed.", "name": "fig-geo-controls"}, "image": {"alt": "Four columns: KH and random weights, each with power 4.5 and with power 1. Both landscapes with power 4.5 are smooth and rise towards the rim, for random weights a thousandfold. Both with power 1 are facets: for KH weights a few large flat ones, the largest around the centre; for random weights rays from the centre."}} tags=["hide-input"]
 _ = plots_geometry.landscapes(swapped, data.train.classes)
 
 # %% [markdown]
@@ -372,7 +372,7 @@ for key in ("regions", "boundary"):
 # {numref}`tab-geo-paper` has the range of the Jacobian over such planes beside the ends of the paper's colour bars. The paper's plane was not
 # published, so the ranges can agree in size only.
 
-# %% mystnb={"figure": {"caption": "The paper's figure at the paper's scale: CIFAR-10, 2000 hidden units, first test image, one random plane out to the paper's radius, lowest seed at hand of each model. Only models that have been measured are shown.", "name": "fig-geo-paper"}, "image": {"alt": "Columns for the models at the paper's scale. KH is a smooth hillside; the others show rays from the centre on a colour scale that spans a few per cent. The regions below have the colours of a few classes each."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The paper's figure at the paper's scale: CIFAR-10, 2000 hidden units, first test image, one random plane out to the paper's radius, lowest seed at hand of each model. Only models that have been measured are shown.", "name": "fig-geo-paper"}, "image": {"alt": "Columns for the models at the paper's scale. KH is a smooth hillside; the others are made of fine fibres that run outwards, on a colour scale that spans a tenth at most. The regions below have the colours of a few classes each."}} tags=["hide-input"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer"]
 CIFAR10 += ["dog", "frog", "horse", "ship", "truck"]
 at_scale = {**titles, "specreg": "spectral"}
@@ -402,7 +402,7 @@ if measured:
 else:
     _ = plt.figure().text(0.5, 0.5, "no landscape measured yet", ha="center")
 
-# %% mystnb={"figure": {"caption": "Range of the Jacobian's norm over a random plane through a CIFAR-10 test image out to the paper's radius: median over images of the lowest and highest value, mean over seeds, beside the ends of the authors' colour bars for one image. Spread (standard deviation over mean) and exponent: median over images, mean over seeds.", "name": "tab-geo-paper"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Range of the Jacobian's norm over a random plane through a CIFAR-10 test image out to the paper's radius: median over images of the lowest and highest value, mean over seeds, beside the ends of the authors' colour bars for one image. Spread (standard deviation over mean), exponent and number of decision regions: median over images, mean over seeds.", "name": "tab-geo-paper"}} tags=["hide-input"]
 theirs = notebook.paper()["plane_jacobian"]["values"]
 
 
@@ -425,10 +425,12 @@ def row(name, title):
         cells += [
             f"{over_seeds(name, key):.3f}" for key in ("spread", "smoothness")
         ]
-    return [title, *cells, *["–"] * (5 - len(cells)), len(probes[name])]
+        cells.append(f"{over_seeds(name, 'regions'):.1f}")
+    return [title, *cells, *["–"] * (6 - len(cells)), len(probes[name])]
 
 
-header = ["model", "authors", "ours", "spread, near", "spread", "exponent", "seeds"]
+header = ["model", "authors", "ours", "spread, near", "spread", "exponent"]
+header += ["regions", "seeds"]
 Table(header, [row(name, title) for name, title in at_scale.items()])
 
 # %% tags=["hide-input"]
@@ -442,8 +444,9 @@ if probes["kh"]:
 glue_all(glued)
 
 # %% [markdown]
-# Three things to note in the table. The row of random features agrees with what the authors plot as their spectral model to within half a unit, another sign that
-# this model never left its initial weights. The range of KH is wide, as in the paper, and near the data it is much narrower. And with $n = 1$ on the
+# Four things to note in the table. For KH and BP our ranges overlap with the authors', and KH's is the widest of all. The row of random features agrees with what the authors plot as their spectral model to within half a unit, another sign that
+# this model never left its initial weights. The spread of KH is large only far out; near the data
+# it is smaller by an order of magnitude. And with $n = 1$ on the
 # same KH weights the Jacobian is not just smooth but *constant*, {glue:text}`geo-kh-linear`, over the whole plane for {glue:text}`geo-kh-constant` images, out to the paper's
 # radius: none of the units ever switches. Everything that can be seen in the KH column comes from the power.
 #
@@ -554,7 +557,7 @@ else:
 # How to read them: a ratio above one says that gradients helped the attack. They do, for KH as for random features with their ordinary ReLU, and by about the same
 # factor. In {numref}`fig-geo-referees` the points lie close above the line; the few far above it are images on which HopSkipJump got stuck,
 # and the few below are no more frequent for KH. The Square attack did not break a single image with a change smaller than the one that Auto-PGD found. Auto-PGD itself does a little better with the
-# ratio of logit differences than with cross-entropy, again for every model: there is some saturation, and it is not a matter of the steep activation.
+# ratio of logit differences than with cross-entropy for KH and for random features alike, and hardly for BP. So the choice of the loss matters for some models, but it is not a matter of the steep activation.
 #
 # ```{admonition} Our remark
 # :class: remark

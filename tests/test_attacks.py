@@ -142,6 +142,16 @@ def test_pgd_finds_the_closed_form_distance_of_a_linear_model(norm):
         assert attacks.wrong(two, attacks.pgd(two, x, y, distance * 1.001, kind, UNBOUNDED), y).all()
 
 
+def test_the_best_iterate_is_returned(model, batch):
+    """With steps that overshoot, the last iterate is for some images not the best; the best is one of those seen."""
+    x, y = batch
+    last = replace(PUBLISHED, step=1.3, steps=5)
+    best = attacks.pgd(model, x, y, 0.3, replace(last, best=True), UNBOUNDED)
+    ends = torch.stack([attacks.pgd(model, x, y, 0.3, replace(last, steps=t), UNBOUNDED) for t in range(1, 6)])
+    margins = torch.stack([attacks.margin(attacks.logits(model, end), y) for end in (x, *ends)])
+    torch.testing.assert_close(attacks.margin(attacks.logits(model, best), y), margins.amax(0))
+
+
 def test_starts_fill_the_ball(generator):
     x = torch.zeros(2000, 3)
     cube = attacks.start(RECOMMENDED, x, generator)

@@ -65,6 +65,13 @@ def test_quantities_have_a_dot_per_plane_and_a_bar_at_the_median():
     assert axes.get_title() == "regions"
 
 
+def test_a_model_without_values_has_an_empty_row():
+    values = {"spread": {"one": np.full((2, 3), np.nan), "two": np.ones((2, 3))}}
+    axes = plots_geometry.quantities(values, {"spread": "spread"}, log=["spread"]).axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["one", "two"]
+    assert sum(line.get_marker() == "|" for line in axes.lines) == 2
+
+
 def test_pairs_share_one_square():
     figure = plots_geometry.paired({"one": (np.array([1.0, np.inf]), np.array([2.0, 3.0]))}, "with", "without")
     axes = figure.axes[0]

@@ -83,7 +83,7 @@ def test_figures(arrays):
         plots_robustness.accuracy_and_norm({"PGD": {"kh": [(0.5, 0.1)]}}, {"PGD": {"kh": (0.47, 0.12)}}),
         plots_robustness.absolute_accuracy({"kh": curve}, {"kh": curve}),
         plots_robustness.masking({"kh": {"PGD": curve, "search": curve}}),
-        plots_robustness.perturbed_images({"kh": (np.zeros((4, 4, 3)), np.ones((4, 4, 3)))}, {"kh": ("a", "b")}, 5),
+        plots_robustness.perturbed_images({"kh": (np.zeros((4, 4, 3)), np.ones((4, 4, 3)))}, {"kh": ("a", "b")}),
     ]
     for figure in drawn:
         assert isinstance(figure, Figure)

@@ -6,7 +6,19 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from bioadv import cli, datasets, local_learning, powerlaw, probe_spectra, probes, pruning, results, spectra, study
+from bioadv import (
+    cli,
+    datasets,
+    local_learning,
+    models,
+    powerlaw,
+    probe_spectra,
+    probes,
+    pruning,
+    results,
+    spectra,
+    study,
+)
 from bioadv.probes import Probe
 
 RUNNER = CliRunner()
@@ -253,3 +265,14 @@ def test_a_pruned_layer_is_not_pruned_again(run, tiny, few):
         model.hidden[3:5] = 0
     with pytest.raises(ValueError, match="2 units have no weights: the layer is pruned; give a kh-layer run"):
         probe_spectra.measure_pruning(model, datasets.load(tiny), probes.PROBES["pruning"].settings, False)
+
+
+def test_noise_is_not_what_the_weights_started_from():
+    """From one seed, noise images and initial weights are the same numbers: a noise spectrum would see its units."""
+    settings = probe_spectra.SPECTRA
+    assert settings["seed"] == probe_spectra.PRUNING["seed"] > 1000  # seeds of models are small
+    model = models.init(models.TwoLayer(300, 50, 3), torch.Generator().manual_seed(0))
+    for seed, same in ((0, True), (settings["seed"], False)):
+        noise = datasets.gaussian_noise(50, 300, torch.Generator().manual_seed(seed))
+        overlap = torch.cosine_similarity(noise, model.hidden.detach()).mean()
+        assert bool(overlap > 0.9) == same

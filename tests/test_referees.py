@@ -96,7 +96,7 @@ def test_hop_skip_jump_comes_close_without_gradients(oracle):
 
 def test_square_never_beats_the_distance_and_is_monotone(oracle):
     model, x, y, _, linf = oracle
-    epsilons = [0.01, 0.05, 0.3]
+    epsilons = [0.001, 0.02, 0.3]
     success = referees.square(model, x, y, SHAPE, epsilons, queries=100)
     assert success.shape == (3, len(x))
     assert not (success & (torch.tensor(epsilons)[:, None] < 0.999 * linf)).any()

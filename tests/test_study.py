@@ -189,6 +189,49 @@ def test_unfinished_models_are_not_loaded(tiny, tmp_path):
         study.load_model(folder)
 
 
+def test_a_run_that_lost_its_weights_is_trained_again(tiny, tmp_path):
+    """As in a fresh clone: git keeps manifests and logs, not weights."""
+    train("kh", tiny, tmp_path)
+    folder, layer = (tmp_path / "tiny" / model / "seed-0" for model in ("kh", LAYER))
+    before = study.load_model(folder)
+    log = (folder / "log.npz").read_bytes()
+    (folder / study.WEIGHTS).unlink()
+    (layer / study.SYNAPSES).unlink()
+    with pytest.raises(FileNotFoundError) as error:
+        study.load_model(folder)
+    assert "has its manifest but not its weights, model.safetensors" in str(error.value)
+    assert f"bioadv train kh --data {tiny} --seed 0 --out {tmp_path}" in str(error.value)
+    assert train("kh", tiny, tmp_path).exit_code == 0
+    again = study.load_model(folder)
+    assert torch.equal(again.hidden, before.hidden)
+    assert torch.equal(again.readout, before.readout)
+    assert (folder / "log.npz").read_bytes() == log
+    assert (layer / study.SYNAPSES).is_file()
+
+
+def test_a_manifest_never_describes_other_weights(tiny, tmp_path, monkeypatch):
+    """Trained again after a loss and interrupted while writing, a run is unfinished; until then it is as it was."""
+    train("bp", tiny, tmp_path)
+    folder = tmp_path / "tiny" / "bp" / "seed-0"
+    (folder / study.WEIGHTS).unlink()
+    during = []
+
+    def fit(*given, **more):
+        during.append((folder / "manifest.json").is_file())
+        return original(*given, **more)
+
+    def full(*given, **more):
+        raise OSError("no space left")
+
+    original = study.training.fit
+    monkeypatch.setattr(study.training, "fit", fit)
+    monkeypatch.setattr(study.results, "write_arrays", full)
+    assert isinstance(train("bp", tiny, tmp_path).exception, OSError)
+    assert during == [True]
+    assert {path.name for path in folder.iterdir()} == {study.WEIGHTS, "log.npz", "checkpoint.safetensors"}
+    monkeypatch.undo()
+
+
 CHILD = """
 import sys
 from bioadv import study, local_learning, datasets

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
-TOOLS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
+TOOLS = ("sbatch", "srun", "squeue", "scancel", "sinfo", "scontrol")
 START_SECONDS = 60
 # Debian keeps daemons where ordinary users do not look.
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -73,7 +73,7 @@ def cluster(folder: Path, cpus: int, memory: int) -> Iterator[dict[str, str]]:
         raise NoSlurm(f"{', '.join(missing)} not found (Debian: apt-get install slurm-wlm)")
     if os.geteuid() != 0:
         raise NoSlurm("slurmd needs root, to start jobs for others")
-    for name in ("state", "spool"):
+    for name in ("state", "spool", "bin"):
         (folder / name).mkdir(parents=True)
     folder.chmod(0o755)
     conf = folder / "slurm.conf"
@@ -83,7 +83,11 @@ def cluster(folder: Path, cpus: int, memory: int) -> Iterator[dict[str, str]]:
     (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
     (folder / "munge.key").write_bytes(secrets.token_bytes(128))
     (folder / "munge.key").chmod(0o600)
-    environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(conf)}
+    # Snakemake takes all SLURM_ variables away from what it starts within a job, so this srun brings its own.
+    srun = folder / "bin" / "srun"
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun", path=PATH)} "$@"\n')
+    srun.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{srun.parent}{os.pathsep}{PATH}", "SLURM_CONF": str(conf)}
     options = {
         "--socket": "munge.socket",
         "--key-file": "munge.key",
