@@ -101,8 +101,8 @@ norms = {
 figure, axes = plt.subplots(figsize=(plots.WIDTH, 3.8))
 if norms:
     scatter(axes, norms, {model: len(every) for model, every in own.items()})
-axes.set(xscale="log", xlabel="median critical L2 norm")
-_ = figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    _ = figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+_ = axes.set(xscale="log", xlabel="median critical L2 norm")
 
 # %% [markdown]
 # ## What each correction does to the conclusion
