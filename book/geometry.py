@@ -186,7 +186,7 @@ image = x_test[first]
 plane = landscapes.random_plane(image, torch.Generator().manual_seed(1))
 far = maps(titles, plane, landscapes.PAPER_RADIUS)
 
-# %% mystnb={"figure": {"caption": "The layout of the paper's figure, live: a random plane through one photo patch (circle), out to the paper's radius. Top: norm of the Jacobian of the hidden layer after the activation, each model on its own colour scale. Bottom: decisions, the paler the less confident. Axes in $L^2$ units. Networks of 100 hidden units, one seed.", "name": "fig-geo-far"}, "image": {"alt": "Five columns, KH, BP, L2, Jacobian and random. In the top row KH is one smooth surface that rises towards a corner; BP, L2 and Jacobian are broken into flat facets with straight edges and look much alike; random has rays that run outwards from the centre. In the bottom row all models have a few large regions; those of BP, L2 and Jacobian are nearly the same."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The layout of the paper's figure, live on photo patches: a random plane through one of them (circle), out to the paper's radius. Top: norm of the Jacobian of the hidden layer after the activation, each model on its own colour scale. Bottom: decisions, the paler the less confident. Axes in $L^2$ units. Networks of 100 hidden units, one seed.", "name": "fig-geo-far"}, "image": {"alt": "Five columns, KH, BP, L2, Jacobian and random. In the top row KH is one smooth surface that rises towards a corner; BP, L2 and Jacobian are broken into flat facets with straight edges and look much alike; random has rays that run outwards from the centre. In the bottom row all models have a few large regions; those of BP, L2 and Jacobian are nearly the same."}} tags=["hide-input"]
 _ = plots_geometry.landscapes(far, data.train.classes)
 
 # %% [markdown]
@@ -220,7 +220,7 @@ observe(
 near_radius = LANDSCAPE["near"] * float(image.norm())
 near = maps(titles, plane, near_radius)
 
-# %% mystnb={"figure": {"caption": "The centre of the plane above, within three tenths of the image's norm: photo patch, networks of 100 hidden units, one seed.", "name": "fig-geo-near"}, "image": {"alt": "Five columns as before. KH is a smooth gradient of colour. BP, L2 and Jacobian have two or three flat facets with one or two straight edges; random is a mosaic of many. In the bottom row all panels have a single colour, except for a corner of random."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The centre of the plane above, within three tenths of the image's norm: photo patches, networks of 100 hidden units, one seed.", "name": "fig-geo-near"}, "image": {"alt": "Five columns as before. KH is a smooth gradient of colour. BP, L2 and Jacobian have two or three flat facets with one or two straight edges; random is a mosaic of many. In the bottom row all panels have a single colour, except for a corner of random."}} tags=["hide-input"]
 _ = plots_geometry.landscapes(near, data.train.classes)
 
 # %% [markdown]
@@ -237,7 +237,7 @@ four = {"kh": "KH, $n$ = 4.5", "kh-linear": "KH, $n$ = 1"}
 four |= {"random-power": "random, $n$ = 4.5", "random": "random, $n$ = 1"}
 swapped = maps(four, plane, landscapes.PAPER_RADIUS)
 
-# %% mystnb={"figure": {"caption": "The same hidden weights with a steep and with an ordinary ReLU, the readout trained for each: photo patch and plane as above, 100 hidden units, one seed.", "name": "fig-geo-controls"}, "image": {"alt": "Four columns: KH and random weights, each with power 4.5 and with power 1. Both landscapes with power 4.5 are smooth and rise towards the rim, for random weights a thousandfold. Both with power 1 are facets: for KH weights a few large flat ones, the largest around the centre; for random weights rays from the centre."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same hidden weights with a steep and with an ordinary ReLU, the readout trained for each: photo patches, plane as above, 100 hidden units, one seed.", "name": "fig-geo-controls"}, "image": {"alt": "Four columns: KH and random weights, each with power 4.5 and with power 1. Both landscapes with power 4.5 are smooth and rise towards the rim, for random weights a thousandfold. Both with power 1 are facets: for KH weights a few large flat ones, the largest around the centre; for random weights rays from the centre."}} tags=["hide-input"]
 _ = plots_geometry.landscapes(swapped, data.train.classes)
 
 # %% [markdown]
@@ -296,7 +296,7 @@ towards = {
     for name in titles
 }
 
-# %% mystnb={"figure": {"caption": "Planes through the same photo patch, each model's own: to the right lies an adversarial example, the nearest patch of another class in the upper half. 100 hidden units, one seed.", "name": "fig-geo-adversarial"}, "image": {"alt": "Five columns. In the bottom row each model has a boundary a little to the right of the centre, more or less upright and almost straight there. In the top row KH is smooth and brightens towards the right; the others are facets with many upright edges."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Photo patches, planes through the same one, each model's own: to the right lies an adversarial example, the nearest patch of another class in the upper half. 100 hidden units, one seed.", "name": "fig-geo-adversarial"}, "image": {"alt": "Five columns. In the bottom row each model has a boundary a little to the right of the centre, more or less upright and almost straight there. In the top row KH is smooth and brightens towards the right; the others are facets with many upright edges."}} tags=["hide-input"]
 _ = plots_geometry.landscapes(towards, data.train.classes)
 
 # %% [markdown]
