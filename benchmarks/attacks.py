@@ -1,7 +1,7 @@
 """Critical perturbations at the paper's size: search beside the grid on every image, noise beside fresh products.
 
-With CIFAR-10 at hand and a finished run (``BIOADV_DATA_DIR``, ``results/cifar10/kh``) these are used, else photo patches
-and random features. The grid on every image takes about ten minutes for 500 images on two cores.
+With CIFAR-10 at hand and a finished run (``BIOADV_DATA_DIR``, ``results/cifar10/kh``) these are used, else photo
+patches and random features. The grid on every image takes about ten minutes for 500 images on two cores.
 """
 
 from __future__ import annotations

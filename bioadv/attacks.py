@@ -30,7 +30,7 @@ def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class PGD:
-    """Projected gradient ascent; the defaults are the public code's (FACTS 3.5), :data:`RECOMMENDED` is not.
+    """Projected gradient ascent; the defaults are the public code's (FACTS 3.5), ``RECOMMENDED`` is not.
 
     steps: gradient steps; norm: of the ball, ``linf`` or ``l2``; loss: ``cross-entropy`` or ``margin``, the largest
     wrong logit minus the right one, whose gradient never saturates; step: length of a step in units of eps, or None

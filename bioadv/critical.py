@@ -3,7 +3,7 @@
 The published definition is the *first* failing strength of an ascending grid, found by trying every strength on every
 image. :func:`search` brackets it per image instead, each image with its own strength (closed form 6);
 :func:`brute_force` is the definition. Noise needs no search: unclamped, it moves in latent space (closed form 5), see
-:func:`noise_sweep`. Only images that the model decides correctly take part (FACTS 3.5).
+:func:`bioadv.noise.sweep`. Only images that the model decides correctly take part (FACTS 3.5).
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from bioadv.attacks import PGD, PUBLISHED, PUBLISHED_BOX, Box
 from bioadv.models import TwoLayer
 
 Tensor = torch.Tensor
-Attack = Callable[[Tensor, Tensor], Tensor]
-"""(which images (k,), their strengths (k,)) -> perturbed images (k, D)."""
+Attack = Callable[[Tensor, Tensor], Tensor]  # (which images (k,), their strengths (k,)) -> perturbed images (k, D)
 
 GRID = np.logspace(-6, -1.5, 400)  # the public code's strengths for FGSM and PGD
 L2_GRID = np.logspace(-4, 0.5, 400)  # ours, for attacks in an L2 ball

@@ -140,9 +140,9 @@ def relative_spread(values: np.ndarray) -> float:
 def smoothness(values: np.ndarray) -> float:
     """Exponent of the structure function of a map (P, P) at the scale of its grid.
 
-    mean |f(x + d) - f(x)|^2 grows as d^(2 e): e = 1 where f is differentiable and the grid resolves it, 1/2 where it
-    is made of steps, near 0 for noise. Taken from differences over one and two grid points. NaN if f is constant to
-    within 1e-5 of its mean, where rounding would decide.
+    The mean square of f(x + d) - f(x) grows as d^(2 e): e = 1 where f is differentiable and the grid resolves it, 1/2
+    where it is made of steps, near 0 for noise. Taken from differences over one and two grid points. NaN if f is
+    constant to within 1e-5 of its mean, where rounding would decide.
     """
     values = values.astype(np.float64)
     if relative_spread(values) < FLAT:

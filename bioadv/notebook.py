@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,9 @@ class Table:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{cell}</th>" for cell in self.header)
-        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in self.rows)
+        # The number of seeds that spread() appends is small and does not break.
+        rows = [[re.sub(r" \((\d+ seeds?)\)", r" <small>\1</small>", cell) for cell in row] for row in self.rows]
+        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
         return f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
     def __repr__(self) -> str:

@@ -61,6 +61,7 @@ PROBES: dict[str, Probe] = {
     "perturbations": Probe("critical perturbations", probe_perturbations.MEASURES, probe_perturbations.PERTURBATIONS),
     "pruning": Probe("pruning of a local layer", probe_spectra.measure_pruning, probe_spectra.PRUNING),
 }
+SECONDS = "_seconds"  # in the file of a part
 PIXELS = "pixels"  # stands for a model: the images themselves, every pixel a unit
 
 
@@ -88,21 +89,25 @@ def run(folder: Path, name: str, data: Dataset, progress: bool = True) -> Path:
             return file
         changed = [key for key in wanted if stored.get(key) != wanted[key]]
         raise ValueError(f"{about} was measured with another {' and '.join(changed)}; remove it to measure again")
-    start, source = time.perf_counter(), provenance.source_hash(*chosen.functions.values())
+    source = provenance.source_hash(*chosen.functions.values())
     identity = provenance.describe_all({**configuration, "training": training, "source": source})
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    model, arrays, parts = _model(folder, subject, data), Arrays(), []
+    model, arrays, parts, seconds = _model(folder, subject, data), Arrays(), [], 0.0
     for part, measure in chosen.functions.items():
         parts.append(folder / f".{name}-{part}-{digest}.npz")
         if not parts[-1].is_file():
-            results.write_arrays(parts[-1], measure(model, data, chosen.settings, progress))
-        arrays |= results.read_arrays(parts[-1])
+            start = time.perf_counter()
+            measured = measure(model, data, chosen.settings, progress)
+            results.write_arrays(parts[-1], {**measured, SECONDS: np.array(time.perf_counter() - start)})
+        part_arrays = results.read_arrays(parts[-1])
+        seconds += float(part_arrays.pop(SECONDS))  # of every part, in whichever session it was measured
+        arrays |= part_arrays
     results.write_arrays(file, arrays)
     results.write_json(
         about,
         {
             "configuration": provenance.describe_all(configuration),
-            "seconds": round(time.perf_counter() - start, 1),
+            "seconds": round(seconds, 1),
             "source": source,
             "environment": results.versions(),
             "training": training,

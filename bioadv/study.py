@@ -288,7 +288,7 @@ SUPERVISED = (
 
 
 def source_of(name: str) -> str:
-    """Hash of the code that a model, or the KH layer, is trained with; see :func:`bioadv.provenance.source_hash`."""
+    """Hash of the code that a model, or the KH layer, is trained with; see ``bioadv.provenance.source_hash``."""
     if name == LAYER:
         return provenance.source_hash(*LOCAL)
     return provenance.source_hash(*SUPERVISED, *(LOCAL if experiment(name).hidden == "local" else ()))

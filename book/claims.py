@@ -12,7 +12,7 @@
 #
 # Which of the paper's statements hold when someone else runs the study? This chapter is a ledger. Each line is a claim, in our
 # words; what our runs on CIFAR-10 say about it; and a verdict. The claims and the rules that decide them stand in one file of the
-# repository, `book/claims.yaml`, which was committed before most of the runs it judges were finished, and which no result has changed. The verdicts are
+# repository, `book/claims.yaml`, which was committed before most of the runs it judges were finished, and whose rules no result has changed; only the sentences in italics came afterwards. The verdicts are
 # computed when this page is built, from the files in `results/`.
 #
 # What a verdict means:
@@ -77,7 +77,9 @@ def line(claim):
     page, label = claim.figure.split("#")
     link = f'<a href="{page}.html#{label}">{page}</a>'
     text = claim.sentence + (f" <em>{claim.why}</em>" if claim.why else "")
-    return [text, measured(verdict), verdict.text, link]
+    kind = verdict.label.replace(" ", "-")
+    badge = f'<span class="verdict {kind}">{verdict.text}</span>'
+    return [text, measured(verdict), badge, link]
 
 
 header = ["claim of the paper", "here", "verdict", "shown in"]

@@ -730,7 +730,10 @@ def referee_numbers(r, other):
 
 
 rows = [
-    [study.EXPERIMENTS[name].title, *(spread(v, 4) for v in zip(*numbers_of, strict=False))]
+    [
+        study.EXPERIMENTS[name].title,
+        *(spread(v, 4) for v in zip(*numbers_of, strict=False)),
+    ]
     for name, pairs in judged.items()
     if (numbers_of := [referee_numbers(*pair) for pair in pairs])
 ]
