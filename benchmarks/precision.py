@@ -1,6 +1,6 @@
 """bfloat16 products against float32 on CIFAR-10: do accuracy and exponents agree within what two seeds differ?
 
-``python -m benchmarks precision``; ``EPOCHS`` of ``MODELS`` for each seed and precision, about ten minutes on two cores.
+``python -m benchmarks precision``; ``EPOCHS`` of ``MODELS`` for each seed and precision, some ten minutes.
 """
 
 from __future__ import annotations

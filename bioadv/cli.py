@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from bioadv import datasets, probes, provenance, study
@@ -84,6 +85,8 @@ def _summary(folder: Path) -> str:
 
 def main() -> None:
     """Run the command; an error that says what to do is printed without its traceback."""
+    # Weights of dead units decay below 1e-38, where processors are many times slower: such numbers count as zero.
+    torch.set_flush_denormal(True)
     try:
         app()
     except (ValueError, OSError, RuntimeError) as error:

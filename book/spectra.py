@@ -253,7 +253,7 @@ check("fit against numpy, difference", line.alpha + slope, -1e-9, 1e-9)
 n = np.arange(window[0], window[1] + 1)
 residuals = np.log(lambdas[n - 1] / line.line(n))
 correlation = np.corrcoef(residuals[:-1], residuals[1:])[0, 1]
-observe(data, "correlation of neighbouring residuals", correlation, 0.8, 1)
+observe(data, "correlation of neighbouring residuals", correlation, 0.5, 1)
 
 
 def exponent(values):

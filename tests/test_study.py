@@ -353,3 +353,16 @@ def test_describe_is_json():
 def test_run_folder_of_a_path(tmp_path, tiny):
     data = study.datasets.load(tiny)
     assert Where(Path("out")).folder(data, "bp", 3) == Path("out/tiny/bp/seed-3")
+
+
+def test_numbers_too_small_to_be_normal_count_as_zero(monkeypatch, capsys):
+    """Decay takes the weights of dead units there, and each step would be twice as slow."""
+    monkeypatch.setattr("sys.argv", ["bioadv", "list"])
+    try:
+        with pytest.raises(SystemExit):
+            cli.main()
+        assert float(torch.tensor([1e-39]) * 1.0) == 0
+    finally:
+        torch.set_flush_denormal(False)
+    assert float(torch.tensor([1e-39]) * 1.0) > 0
+    assert "kh" in capsys.readouterr().out
