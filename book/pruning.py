@@ -131,7 +131,7 @@ _ = plots_spectra.norm_and_variance(
 # The quadrants of {numref}`fig-prune-live` tell the story. To the right of the threshold almost all units are off norm: high variance and a wrong norm are two signs of one thing, not having converged. One could as well
 # prune by the norm, whose tolerance is known in advance. {numref}`fig-prune-filters` shows a few units of each kind.
 
-# %% mystnb={"figure": {"caption": "Synapses of units that the threshold keeps (above) and prunes (below), evenly spaced by rank of variance; the same layer.", "name": "fig-prune-filters"}, "image": {"alt": "Two rows of ten small colour pictures. Above: plain colours, gradients, and stars under faint noise. Below: pictures under ever stronger coloured noise, at last only noise."}} tags=["hide-input", "picture"]
+# %% mystnb={"figure": {"caption": "Synapses of units that the threshold keeps (above) and prunes (below), evenly spaced by rank of variance; the same layer (photo patches, 100 units, one seed).", "name": "fig-prune-filters"}, "image": {"alt": "Two rows of ten small colour pictures. Above: plain colours, gradients, and stars under faint noise. Below: pictures under ever stronger coloured noise, at last only noise."}} tags=["hide-input", "picture"]
 
 
 def some(chosen, count=10):
@@ -150,7 +150,7 @@ _ = plots_spectra.filter_rows(groups, data.train.shape)
 # ## What pruning changes
 #
 # Pruning sets rows of $M$ to zero. What the layer passes on and how sensitive it is can be compared directly: the norm of the Jacobian before the activation is $\lVert M \rVert$, and large weights weigh in
-# it with the *square of their square* ($M = W|W|$). So a few units that have not converged can make up most of it. A readout is trained on each version.
+# it with the *square of their square* ($M = W|W|$). So a few units that have not converged can make up most of it. A readout is trained on each version, and {numref}`fig-prune-live-spectra` has their spectra.
 
 # %%
 M = ll.metric(W, live.p)
@@ -175,7 +175,7 @@ def accuracy(metric):
 gain = accuracy(pruning.prune(M, pruned)) - accuracy(M)
 observe(data, "accuracy, pruned minus raw", gain, -0.25, 0.25)
 
-# %% mystnb={"figure": {"caption": "Spectra before the activation, raw and pruned, of the layer stopped early: test patches and noise, 100 units, one seed. In units of the latent squared.", "name": "fig-prune-live-spectra"}, "image": {"alt": "Two log-log panels. The raw spectra lie above the pruned ones everywhere, on noise by two orders of magnitude at the first rank; the pruned ones end at a lower rank."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Spectra before the activation, raw and pruned, of the layer stopped early: test images of the photo patches, and noise; 100 units, one seed. In units of the latent squared.", "name": "fig-prune-live-spectra"}, "image": {"alt": "Two log-log panels. The raw spectra lie above the pruned ones everywhere, on noise by two orders of magnitude at the first rank; the pruned ones end at a lower rank."}} tags=["hide-input"]
 noise = torch.randn(2000, D, generator=torch.Generator().manual_seed(1))
 panels = {}
 for title, images in (("test patches", x_test), ("noise", noise)):
@@ -248,7 +248,7 @@ check("share of p-values below one half; a valid test has half", below, 0, 0.3)
 # its heaviest component, behind a valley less than half as high; and the cutoff is the bottom of that valley. A skewed distribution is not two modes, even if two Gaussians fit it better than one.
 # {func}`bioadv.pruning.mixture` does this, and {func}`bioadv.pruning.bootstrap_order` tests one component against two by drawing the reference distribution instead of looking it up.
 
-# %% mystnb={"figure": {"caption": "Two thousand synthetic units with one mode: log variances, the mixture that each rule fits to them, and its cutoff, in red, where there is one.", "name": "fig-prune-unimodal"}, "image": {"alt": "Two panels with the same bell-shaped histogram. Left, published rule: two components and a red cutoff at the left edge of the bell. Right, corrected rule: one component and no cutoff."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Two thousand synthetic units with one mode: log variances, the mixture that each rule fits to them, and its cutoff, in red, where there is one. One seed.", "name": "fig-prune-unimodal"}, "image": {"alt": "Two panels with the same bell-shaped histogram. Left, published rule: two components and a red cutoff at the left edge of the bell. Right, corrected rule: one component and no cutoff."}} tags=["hide-input"]
 
 
 def parts(mixture):
@@ -327,7 +327,7 @@ if measured:
 # agree, since the modes are well apart: {glue:text}`pruned-mixture_published` by the mixture as published and {glue:text}`pruned-mixture` by the corrected one. A few units lie far outside of the histogram, at the variance of the initial weights. They have never
 # learned anything; the published mixture does not see them but its cutoff removes them. {numref}`fig-prune-mixture` shows both fits.
 
-# %% mystnb={"figure": {"caption": "Log variances of the same layer and the mixtures fitted to them. Grey: components; black: their sum; red: the cutoff. The units that never learned lie beyond the right edge.", "name": "fig-prune-mixture"}, "image": {"alt": "Two panels with a main bell, a shoulder to its left and a narrow second mode to its right. Both mixtures have a narrow component on the second mode and a cutoff in the gap before it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Log variances of the same layer (CIFAR-10, lowest seed at hand) and the mixtures fitted to them. Grey: components; black: their sum; red: the cutoff. The units that never learned lie beyond the right edge.", "name": "fig-prune-mixture"}, "image": {"alt": "Two panels with a main bell, a shoulder to its left and a narrow second mode to its right. Both mixtures have a narrow component on the second mode and a cutoff in the gap before it."}} tags=["hide-input"]
 if measured:
     fitted = {
         names[rule]: (
@@ -341,7 +341,7 @@ if measured:
     }
     _ = plots_spectra.mixtures(np.log(measured[0]["variances"]), fitted)
 
-# %% mystnb={"figure": {"caption": "Each unit of the same layer: distance of its norm from one against its variance; red: units that win no training image after training. Dotted: threshold and tolerance.", "name": "fig-prune-norm"}, "image": {"alt": "A log-log cloud of two thousand points. A large blue cloud below the tolerance, nearly all of it left of the threshold. Above the tolerance three red clusters: one right of the threshold, a tenth off norm; a smaller one left of it; and a few points at the far upper right."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Each unit of the same layer (CIFAR-10, lowest seed at hand): distance of its norm from one against its variance; red: units that win no training image after training. Dotted: threshold and tolerance.", "name": "fig-prune-norm"}, "image": {"alt": "A log-log cloud of two thousand points. A large blue cloud below the tolerance, nearly all of it left of the threshold. Above the tolerance three red clusters: one right of the threshold, a tenth off norm; a smaller one left of it; and a few points at the far upper right."}} tags=["hide-input"]
 if measured:
     _ = plots_spectra.norm_and_variance(
         measured[0]["variances"],
@@ -377,7 +377,7 @@ for g, o, i in zip(gone, off, idle, strict=True):
     check("share of units off norm that win nothing", i[o].mean(), 0.9, 1)
     check("share of units at norm one that win nothing", i[~o].mean(), 0, 0.05)
 
-# %% mystnb={"figure": {"caption": "Synapses of kept (above) and pruned units (below) of the same layer, evenly spaced by rank of variance.", "name": "fig-prune-units"}, "image": {"alt": "Two rows of twelve small colour pictures. Above: from pale blobs to sharp photographs of cars, trucks, an aeroplane and a bird. Below: one sharp picture of a red lorry, then only coloured noise."}} tags=["hide-input", "picture"]
+# %% mystnb={"figure": {"caption": "Synapses of kept (above) and pruned units (below) of the same layer (CIFAR-10, lowest seed at hand), evenly spaced by rank of variance.", "name": "fig-prune-units"}, "image": {"alt": "Two rows of twelve small colour pictures. Above: from pale blobs to sharp photographs of cars, trucks, an aeroplane and a bird. Below: one sharp picture of a red lorry, then only coloured noise."}} tags=["hide-input", "picture"]
 if measured:
     pictures = dict(zip(("kept", "pruned"), measured[0]["pictures"], strict=True))
     _ = plots_spectra.filter_rows(pictures, (32, 32, 3))

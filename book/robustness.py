@@ -510,7 +510,7 @@ _ = figures.brackets(lower, upper, "radius, $L^2$")
 # ## A fair comparison
 #
 # Three choices of the published protocol work on the comparison. Each model is tested on the images that *it* decides correctly, so on different
-# images for each; a model with a low accuracy is tested on the easier ones. Relative accuracy hides how many those are. And a model that is less accurate may be more robust simply because it is less sensitive to anything.
+# images for each; a model with a low accuracy is tested on the easier ones. Relative accuracy hides how many those are. And a model that is less accurate may be more robust simply because it is less sensitive to anything. {numref}`fig-rob-tradeoff` sets the two against each other, once with the models' own images and once with the same for all.
 
 # %%
 few = everywhere[torch.linspace(0, len(everywhere) - 1, 150).long()]  # right in all

@@ -89,7 +89,7 @@ def ring_code(alpha, angles, terms=1000):
 
 angles = np.linspace(0, 2 * np.pi, 6000)
 
-# %% mystnb={"figure": {"caption": "Two codes for an angle, a thousand frequencies each, seen along two random directions; $\\alpha$ above and below the border of three.", "name": "fig-spectra-smooth"}, "image": {"alt": "Left, alpha 2: a jagged, tangled closed line. Right, alpha 5: a smooth closed curve."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Two synthetic codes for an angle, a thousand frequencies each, seen along two random directions (one seed); $\\alpha$ above and below the border of three.", "name": "fig-spectra-smooth"}, "image": {"alt": "Left, alpha 2: a jagged, tangled closed line. Right, alpha 5: a smooth closed curve."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(plots.WIDTH, 2.9))
 for place, alpha in zip(axes, (2, 5), strict=True):
     place.plot(*ring_code(alpha, angles).T, linewidth=0.7)
@@ -195,7 +195,7 @@ mine, packaged = (
 gap = float((mine - packaged).abs().max() / mine[0])
 check("authors' estimator, here against the package", gap, 0, 1e-4)
 
-# %% mystnb={"figure": {"caption": "Three estimators where the truth is known ($\\alpha$ = 3, 200 units, 3000 synthetic images): units without a mean, and units whose means are three times the largest standard deviation. Faint dots: absolute values beyond the first eigenvalue that rounding made negative.", "name": "fig-spectra-known"}, "image": {"alt": "Two log-log panels. Left, without a mean: all three lines lie on the dotted truth. Right, with a mean: float64 stays on it, float32 leaves it near rank 25 and turns negative beyond rank 130; TF32 is off from the second eigenvalue on."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Three estimators where the truth is known ($\\alpha$ = 3, 200 units, 3000 synthetic images, one seed): units without a mean, and units whose means are three times the largest standard deviation. Faint dots: absolute values beyond the first eigenvalue that rounding made negative.", "name": "fig-spectra-known"}, "image": {"alt": "Two log-log panels. Left, without a mean: all three lines lie on the dotted truth. Right, with a mean: float64 stays on it, float32 leaves it near rank 25 and turns negative beyond rank 130; TF32 is off from the second eigenvalue on."}} tags=["hide-input"]
 panels = {}
 for mean in (0, 3):
     h = known(3, mean)
@@ -536,7 +536,7 @@ for seed in kh_seeds:
 # (sec-spectra-after)=
 # ## Before and after the activation
 #
-# So before the activation the layer that the paper shows, the pruned one, has no power law over the whole of the window. What the readout sees, though, is $a = \max(0, h)^n$ with $n$ = {glue:text}`kh-power`. None of the stored figures shows its spectrum.
+# So before the activation the layer that the paper shows, the pruned one, has no power law over the whole of the window. What the readout sees, though, is $a = \max(0, h)^n$ with $n$ = {glue:text}`kh-power`. None of the stored figures shows its spectrum; {numref}`fig-spectra-after` has it beside the other, rank by rank.
 
 # %% mystnb={"figure": {"caption": "Local exponent on CIFAR-10 test images before and after the activation (fits over $n/1.5$ to $1.5n$), lowest seed at hand of each model. The grey band spans the paper's window.", "name": "fig-spectra-after"}, "image": {"alt": "Left, before the activation: the nulls rise slowly from about one and a half; KH rises from two and a half at rank ten to more than four at rank 500. Right, after the activation: KH stays between two and two and a half from rank 15 to 500 and rises only beyond."}} tags=["hide-input"]
 order = [n for n in ("pixels", "random", "kh", "bp", "l2", "jreg") if n in at_hand]

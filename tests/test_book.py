@@ -252,7 +252,7 @@ def test_figures_of_chapters_are_complete(chapter):
         if any("image/png" in output.get("data", {}) for output in cell.outputs):
             about = cell.metadata["mystnb"]
             assert len(about["image"]["alt"]) > 40, cell.source
-            assert re.search("photo patches|CIFAR-10|MNIST|synthetic", about["figure"]["caption"]), cell.source
+            assert re.search("[Pp]hoto patch|CIFAR-10|MNIST|synthetic", about["figure"]["caption"]), cell.source
             assert re.search(r"\bseeds?\b|four test images", about["figure"]["caption"]), cell.source
             assert f"{{numref}}`{about['figure']['name']}`" in text, about["figure"]["name"]
 
