@@ -173,8 +173,8 @@ def accuracy_and_norm(
         for model, place in (paper or {}).get(attack, {}).items():
             label = None if model in models else f"{_short(model)}, paper"
             axes.plot(*place, "o", markerfacecolor="none", color=_colour(model), markersize=9, label=label)
+        axes.margins(x=0.15, y=0.15)
         axes.set(title=attack, xlabel="accuracy", ylim=(0, None))
-        axes.margins(x=0.15)
     np.atleast_1d(panels)[0].set_ylabel(r"median critical $\|\Delta x\|_2$")
     handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))

@@ -27,8 +27,10 @@
 # and no more than that.
 
 # %% tags=["hide-input"]
+import numpy as np
+
 from bioadv import claims, plots
-from bioadv.notebook import Table, glue_all, spread
+from bioadv.notebook import Table, glue_all
 
 plots.use_style()
 ledger = claims.read()
@@ -61,13 +63,23 @@ _ = plots.verdict_bars(rows)
 # %% [markdown]
 # ## The ledger
 #
-# The last column leads to the figure that shows it.
+# The second column has our mean over seeds, and the standard deviation where there are several; the last leads to the figure that shows it.
 
 
 # %% tags=["hide-input"]
+def number(values):
+    error = f" ± {np.std(values, ddof=1):.1g}" if len(values) > 1 else ""
+    return f"{np.mean(values):.4g}{error}"
+
+
 def measured(verdict):
+    lines = {}
+    for name, values in verdict.values.items():
+        statistic, model = name.rsplit(", ", 1)
+        lines.setdefault(statistic, []).append(f"{model}&nbsp;{number(values)}")
     parts = (
-        f"{n.rsplit(', ', 1)[-1]} {spread(v)}" for n, v in verdict.values.items()
+        f"{statistic.rsplit(', ', 1)[-1]}: " * (len(lines) > 1) + ", ".join(found)
+        for statistic, found in lines.items()
     )
     return "<br>".join(parts) or "–"
 

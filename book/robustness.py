@@ -716,8 +716,9 @@ judged = {
     ]
     for name in runs
 }
-columns = ["PGD, published", "APGD, cross-entropy", "APGD, DLR"]
-columns += ["Square over APGD", "DDN, $L^2$", "HopSkipJump over DDN"]
+columns, digits = ["PGD, published", "APGD, cross-entropy", "APGD, DLR"], [5] * 3
+digits += [2, 4, 2]
+columns += ["Square over APGD", "DDN, L²", "HopSkipJump over DDN"]
 
 
 def referee_numbers(r, other):
@@ -732,7 +733,10 @@ def referee_numbers(r, other):
 rows = [
     [
         study.EXPERIMENTS[name].title,
-        *(spread(v, 4) for v in zip(*numbers_of, strict=False)),
+        *(
+            spread(v, d)
+            for v, d in zip(zip(*numbers_of, strict=True), digits, strict=True)
+        ),
     ]
     for name, pairs in judged.items()
     if (numbers_of := [referee_numbers(*pair) for pair in pairs])
