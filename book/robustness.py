@@ -633,7 +633,7 @@ _ = (
 # ### Doubts, at the paper's scale
 #
 # The tests from above, on the same runs: gradients that are exactly zero; images so confidently classified that the true class no longer enters the gradient of cross-entropy; how much weaker an attack may be once its loss is a margin; what is left of the accuracy at the
-# largest strength; and the certificate.
+# largest strength; and the certificate, which {numref}`fig-rob-paper-brackets` shows image by image. {numref}`fig-rob-paper-absolute` draws the same as absolute accuracy.
 
 # %% mystnb={"figure": {"caption": "Can the critical strengths on CIFAR-10 be trusted? Per model, mean over seeds. Zero, saturated: number of correct images whose gradient vanishes, or no longer sees the true class. Cross-entropy over margin: ratio of median critical strengths on the first thousand correct images. Left: accuracy under the recommended PGD at a strength of one. Half over first: ratio of median strengths of noise. Certified, attacked: medians of the two ends of the bracket of the critical $L^2$ norm, first thousand correct images.", "name": "tab-rob-doubts"}} tags=["hide-input"]
 columns = {"zero": 0, "saturated": 0, "loss": 2, "left": 2, "half": 2}
@@ -707,7 +707,7 @@ _ = (
 # Attacks that we did not write (`bioadv probe RUN --probe referees`): APGD with two losses and the Square attack from AutoAttack, DDN and HopSkipJump from Foolbox. Square and HopSkipJump see no gradients. If they needed *less* than the
 # attacks with gradients, a number below one in {numref}`tab-rob-referees`, gradients would be masked. And no referee may succeed inside a certificate.
 
-# %% mystnb={"figure": {"caption": "Referees on CIFAR-10, medians over the images they attacked (some hundreds), mean over seeds. PGD, APGD: critical strength in $L^\infty$, ours as published and theirs with cross-entropy and with the DLR loss. Square over APGD, HopSkipJump over DDN: what an attack without gradients needs, relative to one with them, median over the same images.", "name": "tab-rob-referees"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Referees on CIFAR-10, medians over the images they attacked (some hundreds), mean over seeds. PGD, APGD: critical strength in $L^\\infty$, ours as published and theirs with cross-entropy and with the DLR loss. Square over APGD, HopSkipJump over DDN: what an attack without gradients needs, relative to one with them, median over the same images.", "name": "tab-rob-referees"}} tags=["hide-input"]
 judged = {
     name: [
         (read_arrays(run / "perturbations.npz"), read_arrays(run / "referees.npz"))
