@@ -1,6 +1,6 @@
 """bfloat16 products against float32 on CIFAR-10: do accuracy and exponents agree within what two seeds differ?
 
-``python -m benchmarks precision``; ``EPOCHS`` of ``MODELS`` for each seed and precision, some ten minutes.
+``python -m benchmarks precision``; ``EPOCHS`` of ``MODELS`` for each seed and precision, some five minutes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bioadv.datasets import load, unit_lp
 from bioadv.results import read_arrays, read_json
 from bioadv.study import WEIGHTS, Where
 
-MODELS, SEEDS, EPOCHS = ("bp",), (0, 1), 20
+MODELS, SEEDS, EPOCHS = ("bp",), (0, 1), 10
 
 
 def main() -> None:

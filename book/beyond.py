@@ -139,6 +139,20 @@ Table(header, rows)
 # follow; if it survives down to the certified radius, it is a property of the function. And read the column on random features with
 # care: a layer that nobody trained is the null against which "biologically inspired" has to be measured.
 #
+# ## The other questions, and where they are answered
+#
+# | question | answer | shown in |
+# |---|---|---|
+# | How much of an exponent is there before anything is learned? | On images about half of KH's, and next to nothing on noise. | {numref}`fig-spectra-paper` |
+# | Is the long power law a property of the layer? | Not before the activation: its reach is the estimator's rounding. After the activation, yes. | {numref}`fig-spectra-arithmetic`, {numref}`fig-spectra-after` |
+# | Does pruning change more than the first components? | Yes, and nearly all of the Jacobian norm. | {numref}`fig-prune-spectra` |
+# | Does the steep activation hide its gradient? | No: no gradient is zero, and attacks without gradients need more. | {numref}`tab-rob-doubts`, {numref}`tab-rob-referees` |
+# | How much of the robustness is proven? | For the typical image a good part of what the best attack found. | {numref}`fig-rob-paper-brackets` |
+# | Does the order hold on the same images, and in absolute accuracy? | KH's lead over BP and random features does, beyond the smallest perturbations. | {numref}`tab-rob-common`, {numref}`fig-rob-paper-absolute` |
+# | Is the smooth landscape learned? | No, it comes with the power of the activation. | {numref}`fig-geo-controls` |
+#
+# What is missing: penalties that do what their papers say have been tried live only ({ref}`ch-regularization`), and robustness at matched Jacobian norm has not been measured.
+#
 # ## What it took
 #
 # Repeating a measurement often enough to know its spread needs it to be cheap. With the public code, one seed of the whole study takes about
