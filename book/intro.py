@@ -66,6 +66,15 @@ glue_all({f"intro-{label.replace(' ', '-')}": n for label, n in counts.items()})
 _ = plots.verdict_bars({"all claims": counts})
 
 # %% [markdown]
+# In short, and with the number of seeds that the figures state:
+#
+# * **The numbers come out again.** Accuracies, Jacobian norms, critical perturbations and most exponents are those of the public code; where not, the ledger says by how much.
+# * **KH does resist more than backpropagation,** by every measure we have, and up to what can be proven. Its steep activation does not hide the gradient.
+# * **But so does weight decay.** As coded, KH leads the L2 model under all three attacks. With an attack that suits both, and on the same images, the lead is gone ({ref}`ch-beyond`).
+# * **The power law before the activation ends earlier than claimed:** its long reach is rounding in single precision ({ref}`ch-spectra`). After the activation there is one.
+# * **The spectral model in the stored figures looks like random features:** its spectra and its Jacobian are those of a hidden layer that never left its initial weights ({ref}`ch-regularization`).
+# * **The smooth landscape comes from the activation,** not from learning ({ref}`ch-geometry`).
+#
 # ## What this book does
 #
 # Each chapter takes one section of the paper and follows the same path: the question in plain words, what the paper did,

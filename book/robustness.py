@@ -806,7 +806,7 @@ Table(["model", "PGD, own images", "common images", "relative to the image"], ro
 #
 # The published protocol can be reproduced at a small fraction of its cost, and what it measures is real: at the scale of these networks, gradients are not masked, every accuracy comes to nothing as $\epsilon$ grows, and certificates confirm a good part of
 # each critical perturbation. What does not survive is the literal value of the medians. Those of noise depend on the number of draws. Those of PGD can be lowered with a better loss, and by a different factor for different models, so a comparison of models
-# should use a margin, and should be read from the brackets. Which ordering of the models that leaves, seed by seed, is decided in the ledger of claims.
+# should use a margin, and should be read from the brackets. It matters: {ref}`ch-beyond` shows two models of the paper change places. Which ordering of the models that leaves, seed by seed, is decided in the ledger of claims.
 #
 # ## Exercises
 #
