@@ -162,8 +162,8 @@ for measure, low, high in (
 # {glue:text}`rival-proven` times as large.
 #
 # This is the correction that matters most. As coded, KH comes before L2 under every attack, as in the paper. With a loss that does not spread its push over all wrong classes, and on the same images, KH and L2
-# change places, and the certificates are in that order too. So the lead over backpropagation is real, and plain weight decay gives at least as much of it, with more accuracy. The number of seeds behind this
-# is in the figures above; with one seed, a difference of a few per cent is a hint, the certificates' is larger. And read the column on random features with care: a layer that nobody trained is the null against which "biologically inspired" has to be measured.
+# change places. So the lead over backpropagation is real, and plain weight decay gives about as much of it, with more accuracy. The number of seeds behind this
+# is in the figures above; with one seed, a difference of a few per cent is a hint and no more. The certificates put L2 first as well, but they are looser for a steep activation, so they decide nothing here. And read the column on random features with care: a layer that nobody trained is the null against which "biologically inspired" has to be measured.
 #
 # ## The other questions, and where they are answered
 #
