@@ -296,7 +296,7 @@ def kill_when(process, ready, itself=False):
 
 def descendants(pid):
     """Processes below one, by number, with their commands."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     table = [line.split(None, 2) for line in listed.splitlines()]
     found, parents = dict[int, str](), {pid}
     for number, parent, command in sorted(table, key=lambda row: int(row[0])):
