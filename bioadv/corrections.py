@@ -5,7 +5,7 @@ Everything comes from the files of the probes; nothing is trained or attacked he
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +59,16 @@ def medians(runs: Mapping[str, Path], common: bool = False) -> dict[str, dict[st
             kept = np.isin(found["images"][: len(norms)], list(shared)) if shared is not None else slice(None)
             table.setdefault(name, {})[model] = float(np.median(np.nan_to_num(norms[kept], nan=np.inf)))
     return table
+
+
+def matched(place: float, places: Sequence[float], values: Sequence[float]) -> float:
+    """Value at ``place`` of a curve through points, by linear interpolation of its logarithm; NaN outside the points.
+
+    For the comparison of a model with others that are as accurate, or have as large a Jacobian, as it: places are
+    accuracies or norms of the others, values the ratios of critical norms (> 0) to them, in any order.
+    """
+    order = np.argsort(places)
+    at, logs = np.asarray(places, float)[order], np.log(np.asarray(values, float))[order]
+    if not len(at) or not at[0] <= place <= at[-1]:
+        return float("nan")
+    return float(np.exp(np.interp(place, at, logs)))

@@ -32,9 +32,9 @@ WEIGHTS, SYNAPSES = "model.safetensors", "layer.safetensors"  # of a model, of a
 class Experiment:
     """A model of the study.
 
-    group: ``published``, ``control`` or ``corrected``; hidden: ``local`` (a trained KH layer), ``backprop`` or
-    ``random``; recipe: at the paper's scale; power: n of ReLU^n; pruned: whether KH units above the variance threshold
-    are removed; held_out: share of the training images kept for validation.
+    group: ``published``, ``control``, ``frontier`` or ``corrected``; hidden: ``local`` (a trained KH layer),
+    ``backprop`` or ``random``; recipe: at the paper's scale; power: n of ReLU^n; pruned: whether KH units above the
+    variance threshold are removed; held_out: share of the training images kept for validation.
     """
 
     title: str
@@ -59,6 +59,13 @@ def _corrected(title: str, recipe: Recipe, **more: Any) -> Experiment:
     return Experiment(title, "corrected", "backprop", recipe, held_out=0.1, **more)
 
 
+def _frontier(title: str, penalty: L2 | LatentJacobian | Spectral, **more: Any) -> Experiment:
+    """A point of what a penalty can do at one strength, in a tenth of the epochs: several of them make a curve."""
+    schedule = "decaying" if isinstance(penalty, Spectral) else "steps"
+    recipe = Recipe(schedule, penalty, epochs=training.PAPER_EPOCHS // 10)
+    return Experiment(title, "frontier", "backprop", recipe, **more)
+
+
 EXPERIMENTS = {
     "kh": _published("KH", "local", Recipe("constant"), power=KH_POWER, pruned=True),
     "bp": _published("BP", "backprop", Recipe("steps")),
@@ -77,6 +84,14 @@ EXPERIMENTS = {
     "random-power": _control("random features, $n$ = 4.5", "random", power=KH_POWER),
     "kh-linear": _control("KH, $n$ = 1", "local", pruned=True),
     "kh-unpruned": _control("KH, not pruned", "local", power=KH_POWER),
+    # Strengths in units of the published 5e-4, and of 1e-3 for the Jacobian.
+    "short-l2-1": _frontier("L2 × 1", L2(5e-4)),
+    "short-l2-2": _frontier("L2 × 2", L2(1e-3)),
+    "short-l2-4": _frontier("L2 × 4", L2(2e-3)),
+    "short-l2-8": _frontier("L2 × 8", L2(4e-3)),
+    "short-latent-4": _frontier("Jacobian of the latent × 4", LatentJacobian(4e-3)),
+    "short-latent-16": _frontier("Jacobian of the latent × 16", LatentJacobian(16e-3)),
+    "short-scalefree": _frontier("Spectral, scale-free", Spectral(1.0, 1.0, 10, "scale-free"), batch_norm=True),
     "jreg-latent": _corrected("Jacobian of the latent", Recipe("steps", LatentJacobian())),
     "jreg-logits": _corrected("Jacobian of the logits", Recipe("steps", LogitJacobian())),
     # With batch norm, as Nassar et al. have it: without it the latent's scale is free, and training runs away.
@@ -119,7 +134,8 @@ def experiment(name: str) -> Experiment:
 def at_scale(name: str, data: Dataset, epochs: int | None = None) -> Experiment:
     """An experiment with the sizes that go with a dataset, as it is trained there; epochs: other than the scale's."""
     chosen, sizes = experiment(name), scale(data)
-    recipe = replace(chosen.recipe, epochs=epochs or sizes.epochs, batch=sizes.batch)
+    share = chosen.recipe.epochs / training.PAPER_EPOCHS
+    recipe = replace(chosen.recipe, epochs=epochs or max(1, round(share * sizes.epochs)), batch=sizes.batch)
     if isinstance(recipe.penalty, JacobianPublished):
         recipe = replace(recipe, penalty=replace(recipe.penalty, batch=sizes.batch))
     return replace(chosen, recipe=recipe)
@@ -161,8 +177,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """``auto``: bfloat16 products on CUDA and on processors with AMX tiles, else float32."""
-    fast = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
+    """``auto``: bfloat16 products on CUDA and on processors with instructions for them, else float32."""
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    fast = device.type == "cuda" or (device.type == "cpu" and native)
     chosen = ("bfloat16" if fast else "float32") if name == "auto" else name
     return torch.bfloat16 if chosen == "bfloat16" else torch.float32
 

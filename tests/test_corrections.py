@@ -32,3 +32,12 @@ def test_images_that_never_fail_are_not_forgotten(tmp_path):
     arrays = dict.fromkeys(corrections.NORMS.values(), norms)
     results.write_arrays(tmp_path / "perturbations.npz", {**arrays, "images": np.arange(3)})
     assert corrections.medians({"a": tmp_path})["PGD (as coded)"]["a"] == np.inf
+
+
+def test_a_model_is_compared_at_its_own_place_on_a_curve():
+    places, values = [0.5, 0.3, 0.4], [1.0, 4.0, 2.0]  # in any order; value = 4 * 2 ** -(10 * place - 3)
+    for place in (0.3, 0.35, 0.4, 0.47, 0.5):
+        assert corrections.matched(place, places, values) == pytest.approx(4 * 2 ** -(10 * place - 3))
+    assert np.isnan(corrections.matched(0.29, places, values))
+    assert np.isnan(corrections.matched(0.51, places, values))
+    assert np.isnan(corrections.matched(0.4, [], []))

@@ -44,6 +44,25 @@ def test_fast_step_is_the_definition(p, k, delta, radius, seed):
     torch.testing.assert_close(m, ll.metric(fast, p), atol=0, rtol=0)
 
 
+def test_large_products_are_the_plain_ones(monkeypatch, generator):
+    """The library that large float32 products go to gives x M^T, to single precision, and so the same step."""
+    params = KHParams(hidden=40, batch=60)
+    w = ll.init(params, 500, generator)
+    m, x = ll.metric(w, params.p), torch.rand(60, 500, generator=generator)
+    exact, small = x.double() @ m.double().T, ll.responses(x, m)
+    assert torch.equal(small, x @ m.T)
+    monkeypatch.setattr(ll, "LARGE", 1)
+    large = ll.responses(x, m)
+    assert large.dtype == torch.float32
+    assert not large.is_mkldnn
+    torch.testing.assert_close(large.double(), exact, rtol=0, atol=3e-6 * float(exact.abs().max()))
+    plain = ll.step_plain(w, x, params, 0.02)
+    ll.step(w, m, x, params, 0.02)
+    torch.testing.assert_close(w, plain, rtol=0, atol=1e-5)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert torch.equal(ll.responses(x, m), x @ m.T)
+
+
 def test_step_by_hand():
     """Two units, one image, p = 2: the change can be written down."""
     w = torch.tensor([[1.0, 0.0], [0.0, 0.5]], dtype=torch.float64)

@@ -17,6 +17,7 @@ from bioadv.datasets import Dataset, Images
 from bioadv.provenance import source_hash
 from bioadv.regularizers import JacobianPublished, Spectral
 from bioadv.study import EXPERIMENTS, LAYER, Where
+from tools.accept import stand_in
 
 RUNNER = CliRunner()
 
@@ -75,6 +76,39 @@ def test_published_hyperparameters():
     corrected = [e for e in EXPERIMENTS.values() if e.group == "corrected"]
     assert corrected
     assert all(e.held_out == 0.1 for e in corrected)
+
+
+def test_the_frontier_takes_a_tenth_of_the_epochs(monkeypatch):
+    monkeypatch.setattr(study, "scale", lambda data: study.Scale(local_learning.PAPER_CIFAR10, epochs=1000))
+    data = stand_in("cifar10")
+    frontier = {name: study.at_scale(name, data) for name, e in EXPERIMENTS.items() if e.group == "frontier"}
+    assert {name: e.recipe.penalty.strength for name, e in frontier.items()} == {
+        "short-l2-1": EXPERIMENTS["l2"].recipe.penalty.strength,
+        "short-l2-2": 1e-3,
+        "short-l2-4": 2e-3,
+        "short-l2-8": 4e-3,
+        "short-latent-4": 4 * EXPERIMENTS["jreg-latent"].recipe.penalty.strength,
+        "short-latent-16": 16e-3,
+        "short-scalefree": 1.0,
+    }
+    assert frontier["short-scalefree"].recipe.penalty == EXPERIMENTS["specreg-scalefree"].recipe.penalty
+    assert all(e.recipe.epochs == 100 and not e.held_out for e in frontier.values())
+    assert study.at_scale("l2", data).recipe.epochs == 1000
+    assert study.at_scale("short-l2-1", data, 7).recipe.epochs == 7
+    monkeypatch.setattr(study, "scale", lambda data: study.Scale(local_learning.PAPER_CIFAR10, epochs=60))
+    assert study.at_scale("short-l2-1", data).recipe.epochs == 6
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "chosen"), [(True, False, torch.bfloat16), (False, True, torch.bfloat16), (False, False, None)]
+)
+def test_bfloat16_only_where_the_processor_has_it(monkeypatch, amx, avx512, chosen):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    cpu = torch.device("cpu")
+    assert study.choose_dtype("auto", cpu) == (chosen or torch.float32)
+    assert study.choose_dtype("float32", cpu) == torch.float32
+    assert study.choose_dtype("bfloat16", cpu) == torch.bfloat16
 
 
 @pytest.mark.parametrize("model", [LAYER, *EXPERIMENTS])

@@ -74,6 +74,13 @@ def test_layers_are_trained_once_and_before_what_needs_them():
     assert [[layer.seed for layer in stage.layers] for stage in chosen.stages] == [[], [0, 1], []]
 
 
+def test_a_probe_can_measure_a_group_of_models():
+    stages = [{"models": ["kh", "random", "short-l2-2", "jreg-latent"], "seeds": [0]}]
+    chosen = plan.read(config(stages=stages, probes={**NO_PROBES, "spectra": ["published", "frontier"]}))
+    measured = {path.parts[-3] for path in chosen.targets() if path.name == "spectra.json"}
+    assert measured == {"kh", "short-l2-2"}
+
+
 def test_what_a_probe_measures():
     given = {"spectra": ["models", "pixels"], "pruning": ["kh-layer"], "landscape": ["kh"]}
     chosen = plan.read(config(stages=[{"models": ["kh", "bp"], "seeds": [0]}], probes=given))

@@ -18,6 +18,7 @@ RULES = ("layer", "train", "probe")
 RESOURCES = ("threads", "mem_mb", "runtime")
 KEYS = ("data", "out", "stages", "probes", "resources", "epochs", "device", "dtype", "seeds", "models", "retrain")
 MODELS = "models"  # in the list of what a probe measures: every model of the study
+GROUPS = tuple(dict.fromkeys(chosen.group for chosen in study.EXPERIMENTS.values()))  # there too: those of a group
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ class Study:
 
     def probes_of(self, run: Run) -> list[str]:
         """The probes that measure a run; pixels have no seed and are measured once."""
-        wanted = {run.model} if run.model in (study.LAYER, probes.PIXELS) else {run.model, MODELS}
+        wanted = {run.model}
+        if run.model not in (study.LAYER, probes.PIXELS):
+            wanted |= {MODELS, study.experiment(run.model).group}
         return [name for name, subjects in self.probes.items() if wanted & set(subjects)]
 
     def measured(self, stage: Stage) -> list[Path]:
@@ -208,7 +211,7 @@ def _probes(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     for name, subjects in given.items():
         probes.probe(name)
         for subject in subjects:
-            if subject not in (MODELS, study.LAYER, probes.PIXELS):
+            if subject not in (MODELS, *GROUPS, study.LAYER, probes.PIXELS):
                 study.experiment(subject)
     return {name: tuple(given.get(name, (MODELS,))) for name in probes.PROBES}
 
