@@ -375,7 +375,11 @@ for key in ("regions", "boundary"):
 # %% mystnb={"figure": {"caption": "The paper's figure at the paper's scale: CIFAR-10, 2000 hidden units, first test image, one random plane out to the paper's radius, lowest seed at hand of each model. Only models that have been measured are shown.", "name": "fig-geo-paper"}, "image": {"alt": "Columns for the models at the paper's scale. KH is a smooth hillside; the others are made of fine fibres that run outwards, on a colour scale that spans a tenth at most. The regions below have the colours of a few classes each."}} tags=["hide-input"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer"]
 CIFAR10 += ["dog", "frog", "horse", "ship", "truck"]
-at_scale = {**titles, "specreg": "spectral"}
+at_scale = {
+    **titles,
+    "specreg": "spectral",
+    "specreg-logged": "spectral, as logged",
+}
 runs = {name: notebook.stored(name, "landscape.npz") for name in at_scale}
 probes = {
     name: {seed: read_arrays(run / "landscape.npz") for seed, run in found.items()}
@@ -404,6 +408,7 @@ else:
 
 # %% mystnb={"figure": {"caption": "Range of the Jacobian's norm over a random plane through a CIFAR-10 test image out to the paper's radius: median over images of the lowest and highest value, mean over seeds, beside the ends of the authors' colour bars for one image. Spread (standard deviation over mean), exponent and number of decision regions: median over images, mean over seeds.", "name": "tab-geo-paper"}} tags=["hide-input"]
 theirs = notebook.paper()["plane_jacobian"]["values"]
+in_paper = {"random": "specreg", "specreg": None, "specreg-logged": "specreg"}
 
 
 def over_seeds(name, key, place=1, kind=0):
@@ -414,7 +419,7 @@ def over_seeds(name, key, place=1, kind=0):
 
 
 def row(name, title):
-    reported = theirs.get("specreg" if name == "random" else name)
+    reported = theirs.get(in_paper.get(name, name))
     cells = ["{} to {}".format(*reported) if reported else "–"]
     if probes[name]:
         low, high = over_seeds(name, "low"), over_seeds(name, "high")

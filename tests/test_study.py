@@ -84,11 +84,11 @@ def test_the_frontier_takes_a_tenth_of_the_epochs(monkeypatch):
     frontier = {name: study.at_scale(name, data) for name, e in EXPERIMENTS.items() if e.group == "frontier"}
     assert {name: e.recipe.penalty.strength for name, e in frontier.items()} == {
         "short-l2-1": EXPERIMENTS["l2"].recipe.penalty.strength,
+        "short-l2-1.5": 7.5e-4,
         "short-l2-2": 1e-3,
         "short-l2-4": 2e-3,
-        "short-l2-8": 4e-3,
-        "short-latent-4": 4 * EXPERIMENTS["jreg-latent"].recipe.penalty.strength,
-        "short-latent-16": 16e-3,
+        "short-latent-1": EXPERIMENTS["jreg-latent"].recipe.penalty.strength,
+        "short-latent-2": 2e-3,
         "short-scalefree": 1.0,
     }
     assert frontier["short-scalefree"].recipe.penalty == EXPERIMENTS["specreg-scalefree"].recipe.penalty
