@@ -17,7 +17,7 @@ from bioadv import datasets, local_learning, models, provenance, pruning, result
 from bioadv.datasets import Dataset
 from bioadv.local_learning import KHParams
 from bioadv.models import TwoLayer
-from bioadv.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
+from bioadv.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Penalty, Spectral
 from bioadv.training import Recipe
 
 Tensor = torch.Tensor
@@ -59,9 +59,8 @@ def _corrected(title: str, recipe: Recipe, **more: Any) -> Experiment:
     return Experiment(title, "corrected", "backprop", recipe, held_out=0.1, **more)
 
 
-def _frontier(title: str, penalty: L2 | LatentJacobian | Spectral, **more: Any) -> Experiment:
+def _frontier(title: str, penalty: Penalty | None, schedule: str = "steps", **more: Any) -> Experiment:
     """A point of what a penalty can do at one strength, in a tenth of the epochs: several of them make a curve."""
-    schedule = "decaying" if isinstance(penalty, Spectral) else "steps"
     recipe = Recipe(schedule, penalty, epochs=training.PAPER_EPOCHS // 10)
     return Experiment(title, "frontier", "backprop", recipe, **more)
 
@@ -84,14 +83,16 @@ EXPERIMENTS = {
     "random-power": _control("random features, $n$ = 4.5", "random", power=KH_POWER),
     "kh-linear": _control("KH, $n$ = 1", "local", pruned=True),
     "kh-unpruned": _control("KH, not pruned", "local", power=KH_POWER),
-    # Strengths in units of the published 5e-4, and of 1e-3 for the Jacobian.
+    # Strengths of L2 in units of the published one; the last but one is the control of the last.
     "short-l2-1": _frontier("L2 × 1", L2(5e-4)),
     "short-l2-1.5": _frontier("L2 × 1.5", L2(7.5e-4)),
     "short-l2-2": _frontier("L2 × 2", L2(1e-3)),
     "short-l2-4": _frontier("L2 × 4", L2(2e-3)),
-    "short-latent-1": _frontier("Jacobian of the latent × 1", LatentJacobian(1e-3)),
-    "short-latent-2": _frontier("Jacobian of the latent × 2", LatentJacobian(2e-3)),
-    "short-scalefree": _frontier("Spectral, scale-free", Spectral(1.0, 1.0, 10, "scale-free"), batch_norm=True),
+    "short-latent": _frontier("Jacobian of the latent", LatentJacobian()),
+    "short-norm": _frontier("batch norm", None, "decaying", batch_norm=True),
+    "short-scalefree": _frontier(
+        "batch norm, spectral, scale-free", Spectral(1.0, 1.0, 10, "scale-free"), "decaying", batch_norm=True
+    ),
     "jreg-latent": _corrected("Jacobian of the latent", Recipe("steps", LatentJacobian())),
     "jreg-logits": _corrected("Jacobian of the logits", Recipe("steps", LogitJacobian())),
     # With batch norm, as Nassar et al. have it: without it the latent's scale is free, and training runs away.
