@@ -6,11 +6,12 @@ Everything comes from the files of the probes; nothing is trained or attacked he
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bioadv import powerlaw, results
+from bioadv import critical, powerlaw, results
 
 EXPONENTS = {
     "as coded (float32, before the activation)": "images_float32",
@@ -19,8 +20,10 @@ EXPONENTS = {
     "float64": "images_before",
     "float64, after the activation": "images_after",
 }
+HALF = "noise, half of the draws"
 NORMS = {
     "noise, first failure (as coded)": "noise_norm",
+    HALF: "noise_half",
     "FGSM (as coded)": "fgsm_norm",
     "PGD (as coded)": "pgd_norm",
     "PGD, margin loss": "margin_norm",
@@ -28,6 +31,7 @@ NORMS = {
     "PGD in an L2 ball": "l2_norm",
     "certified in L2": "certified_l2",
 }
+REFERENCE = "pgd_norm"  # measured on every image, and close to what is measured on a part of them
 
 
 def exponents(run: Path, window: tuple[int, int] = powerlaw.IMAGES) -> dict[str, tuple[float, int]]:
@@ -44,21 +48,82 @@ def exponents(run: Path, window: tuple[int, int] = powerlaw.IMAGES) -> dict[str,
     return found
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """A measure on a model's images: the reference and the measure where it was made, the reference everywhere.
+
+    A measure that was made on a part of the images is carried over to all of them by a ratio estimator: its median on
+    the part, times the median of the reference everywhere over that on the part. As the two go together, it hardly
+    matters then which images are in the part, and each model has another part.
+    """
+
+    reference: np.ndarray
+    norms: np.ndarray
+    everywhere: np.ndarray
+
+    def median(self) -> float:
+        """Median over all images; those that never fail, NaN, count as infinite, so that they are not forgotten."""
+        part, value, whole = (
+            float(np.median(np.nan_to_num(v.astype(float), nan=np.inf, posinf=np.inf)))
+            for v in (self.reference, self.norms, self.everywhere)
+        )
+        return value if len(self.norms) == len(self.everywhere) else value * whole / part
+
+    def resampled(self, chosen: np.ndarray, generator: np.random.Generator) -> _Sample:
+        """A bootstrap sample: the images ``chosen`` of all; of a part, as many at random."""
+        part = chosen
+        if len(self.norms) < len(self.everywhere):
+            part = generator.integers(len(self.norms), size=len(self.norms))
+        return _Sample(self.reference[part], self.norms[part], self.everywhere[chosen])
+
+
+def _samples(runs: Mapping[str, Path], measure: str, common: bool) -> dict[str, _Sample]:
+    """By model, images in the order of their numbers; with ``common`` only those that all models have."""
+    stored = {model: results.read_arrays(run / "perturbations.npz") for model, run in runs.items()}
+    shared = set.intersection(*(set(found["images"].tolist()) for found in stored.values()))
+    samples = {}
+    for model, found in stored.items():
+        norms = _half(found) if measure == HALF else found[NORMS[measure]]
+        order = np.argsort(found["images"])
+        if common:
+            order = order[np.isin(found["images"][order], list(shared))]
+        part = order[order < len(norms)]
+        samples[model] = _Sample(found[REFERENCE][part], norms[part], found[REFERENCE][order])
+    return samples
+
+
+def _half(found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Length of the noise at the strength where half of the draws fail, infinite where they never do."""
+    steps = np.append(critical.NOISE_GRID, np.inf)
+    side = np.nanmedian(found["noise_norm"] / steps[found["noise_index"]])  # length of a draw per unit of strength
+    return side * steps[found["noise_half"]]
+
+
 def medians(runs: Mapping[str, Path], common: bool = False) -> dict[str, dict[str, float]]:
     """Median critical norm, by measure of ``NORMS`` and model.
 
-    common: only images that all of these models classify correctly; else, as published, each model has its own. Images
-    that never fail count as infinite, so that they are not forgotten in the median.
+    common: only images that all of these models classify correctly; else, as published, each model has its own.
     """
-    stored = {model: results.read_arrays(run / "perturbations.npz") for model, run in runs.items()}
-    shared = set.intersection(*(set(found["images"].tolist()) for found in stored.values())) if common else None
-    table: dict[str, dict[str, float]] = {}
-    for name, key in NORMS.items():
-        for model, found in stored.items():
-            norms = found[key].astype(float)
-            kept = np.isin(found["images"][: len(norms)], list(shared)) if shared is not None else slice(None)
-            table.setdefault(name, {})[model] = float(np.median(np.nan_to_num(norms[kept], nan=np.inf)))
-    return table
+    return {m: {model: one.median() for model, one in _samples(runs, m, common).items()} for m in NORMS}
+
+
+def ratio(
+    runs: Mapping[str, Path], measure: str, common: bool = False, replicates: int = 100, seed: int = 0
+) -> tuple[float, float]:
+    """Median critical norm of the first of two models over that of the second, and its bootstrap error over images.
+
+    Common images are resampled together for both models, own images for each alone. Raises ``ValueError`` for other
+    than two models.
+    """
+    if len(runs) != 2:
+        raise ValueError(f"runs has {len(runs)} models; give two, the first to be divided by the second")
+    first, second = _samples(runs, measure, common).values()
+    generator, drawn = np.random.default_rng(seed), []
+    for _ in range(replicates):
+        one, other = (generator.integers(len(s.everywhere), size=len(s.everywhere)) for s in (first, second))
+        above = first.resampled(one, generator).median()
+        drawn.append(above / second.resampled(one if common else other, generator).median())
+    return first.median() / second.median(), float(np.std(drawn, ddof=1))
 
 
 def matched(place: float, places: Sequence[float], values: Sequence[float]) -> float:
