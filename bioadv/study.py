@@ -84,6 +84,7 @@ EXPERIMENTS = {
     "kh-linear": _control("KH, $n$ = 1", "local", pruned=True),
     "kh-unpruned": _control("KH, not pruned", "local", power=KH_POWER),
     # Strengths of L2 in units of the published one; the last but one is the control of the last.
+    "short-l2-0.5": _frontier("L2 × 0.5", L2(2.5e-4)),
     "short-l2-1": _frontier("L2 × 1", L2(5e-4)),
     "short-l2-1.5": _frontier("L2 × 1.5", L2(7.5e-4)),
     "short-l2-2": _frontier("L2 × 2", L2(1e-3)),

@@ -12,13 +12,13 @@
 #
 # Which of the paper's statements hold when someone else runs the study? This chapter is a ledger. Each line is a claim, in our
 # words; what our runs on CIFAR-10 say about it; and a verdict. The claims and the rules that decide them stand in one file of the
-# repository, `book/claims.yaml`, which was committed before most of the runs it judges were finished, and whose rules no result has changed; only the sentences in italics came afterwards. The verdicts are
+# repository, `book/claims.yaml`, which was committed before most of the runs it judges were finished, and whose rules no result has changed; only the sentences in italics and the wording of some claims came afterwards. The verdicts are
 # computed when this page is built, from the files in `results/`.
 #
 # What a verdict means:
 #
-# * *reproduced*: a number agrees within the tolerance of its rule, or an order holds in every seed;
-# * *reproduced in part*: the number is within three tolerances, or the order holds in at least half of the comparisons;
+# * *reproduced*: a number agrees within the tolerance of its rule, or an order or a bound holds in every seed;
+# * *reproduced in part*: the number is within three tolerances, or the order or the bound holds in at least half of the comparisons;
 # * *not reproduced*: neither;
 # * *not testable*: nothing that could be run here would decide it, and the ledger says why;
 # * *not measured yet*: the runs it needs are not in `results/`.

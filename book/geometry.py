@@ -110,7 +110,7 @@ for power in (1.0, 4.5):
 #
 # The networks are small ones on photo patches: {glue:text}`geo-hidden` hidden units, {glue:text}`geo-epochs` epochs. Besides the models of the paper's
 # figure there are two controls: the KH weights with an ordinary ReLU, and random weights with the KH model's power.
-# "Random" are features at their random initial values, which is what the paper's spectral model is as well ({ref}`ch-regularization`).
+# "Random" are features at their random initial values, which, as far as its spectra and its Jacobian tell, is what the paper's spectral model has as well ({ref}`ch-regularization`).
 
 # %% tags=["hide-input"]
 glue_all({"geo-radius": f"{landscapes.PAPER_RADIUS:g}"})
@@ -372,7 +372,7 @@ for key in ("regions", "boundary"):
 # {numref}`tab-geo-paper` has the range of the Jacobian over such planes beside the ends of the paper's colour bars. The paper's plane was not
 # published, so the ranges can agree in size only.
 
-# %% mystnb={"figure": {"caption": "The paper's figure at the paper's scale: CIFAR-10, 2000 hidden units, first test image, one random plane out to the paper's radius, lowest seed at hand of each model. Only models that have been measured are shown.", "name": "fig-geo-paper"}, "image": {"alt": "Columns for the models at the paper's scale. KH is a smooth hillside; the others are made of fine fibres that run outwards, on a colour scale that spans a tenth at most. The regions below have the colours of a few classes each."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The paper's figure at the paper's scale: CIFAR-10, 2000 hidden units, first test image, one random plane out to the paper's radius, lowest seed at hand of each model. Only models that have been measured are shown.", "name": "fig-geo-paper"}, "image": {"alt": "Columns for the models at the paper's scale. KH is a smooth hillside; the others are made of fine fibres that run outwards, on a colour scale that spans a tenth or so. The regions below have the colours of a few classes each."}} tags=["hide-input"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer"]
 CIFAR10 += ["dog", "frog", "horse", "ship", "truck"]
 at_scale = {
@@ -441,19 +441,21 @@ Table(header, [row(name, title) for name, title in at_scale.items()])
 # %% tags=["hide-input"]
 glued = {"geo-norms": "–", "geo-kh-constant": "–", "geo-kh-linear": "–"}
 if probes["kh"]:
-    arrays = next(iter(probes["kh"].values()))
-    glued["geo-norms"] = f"{landscapes.PAPER_RADIUS / arrays['norms'].mean():.1f}"
-    flat = (arrays["other_spread"] < landscapes.FLAT).sum(1)
-    glued["geo-kh-constant"] = f"{flat[1]} of {len(arrays['norms'])}"
-    glued["geo-kh-linear"] = f"{np.median(arrays['other_low']):.1f}"
+    every = list(probes["kh"].values())
+    sizes_of = np.concatenate([arrays["norms"] for arrays in every])
+    glued["geo-norms"] = f"{landscapes.PAPER_RADIUS / sizes_of.mean():.1f}"
+    flat = sum((a["other_spread"][1] < landscapes.FLAT).sum() for a in every)
+    glued["geo-kh-constant"] = f"{flat} of {len(sizes_of)}"
+    lowest = np.concatenate([arrays["other_low"] for arrays in every], axis=1)
+    glued["geo-kh-linear"] = f"{np.median(lowest):.1f}"
 glue_all(glued)
 
 # %% [markdown]
-# Four things to note in the table. For KH and BP our ranges overlap with the authors', and KH's is the widest of all. The row of random features agrees with what the authors plot as their spectral model to within half a unit, another sign that
-# this model never left its initial weights. The spread of KH is large only far out; near the data
+# Four things to note in the table. Our ranges overlap with the authors' for all models, and KH's is the widest, near the data as well as far out. The row of random features agrees with what the authors plot as their spectral model to within half a unit, another sign that
+# this model hardly left its initial weights. The spread of KH is large only far out; near the data
 # it is smaller by an order of magnitude. And with $n = 1$ on the
 # same KH weights the Jacobian is not just smooth but *constant*, {glue:text}`geo-kh-linear`, over the whole plane for {glue:text}`geo-kh-constant` images, out to the paper's
-# radius: none of the units ever switches. Everything that can be seen in the KH column comes from the power.
+# radius: none of the units ever switches. For those images everything that can be seen in the KH column comes from the power. Unlike on the photo patches, BP has about as many regions here as random features.
 #
 # (sec-geo-referees)=
 # ## Robust, or hard to differentiate?
@@ -561,7 +563,7 @@ else:
 # %% [markdown]
 # How to read them: a ratio above one says that gradients helped the attack. They do, for KH as for random features with their ordinary ReLU, and by about the same
 # factor. In {numref}`fig-geo-referees` the points lie close above the line; the few far above it are images on which HopSkipJump got stuck,
-# and the few below are no more frequent for KH. The Square attack did not break a single image with a change smaller than the one that Auto-PGD found. Auto-PGD itself does a little better with the
+# and the few below are fewer for KH than for random features. The Square attack, on a ladder of strengths of which each is twice the last, broke no image at a strength below the one that Auto-PGD found; an advantage of less than two it could miss. Auto-PGD itself does a little better with the
 # ratio of logit differences than with cross-entropy for KH and for random features alike, and hardly for BP. So the choice of the loss matters for some models, but it is not a matter of the steep activation.
 #
 # ```{admonition} Our remark
@@ -578,7 +580,7 @@ else:
 # * The colour image and the contour lines over it use different orders of the two axes, so the contours
 #   are reflected in the diagonal with respect to the colours.
 # * The loop over the hidden units for the Jacobian is exact, like {eq}`eq-geo-jacobian`, and takes one backward pass per unit.
-# * Its "spectral" landscape is that of a network whose hidden weights are random ({ref}`sec-reg-code`).
+# * Its "spectral" landscape is that of a network whose hidden weights, in all likelihood, are the random ones it began with ({ref}`sec-reg-code`).
 # ```
 #
 # ```{admonition} Our remark
@@ -596,7 +598,7 @@ else:
 #
 # The contrast in the figure is also a matter of scale, in two ways: the radius takes the plane far from any image, and each panel has its own colours. Near the data, on random planes, all
 # models are nearly flat. What differs is the direction that matters, the one towards the nearest boundary, and there the steep activation does not hide
-# anything: attacks that see no gradient find no shorter way than attacks that follow it, for KH as for random features. Whatever robustness the KH model has
+# anything: at the median, attacks that see no gradient find no shorter way than attacks that follow it, and for single images they do so less often for KH than for random features. Whatever robustness the KH model has
 # ({ref}`ch-robustness`), it is not an artefact of a gradient that cannot be used.
 #
 # ## Exercises

@@ -57,7 +57,7 @@ glue_all({f"intro-{label.replace(' ', '-')}": n for label, n in counts.items()})
 # %% [markdown]
 # ## What holds
 #
-# Every statement of the paper that can be put to a test has a line in the ledger ({ref}`ch-claims`). Of {glue:text}`intro-claims` claims
+# The main statements that are known to us have a line in the ledger ({ref}`ch-claims`). Of {glue:text}`intro-claims` claims
 # {glue:text}`intro-reproduced` are reproduced so far, {glue:text}`intro-reproduced-in-part` in part and {glue:text}`intro-not-reproduced` are not;
 # {glue:text}`intro-not-testable` cannot be tested here, and {glue:text}`intro-not-measured-yet` wait for runs that are not finished. {numref}`fig-intro-verdicts`
 # is computed from the stored results whenever the book is built.

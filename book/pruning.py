@@ -65,6 +65,8 @@ glue_all({"inputs": pruning.PUBLISHED_INPUTS, "live-epochs": live.epochs})
 glue_all({"level": pruning.PUBLISHED_LEVEL})
 glue_all({"pruned-paper": theirs["pruned_units"]["value"]})
 glue_all({"pruned-error": theirs["pruned_units"]["error"]})
+glue_all({"pruned-later": theirs["pruned_units_2024"]["value"]})
+glue_all({"pruned-later-error": theirs["pruned_units_2024"]["error"]})
 largest = pruning.PUBLISHED_INPUTS ** (-2 / 3)
 white = (2 * (2 / np.pi) ** 0.5) ** (-2 / 3) * largest
 glue_all({"largest": f"{largest:.4f}", "white": f"{white:.4f}"})
@@ -149,8 +151,8 @@ _ = plots_spectra.filter_rows(groups, data.train.shape)
 # %% [markdown]
 # ## What pruning changes
 #
-# Pruning sets rows of $M$ to zero. What the layer passes on and how sensitive it is can be compared directly: the norm of the Jacobian before the activation is $\lVert M \rVert$, and large weights weigh in
-# it with the *square of their square* ($M = W|W|$). So a few units that have not converged can make up most of it. A readout is trained on each version, and {numref}`fig-prune-live-spectra` has their spectra.
+# Pruning sets rows of $M$ to zero. What the layer passes on and how sensitive it is can be compared directly: the norm of the Jacobian before the activation is $\lVert M \rVert$, and large weights enter
+# its square with their *fourth power* ($M = W|W|$). So a few units that have not converged can make up most of it. A readout is trained on each version, and {numref}`fig-prune-live-spectra` has their spectra.
 
 # %%
 M = ll.metric(W, live.p)
@@ -323,7 +325,7 @@ if measured:
     )
 
 # %% [markdown]
-# The main mode is where theirs is. The second is larger here: the threshold prunes {glue:text}`pruned-threshold` of our units, and {glue:text}`pruned-paper` ± {glue:text}`pruned-error` of theirs. The three rules nearly
+# The main mode is where theirs is. The second is larger here: the threshold prunes {glue:text}`pruned-threshold` of our units, and {glue:text}`pruned-paper` ± {glue:text}`pruned-error` of those in their submission. Of the layer that they trained again in 2024 the mixture pruned about {glue:text}`pruned-later` ± {glue:text}`pruned-later-error`, counted on a sample. So the number varies between their own runs, and ours lies between the two. The three rules nearly
 # agree, since the modes are well apart: {glue:text}`pruned-mixture_published` by the mixture as published and {glue:text}`pruned-mixture` by the corrected one. A few units lie far outside of the histogram, at the variance of the initial weights. They have never
 # learned anything; the published mixture does not see them but its cutoff removes them. {numref}`fig-prune-mixture` shows both fits.
 
@@ -353,7 +355,7 @@ if measured:
 # %% [markdown]
 # {numref}`fig-prune-norm` says what the pruned units are, and it is more than a histogram can tell. The colours change exactly at the horizontal line: units that win some image have converged, the others have not. That is {eq}`eq-kh-norm` at work; only those who take part arrive.
 # Most units to the right of the threshold are red, so the authors' interpretation is right: they are units that dropped out of the competition early. But variance is an indirect sign of that, and it makes mistakes of both kinds. It prunes
-# {glue:text}`pruned-converged` units that have converged and win, and it keeps {glue:text}`kept-idle` that have not and never do (the red cluster on the left). The first of the pruned units in {numref}`fig-prune-units` is such a mistake: its variance is large because it is a sharp picture. So are many
+# {glue:text}`pruned-converged` units that have converged and win, and it keeps {glue:text}`kept-idle` that have done neither (the red cluster on the left). The first of the pruned units in {numref}`fig-prune-units` is such a mistake: its variance is large because it is a sharp picture. So are many
 # of the units that are kept: at this size units remember single training images.
 
 # %% tags=["hide-input"]
@@ -361,8 +363,9 @@ threshold = CRITERIA.index("threshold")
 gone = [seed["pruned"][threshold] for seed in measured]
 off = [abs(seed["norms"] - 1) > 0.01 for seed in measured]
 idle = [log["wins"] == 0 for log in logs]
-converged = [float((g & ~o).sum()) for g, o in zip(gone, off, strict=True)]
-remaining = [float((~g & i).sum()) for g, i in zip(gone, idle, strict=True)]
+marks = list(zip(gone, off, idle, strict=True))
+converged = [float((g & ~o & ~i).sum()) for g, o, i in marks]
+remaining = [float((~g & o & i).sum()) for g, o, i in marks]
 glue_all(
     {
         "pruned-converged": notebook.spread(converged, 0),
@@ -435,7 +438,7 @@ Table(header, rows)
 # (Cauchy's interlacing theorem), but it does so unevenly: by a large factor at the first ranks, hardly at all around the fiftieth to hundredth, and again by up to a factor of two towards the five hundredth. So the pruned spectrum is no longer a straight line: raw, the
 # exponents at the two windows almost agree; pruned, they do not. The raw layer is closer to a power law than the pruned one, and pruning changes far more than the first components.
 #
-# The large effect is on the Jacobian. A few units of the initial size carry nearly all of $\lVert M \rVert$. Whoever compares Jacobians, or robustness, of KH with other models compares mostly whether these were removed.
+# Before the activation the effect on the Jacobian is large: a few units of the initial size carry nearly all of $\lVert M \rVert$. Whoever compares this norm of KH with that of other models compares mostly whether these were removed. After the activation it is smaller, below a factor of two. What pruning does to robustness is not measured.
 
 # %%
 for seed in measured:
@@ -475,8 +478,8 @@ for seed in measured:
 # ## What we conclude
 #
 # * Most pruned units did not converge and do not compete, and removing them is sound. Their norm, or whether they win anything, says so more directly than their variance, which takes some sharp pictures for noise and overlooks idle units of low variance.
-# * The published mixture works on a layer like the paper's, with a shoulder below its main mode and a second mode above, and can fail badly on others. On the paper's layer all rules agree to within a few units.
-# * Pruning is not cosmetic. It lowers the Jacobian by a large factor, and it bends the spectrum, not only at its first ranks.
+# * The published mixture works on a layer like the paper's, with a shoulder below its main mode and a second mode above, and can fail badly on others. On our layer with the paper's settings the three rules prune {glue:text}`pruned-threshold`, {glue:text}`pruned-mixture_published` and {glue:text}`pruned-mixture` units.
+# * Pruning is not cosmetic. It lowers the Jacobian, by a large factor before the activation and by less than two after it, and it bends the spectrum, not only at its first ranks.
 #
 # ## Exercises
 #
@@ -517,7 +520,7 @@ check("a single weight, over the bound", float(single.var()) * D ** (2 / 3), 0, 
 #
 # ```{solution} ex-prune-norm
 # :class: dropdown
-# `off_norm` above is this choice. Those that only the norm prunes are the ones in the upper left of {numref}`fig-prune-live`: pictures already, but still on their way to norm one. In a layer that was trained to its end there are few of them.
+# `off_norm` above is this choice. Those that only the norm prunes are the ones in the upper left of {numref}`fig-prune-live`: pictures already, but still on their way to norm one. In the layer at the paper's scale they are the idle cluster on the left of {numref}`fig-prune-norm`, {glue:text}`kept-idle` units, and not on their way any more.
 # ```
 #
 # ```{exercise}

@@ -84,6 +84,7 @@ def test_the_frontier_takes_a_tenth_of_the_epochs(monkeypatch):
     frontier = {name: study.at_scale(name, data) for name, e in EXPERIMENTS.items() if e.group == "frontier"}
     assert frontier.pop("short-norm").recipe.penalty is None
     assert {name: e.recipe.penalty.strength for name, e in frontier.items()} == {
+        "short-l2-0.5": 2.5e-4,
         "short-l2-1": EXPERIMENTS["l2"].recipe.penalty.strength,
         "short-l2-1.5": 7.5e-4,
         "short-l2-2": 1e-3,
