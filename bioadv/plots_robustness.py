@@ -181,6 +181,33 @@ def accuracy_and_norm(
     return figure
 
 
+def frontier(
+    curve: Mapping[str, Mapping[str, tuple[float, float]]],
+    models: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    hollow: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+) -> Figure:
+    """Median critical norm against accuracy, a panel per attack, beside the curve of a penalty with several strengths.
+
+    curve: by attack and strength (accuracy, median); models, hollow: by attack and model, one such point per seed.
+    """
+    figure, panels = plt.subplots(1, len(curve), figsize=(WIDTH, 3.6), sharey=True)
+    for axes, (attack, strengths) in zip(np.atleast_1d(panels), curve.items(), strict=True):
+        places = sorted(tuple(place) for place in strengths.values())
+        axes.plot([x for x, _ in places], [y for _, y in places], ".-", color=GREY, zorder=1)
+        for strength, place in strengths.items():
+            axes.annotate(strength, place, (4, 4), textcoords="offset points", fontsize=8)
+        for model, seeds in models[attack].items():
+            axes.plot(*np.transpose(seeds), "o", color=_colour(model), label=_short(model))
+        for marker, (model, seeds) in zip("D^sv<>", hollow[attack].items(), strict=False):
+            axes.plot(*np.transpose(seeds), marker, fillstyle="none", color=BLACK, label=model)
+        axes.margins(0.12)
+        axes.set(title=attack, xlabel="accuracy on test images", yscale="log")
+    np.atleast_1d(panels)[0].set_ylabel(r"median critical $\|\Delta x\|_2$")
+    handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
+    return figure
+
+
 def absolute_accuracy(curves: Mapping[str, Curve], certified: Mapping[str, Curve]) -> Figure:
     """Share of *all* images decided correctly against the size of the perturbation: attacked, and certain (dashed)."""
     figure, axes = plt.subplots(figsize=(WIDTH, 2.9))

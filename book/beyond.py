@@ -19,7 +19,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from bioadv import corrections, plots, study
+from bioadv import corrections, plots, plots_robustness, study
 from bioadv.notebook import Table, check, glue_all, paper, spread, stored
 from bioadv.results import read_arrays, read_json
 
@@ -115,7 +115,7 @@ _ = axes.set(xscale="log", xlabel="median critical L2 norm")
 # model, by every measure, and once more with the images restricted to those that both models classify correctly. A ratio above one supports
 # the conclusion.
 
-# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of another model, by measure, on CIFAR-10. With one seed, ± is the bootstrap error over images; with several, the standard deviation over the seeds that both have. The second line of a cell uses only images that both classify correctly. Measures below the first four were made on a thousand images of each model and carried over to all by the ratio to PGD as coded.", "name": "tab-beyond-ratios"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of another model, by measure, on CIFAR-10. With one seed, the error is that of a bootstrap over images; with several, the standard deviation over the seeds that both have. The second line of a cell uses only images that both classify correctly. Measures below the first four were made on a thousand images of each model and carried over to all by the ratio to PGD as coded.", "name": "tab-beyond-ratios"}} tags=["hide-input"]
 others = [name for name in ("bp", "l2", "jreg", "random") if name in attacked]
 
 
@@ -180,49 +180,45 @@ check(f"{proven}: KH over L2", mean(ratios(proven, "l2", True)), 0.5, 1)
 # published strength, trained for a tenth of the epochs, and three more short runs: the exact Jacobian of the latent after the activation, batch norm alone, and batch norm with the spectral
 # penalty whose target knows its scale (a spectrum that falls as $1/n$, after the activation). The models of the paper are there for comparison.
 
-# %% mystnb={"figure": {"caption": "Median L2 norm of the critical perturbation against accuracy, by two attacks: CIFAR-10, 2000 hidden units, each model on the images it classifies correctly. Line: L2, strengths in units of the published one, 100 epochs. Open: other short runs, 100 epochs. Filled: models of the paper, 1000 epochs. One point per seed at hand.", "name": "fig-beyond-frontier"}, "image": {"alt": "Two panels of critical norm against test accuracy. A line through four points falls from strong weight decay, robust and less accurate, to weak. The models of the paper are filled points near it or below it."}} tags=["hide-input"]
-frontier = [m for m, e in study.EXPERIMENTS.items() if e.group == "frontier"]
-swept = {m: stored(m, "perturbations.json") for m in frontier}
-decay = [m for m in frontier if m.startswith("short-l2") and swept[m]]
-panels = {coded: "as coded", margin: "margin loss"}
+# %% tags=["hide-input"]
+swept = {
+    m: stored(m, "perturbations.json")
+    for m, e in study.EXPERIMENTS.items()
+    if e.group == "frontier"
+}
+decay = [m for m, found in swept.items() if m.startswith("short-l2") and found]
+attacks = {coded: "PGD, as coded", margin: "PGD, margin loss"}
 
 
 def accuracy(run):
     return read_json(run / "manifest.json")["accuracy"]["test"]
 
 
-def points(model, found, measure):
-    runs = list(found.values())
-    heights = [corrections.medians({model: run})[measure][model] for run in runs]
-    return [accuracy(run) for run in runs], heights
+def points(measure, chosen):
+    return {
+        name: [
+            (accuracy(run), corrections.medians({"it": run})[measure]["it"])
+            for run in found.values()
+        ]
+        for name, found in chosen.items()
+        if found
+    }
 
 
-figure, both = plt.subplots(1, 2, figsize=(plots.WIDTH, 3.6), sharey=True)
-for axes, (measure, label) in zip(both, panels.items(), strict=True):
-    line = [np.mean(points(m, swept[m], measure), axis=1) for m in decay]
-    axes.plot(*np.transpose(line) if line else ((), ()), color=plots.GREY, zorder=1)
-    for place, model in zip(line, decay, strict=True):
-        strength = study.experiment(model).title.removeprefix("L2 ")
-        axes.annotate(
-            strength, place, (4, 4), textcoords="offset points", fontsize=8
-        )
-    for model, found in {**swept, **attacked}.items():
-        index = [*frontier, *names].index(model)
-        grey = model in decay
-        style = {
-            "color": plots.GREY if grey else f"C{index % 7}",
-            "fillstyle": "none" if model in frontier else "full",
-            "marker": "." if grey else "^Dv<os*Pd"[index % 9],
-            "label": None if grey else study.experiment(model).title,
-        }
-        if found:
-            axes.plot(*points(model, found, measure), linestyle="none", **style)
-    axes.set(title=f"PGD, {label}", xlabel="accuracy on test images", yscale="log")
-both[0].set_ylabel("median critical norm")
-handles = both[0].get_legend_handles_labels()
-_ = figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=8)
+# %% mystnb={"figure": {"caption": "Median L2 norm of the critical perturbation against accuracy, by two attacks: CIFAR-10, 2000 hidden units, each model on the images it classifies correctly. Line: L2, strengths in units of the published one, 100 epochs. Open: other short runs, 100 epochs. Filled: models of the paper, 1000 epochs. One point per seed at hand.", "name": "fig-beyond-frontier"}, "image": {"alt": "Two panels of critical norm against test accuracy. A line through four points falls from strong weight decay, robust and less accurate, to weak. The models of the paper are filled points near it or below it."}} tags=["hide-input"]
+strengths = {study.experiment(m).title.removeprefix("L2 "): swept[m] for m in decay}
+others_swept = {
+    study.experiment(m).title: v for m, v in swept.items() if m not in decay
+}
+lines = {
+    title: {name: np.mean(p, axis=0) for name, p in points(m, strengths).items()}
+    for m, title in attacks.items()
+}
+filled = {title: points(m, attacked) for m, title in attacks.items()}
+hollow = {title: points(m, others_swept) for m, title in attacks.items()}
+_ = plots_robustness.frontier(lines, filled, hollow)
 
-# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of L2 at the strength where L2 is as accurate, or has as large a Jacobian before the activation: interpolated between the strengths at hand. CIFAR-10, one seed of each strength. With one seed of KH, ± is the bootstrap error over images; with several, their standard deviation. The second line of a cell uses only images that both classify correctly; a dash means that KH lies outside of the curve.", "name": "tab-beyond-matched"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of L2 at the strength where L2 is as accurate, or has as large a Jacobian before the activation: interpolated between the strengths at hand. CIFAR-10, one seed of each strength. With one seed of KH, the error is that of a bootstrap over images; with several, their standard deviation. The second line of a cell uses only images that both classify correctly; a dash means that KH lies outside of the curve.", "name": "tab-beyond-matched"}} tags=["hide-input"]
 
 
 def jacobian(run):

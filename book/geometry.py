@@ -346,7 +346,7 @@ values["spread"] = {
 _ = plots_geometry.quantities(values, quantity, log=["spread"])
 
 # %%
-spread = {name: np.nanmedian(array, 1) for name, array in values["spread"].items()}
+spread = {name: np.nanmedian(values["spread"][name], 1) for name in ("KH", "BP")}
 observe(
     data, "spread far out, KH over BP", spread["KH"][1] / spread["BP"][1], 3, 100
 )

@@ -714,7 +714,7 @@ _ = (
 # Attacks that we did not write (`bioadv probe RUN --probe referees`): APGD with two losses and the Square attack from AutoAttack, DDN and HopSkipJump from Foolbox. Square and HopSkipJump see no gradients. If they needed *less* than the
 # attacks with gradients, a number below one in {numref}`tab-rob-referees`, gradients would be masked. And no referee may succeed inside a certificate.
 
-# %% mystnb={"figure": {"caption": "Referees on CIFAR-10, medians over the images they attacked (some hundreds), mean over seeds. PGD, APGD: critical strength in $L^\\infty$, ours as published and theirs with cross-entropy and with the DLR loss. Square over APGD, HopSkipJump over DDN: what an attack without gradients needs, relative to one with them, median over the same images; Square tries seven strengths, each twice the last, so its ratio is rounded up.", "name": "tab-rob-referees"}} tags=["hide-input"]
+# %% tags=["hide-input"]
 judged = {
     name: [
         (read_arrays(run / "perturbations.npz"), read_arrays(run / "referees.npz"))
@@ -739,6 +739,7 @@ def referee_numbers(r, other):
     return [float(np.median(values)) for values in found]
 
 
+# %% mystnb={"figure": {"caption": "Referees on CIFAR-10, medians over the images they attacked (some hundreds), mean over seeds. PGD, APGD: critical strength in $L^\\infty$, ours as published and theirs with cross-entropy and with the DLR loss. Square over APGD, HopSkipJump over DDN: what an attack without gradients needs, relative to one with them, median over the same images; Square tries seven strengths, each twice the last, so its ratio is rounded up.", "name": "tab-rob-referees"}} tags=["hide-input"]
 rows = [
     [
         study.EXPERIMENTS[name].title,

@@ -426,6 +426,7 @@ def end_narrow(values):
     return powerlaw.reach(values, fit(values, powerlaw.NOISE))
 
 
+# %% tags=["hide-input"]
 for name, values in (("pixels", "data"), ("random", "random")):
     glue_all(
         {f"null-{name}": over_seeds(at_hand.get(name, []), "images_before", wide)}

@@ -81,6 +81,11 @@ def test_figures(arrays):
         plots_robustness.compared({"kh": (attacked["kh"], certified["kh"])}, ("a", "b"), ""),
         plots_robustness.brackets(certified, attacked, "radius"),
         plots_robustness.accuracy_and_norm({"PGD": {"kh": [(0.5, 0.1)]}}, {"PGD": {"kh": (0.47, 0.12)}}),
+        plots_robustness.frontier(
+            {"PGD": {"× 1": (0.5, 0.1), "× 2": (0.4, 0.2)}},
+            {"PGD": {"kh": [(0.47, 0.12)]}},
+            {"PGD": {"other": [(0.5, 0.1)]}},
+        ),
         plots_robustness.absolute_accuracy({"kh": curve}, {"kh": curve}),
         plots_robustness.masking({"kh": {"PGD": curve, "search": curve}}),
         plots_robustness.perturbed_images({"kh": (np.zeros((4, 4, 3)), np.ones((4, 4, 3)))}, {"kh": ("a", "b")}),
