@@ -126,14 +126,15 @@ def ratio(
     return first.median() / second.median(), float(np.std(drawn, ddof=1))
 
 
-def matched(place: float, places: Sequence[float], values: Sequence[float]) -> float:
-    """Value at ``place`` of a curve through points, by linear interpolation of its logarithm; NaN outside the points.
+def matched(place: float, places: Sequence[float], values: Sequence[float], slack: float = 0.0) -> float:
+    """Value at ``place`` of a curve through points, by linear interpolation of its logarithm.
 
     For the comparison of a model with others that are as accurate, or have as large a Jacobian, as it: places are
-    accuracies or norms of the others, values the ratios of critical norms (> 0) to them, in any order.
+    accuracies or norms of the others, values the ratios of critical norms (> 0) to them, in any order. Outside the
+    points by at most ``slack``, it is the value at the nearest of them; NaN further out.
     """
     order = np.argsort(places)
     at, logs = np.asarray(places, float)[order], np.log(np.asarray(values, float))[order]
-    if not len(at) or not at[0] <= place <= at[-1]:
+    if not len(at) or not at[0] - slack <= place <= at[-1] + slack:
         return float("nan")
     return float(np.exp(np.interp(place, at, logs)))

@@ -218,7 +218,7 @@ filled = {title: points(m, attacked) for m, title in attacks.items()}
 hollow = {title: points(m, others_swept) for m, title in attacks.items()}
 _ = plots_robustness.frontier(lines, filled, hollow)
 
-# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of L2 at the strength where L2 is as accurate, or has as large a Jacobian before the activation: interpolated between the strengths at hand. CIFAR-10, one seed of each strength. With one seed of KH, the error is that of a bootstrap over images; with several, their standard deviation. The second line of a cell uses only images that both classify correctly; a dash means that KH lies outside of the curve.", "name": "tab-beyond-matched"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of L2 at the strength where L2 is as accurate, or has as large a Jacobian before the activation: interpolated between the strengths at hand. CIFAR-10, one seed of each strength. With one seed of KH, the error is that of a bootstrap over images; with several, their standard deviation. The second line of a cell uses only images that both classify correctly; a dash means that KH lies outside of the curve, in accuracy by more than half a percentage point.", "name": "tab-beyond-matched"}} tags=["hide-input"]
 
 
 def jacobian(run):
@@ -226,16 +226,15 @@ def jacobian(run):
 
 
 def matched(measure, where, common):
-    found = []
+    found, slack = [], 0.005 if where is accuracy else 0
     for run in attacked.get("kh", {}).values():
         pairs = [{"kh": run, "l2": min(swept[m].values())} for m in decay]
-        over, errors = np.transpose(
-            [corrections.ratio(pair, measure, common) for pair in pairs]
-        )
+        found_here = [corrections.ratio(pair, measure, common) for pair in pairs]
+        over, errors = np.transpose(found_here) if pairs else ((), ())
         at = [where(pair["l2"]) for pair in pairs]
-        value = corrections.matched(where(run), at, over)
-        relative = corrections.matched(where(run), at, errors / over)
-        found += [] if np.isnan(value) else [(value, value * relative)]
+        value = corrections.matched(where(run), at, over, slack)
+        error = corrections.matched(where(run), at, errors, slack)
+        found += [] if np.isnan(value) else [(value, error)]
     return found
 
 
@@ -249,13 +248,30 @@ rows = [
     [m, *(matched_cell(m, where) for where in places.values())]
     for m in corrections.NORMS
 ]
-for name, measure in tried.items():
-    found = matched(measure, accuracy, True)
-    glue_all({f"matched-{name}": short(found) if found else "–"})
 Table(["measure", *places], rows)
 
+# %% tags=["hide-input"]
+for name, measure in (tried | {"proven": proven}).items():
+    for place, where in (("accuracy", accuracy), ("jacobian", jacobian)):
+        found = matched(measure, where, True)
+        glue_all({f"matched-{name}-{place}": short(found) if found else "–"})
+for measure in (coded, margin, best):
+    at_accuracy = mean(matched(measure, accuracy, True))
+    check(f"{measure}: KH over L2 at KH's accuracy", at_accuracy, 0.9, 1.1)
+    at_jacobian = mean(matched(measure, jacobian, True))
+    check(f"{measure}: KH over L2 at KH's Jacobian", at_jacobian, 0.85, 1)
+
 # %% [markdown]
-# How to read the figure: up and to the right is better. A model above the line of weight decay is more robust than weight decay at the same accuracy.
+# How to read the figure: up and to the right is better. KH lies where the line of weight decay ends, and the published L2 model, trained ten times as long, lies to the right of that line. In
+# numbers ({numref}`tab-beyond-matched`): where weight decay is as accurate as KH, KH's critical norm is {glue:text}`matched-coded-accuracy` times that of L2 under PGD as coded, {glue:text}`matched-margin-accuracy` times with a margin
+# loss, and {glue:text}`matched-half-accuracy` times under noise; where it has the same Jacobian norm, {glue:text}`matched-coded-jacobian` and {glue:text}`matched-margin-jacobian` times under the two versions of PGD. Its certificate is {glue:text}`matched-proven-accuracy` times as
+# large, though a bound on a steeper activation is a looser one.
+#
+# So at its own accuracy KH is about as robust as a network trained by backpropagation with a modest weight decay, for a tenth of the epochs. Its lead over the published L2 model is what that model gives up for a higher accuracy. Trained at
+# full length, the line would probably lie further to the right, as the published model does. What remains remarkable is that a hidden layer without labels gets there at all: features nobody trained are far below the line ({numref}`fig-beyond-frontier`). Each
+# strength has one seed, and the error in the table counts images, not trainings.
+#
+# The hollow points are the other short runs.
 #
 # ## The other questions, and where they are answered
 #

@@ -83,3 +83,6 @@ def test_a_model_is_compared_at_its_own_place_on_a_curve():
     assert np.isnan(corrections.matched(0.29, places, values))
     assert np.isnan(corrections.matched(0.51, places, values))
     assert np.isnan(corrections.matched(0.4, [], []))
+    assert corrections.matched(0.51, places, values, slack=0.02) == 1
+    assert corrections.matched(0.29, places, values, slack=0.02) == 4
+    assert np.isnan(corrections.matched(0.53, places, values, slack=0.02))
