@@ -194,8 +194,9 @@ def frontier(
     for axes, (attack, strengths) in zip(np.atleast_1d(panels), curve.items(), strict=True):
         places = sorted(tuple(place) for place in strengths.values())
         axes.plot([x for x, _ in places], [y for _, y in places], ".-", color=GREY, zorder=1)
-        for strength, place in strengths.items():
-            axes.annotate(strength, place, (4, 4), textcoords="offset points", fontsize=8)
+        for number, (strength, place) in enumerate(strengths.items()):
+            offset = (-10, -11) if number % 2 else (4, 4)  # in turn below and above, so that neighbours do not overlap
+            axes.annotate(strength, place, offset, textcoords="offset points", fontsize=8)
         for model, seeds in models[attack].items():
             axes.plot(*np.transpose(seeds), "o", color=_colour(model), label=_short(model))
         for marker, (model, seeds) in zip("D^sv<>", hollow[attack].items(), strict=False):
