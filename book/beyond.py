@@ -115,7 +115,7 @@ _ = axes.set(xscale="log", xlabel="median critical L2 norm")
 # model, by every measure, and once more with the images restricted to those that both models classify correctly. A ratio above one supports
 # the conclusion.
 
-# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of another model, by measure, on CIFAR-10. With one seed, the error is that of a bootstrap over images; with several, the standard deviation over the seeds that both have. The second line of a cell uses only images that both classify correctly. Measures below the first four were made on a thousand images of each model and carried over to all by the ratio to PGD as coded.", "name": "tab-beyond-ratios"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of another model, by measure, on CIFAR-10. With one seed, the error is that of a bootstrap over images; with several, the standard deviation over the seeds that both have. The second line of a cell, small, uses only images that both classify correctly. Measures below the first four were made on a thousand images of each model and carried over to all by the ratio to PGD as coded.", "name": "tab-beyond-ratios"}} tags=["hide-input"]
 others = [name for name in ("bp", "l2", "jreg", "random") if name in attacked]
 
 
@@ -137,7 +137,7 @@ def mean(found):
 
 def cell(measure, other):
     own, common = (short(ratios(measure, other, c)) for c in (False, True))
-    return f"{own}<br><small>{common} common</small>"
+    return f"{own}<br><small>{common}</small>"
 
 
 titles = [study.experiment(other).title for other in others]
@@ -218,7 +218,7 @@ filled = {title: points(m, attacked) for m, title in attacks.items()}
 hollow = {title: points(m, others_swept) for m, title in attacks.items()}
 _ = plots_robustness.frontier(lines, filled, hollow)
 
-# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of L2 at the strength where L2 is as accurate, or has as large a Jacobian before the activation: interpolated between the strengths at hand. CIFAR-10, one seed of each strength. With one seed of KH, the error is that of a bootstrap over images; with several, their standard deviation. The second line of a cell uses only images that both classify correctly; a dash means that KH lies outside of the curve, in accuracy by more than half a percentage point.", "name": "tab-beyond-matched"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of L2 at the strength where L2 is as accurate, or has as large a Jacobian before the activation: interpolated between the strengths at hand. CIFAR-10, one seed of each strength. With one seed of KH, the error is that of a bootstrap over images; with several, their standard deviation. The second line of a cell, small, uses only images that both classify correctly; a dash means that KH lies outside of the curve, in accuracy by more than half a percentage point.", "name": "tab-beyond-matched"}} tags=["hide-input"]
 
 
 def jacobian(run):
@@ -240,7 +240,7 @@ def matched(measure, where, common):
 
 def matched_cell(measure, where):
     own, common = (matched(measure, where, c) for c in (False, True))
-    return f"{short(own)}<br><small>{short(common)} common</small>" if own else "–"
+    return f"{short(own)}<br><small>{short(common)}</small>" if own else "–"
 
 
 places = {"at KH's accuracy": accuracy, "at KH's Jacobian norm": jacobian}
