@@ -2,17 +2,20 @@
 
 Nothing here uses pickle: tensors are safetensors, arrays are ``.npz``, everything else is JSON. Each
 write goes to a temporary name in the same folder, is flushed to the disk and then renamed, so a
-reader never meets half a file, whatever killed the writer.
+reader never meets half a file, whatever killed the writer. What a killed writer left under a temporary
+name goes when the file is next written.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import platform
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +25,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+_STARTED = time.time() - 0.1  # the clock of files lags behind by some milliseconds
 
 
 @contextlib.contextmanager
@@ -41,6 +46,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)  # mkstemp makes files private; results are meant to be shared
         os.replace(temporary, path)
+        _sweep(path)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -51,6 +57,14 @@ def atomic(path: Path | str) -> Iterator[Path]:
         raise OSError(message) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed writers of ``path`` left: temporaries untouched since before this process began."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 8}.tmp"):  # mkstemp's eight characters
+        with contextlib.suppress(FileNotFoundError):  # another sweep was faster
+            if left.stat().st_mtime < _STARTED:
+                left.unlink()
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -1,5 +1,8 @@
 import errno
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -117,6 +120,27 @@ def test_interrupted_writes_leave_the_old_file(tmp_path):
         raise KeyboardInterrupt
     assert results.read_json(file) == {"old": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
+    die = "with results.atomic('x.json') as t: t.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    write = "with results.atomic('x.json.gz'): results.write_json('x.json', 1)"
+
+    def python(code):
+        program = f"import os, signal\nfrom bioadv import results\n{code}"
+        return subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False).returncode
+
+    assert python(die) == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.read_text() == "half"
+    assert python(write) == 0  # another file, still being written, is not touched
+    assert {path.name for path in tmp_path.iterdir()} == {"x.json", "x.json.gz"}
+    # A writer that began after this process is left alone: it may be alive.
+    with results.atomic(tmp_path / "x.json") as temporary:
+        temporary.write_text("2")
+        results.write_json(tmp_path / "x.json", 3)
+        assert temporary.exists()
+    assert results.read_json(tmp_path / "x.json") == 2
 
 
 def test_versions_name_what_matters():
