@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from bioadv.datasets import Images
-from bioadv.models import TwoLayer, slope
+from bioadv.models import TwoLayer, folded, slope
 
 Tensor = torch.Tensor
 Box = tuple[float, float | Tensor]
@@ -30,7 +30,7 @@ def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class PGD:
-    """Projected gradient ascent; the defaults are the public code's (FACTS 3.5), ``RECOMMENDED`` is not.
+    """Projected gradient ascent; the defaults are the public code's (``Attacks.py``), ``RECOMMENDED`` is not.
 
     steps: gradient steps; norm: of the ball, ``linf`` or ``l2``; loss: ``cross-entropy`` or ``margin``, the largest
     wrong logit minus the right one, whose gradient never saturates; step: length of a step in units of eps, or None
@@ -112,7 +112,9 @@ def finite(z: Tensor) -> Tensor:
     """The logits as they are, or ``FloatingPointError``: a NaN must never pass for a decision, wrong or right."""
     if not bool(torch.isfinite(z).all()):
         bad = int((~torch.isfinite(z)).any(1).sum())
-        raise FloatingPointError(f"the model's logits are not finite for {bad} of {len(z)} images")
+        raise FloatingPointError(
+            f"the model's logits are not finite for {bad} of {len(z)} images; train it again, or give a smaller epsilon"
+        )
     return z
 
 
@@ -125,19 +127,6 @@ def margin(z: Tensor, y: Tensor) -> Tensor:
     """Largest wrong logit minus the right one, (B,); the decision is wrong where it is positive."""
     right = z.gather(1, y[:, None])
     return (z.scatter(1, y[:, None], -float("inf")).amax(1, keepdim=True) - right)[:, 0]
-
-
-def rows(model: TwoLayer) -> Tensor:
-    """Hidden weights (H, D) with batch norm, as it is in evaluation mode, multiplied in: h moves by these."""
-    weights = model.hidden.detach()
-    return weights if model.norm is None else weights * _scale(model)[:, None]
-
-
-def _scale(model: TwoLayer) -> Tensor:
-    norm = model.norm
-    assert norm is not None
-    assert norm.running_var is not None
-    return norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
 
 
 @torch.no_grad()
@@ -153,9 +142,7 @@ def gradient(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-entropy")
         other = z.scatter(1, y[:, None], -float("inf")).argmax(1)
         at_logits = torch.zeros_like(z).scatter_(1, other[:, None], 1.0).scatter_(1, y[:, None], -1.0)
     at_latent = (at_logits @ model.readout).mul_(slope(h, model.power))
-    if model.norm is not None:
-        at_latent.mul_(_scale(model))
-    return at_latent @ model.hidden, z
+    return at_latent @ folded(model)[0], z
 
 
 def gaussian(x: Tensor, eps: float | Tensor, generator: torch.Generator) -> Tensor:

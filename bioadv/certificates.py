@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from bioadv import attacks, critical
-from bioadv.models import TwoLayer, activation, slope
+from bioadv.models import TwoLayer, activation, folded, slope
 
 Tensor = torch.Tensor
 DUAL = {"linf": 1, "l2": 2}  # order of the norm dual to the ball's
@@ -33,7 +33,7 @@ def margin_bound(
 
     method: ``linear``, ``interval``, or ``both``, the larger of the two.
     """
-    weights = attacks.rows(model)
+    weights = folded(model)[0]
     reach = radius[:, None] * torch.linalg.vector_norm(weights, DUAL[norm], dim=1)
     h = model.before(x)
     low, high = activation(h - reach, model.power), activation(h + reach, model.power)

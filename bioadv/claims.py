@@ -1,6 +1,6 @@
 """The ledger: what the paper claims, what our runs say, and a verdict that a rule computes from them.
 
-``book/claims.yaml`` states the claims and their rules; nothing in it depends on what we found. Verdicts follow from the
+``book/claims.yaml`` states the claims and their rules; no result has changed a rule. Verdicts follow from the
 files in ``results/`` alone. Below three seeds a verdict says so.
 """
 

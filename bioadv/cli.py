@@ -25,7 +25,7 @@ def train(
     data_dir: DataDir = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     epochs: Annotated[int | None, typer.Option(help="Default: the paper's, or fewer for small images sets.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Precision of products: auto, float32 or bfloat16.")] = "auto",
     out: Out = Path("results"),
     every: Annotated[int, typer.Option(help="Epochs between checkpoints.")] = 10,
@@ -35,6 +35,7 @@ def train(
     where = study.Where(out, device, dtype, progress, every)
     if model != study.LAYER:
         study.experiment(model)  # an unknown name should not wait for the data
+    typer.echo(f"{model}, seed {seed}, on {study.choose_device(device)}", err=True)
     folder = study.train(model, datasets.load(data, data_dir), seed, where, epochs)
     typer.echo(f"{folder}: {_summary(folder)}")
 
@@ -89,6 +90,6 @@ def main() -> None:
     torch.set_flush_denormal(True)
     try:
         app()
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, FloatingPointError, ModuleNotFoundError) as error:
         typer.echo(f"bioadv: {error}", err=True)
         raise SystemExit(2) from None

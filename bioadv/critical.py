@@ -3,7 +3,7 @@
 The published definition is the *first* failing strength of an ascending grid, found by trying every strength on every
 image. :func:`search` brackets it per image instead, each image with its own strength (closed form 6);
 :func:`brute_force` is the definition. Noise needs no search: unclamped, it moves in latent space (closed form 5), see
-:func:`bioadv.noise.sweep`. Only images that the model decides correctly take part (FACTS 3.5).
+:func:`bioadv.noise.sweep`. Only images that the model decides correctly take part (public code, ``Attacks.py``).
 """
 
 from __future__ import annotations

@@ -137,6 +137,10 @@ def load(name: str = "photo-patches", data_dir: Path | str | None = None, downlo
     Raises ``ValueError`` for an unknown name or bad content, ``FileNotFoundError`` for missing files.
     """
     path, blocks = Path(name), {}
+    if path.stem in KNOWN and name not in KNOWN:
+        raise ValueError(
+            f"dataset {name!r} has the name of {path.stem}, whose results it would be mixed up with; rename it"
+        )
     if name == "photo-patches":
         patches = photos.patch_sets()
         sets = {split: part[:2] for split, part in patches.items()}

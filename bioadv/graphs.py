@@ -21,7 +21,8 @@ def captured(step: Step, model: torch.nn.Module, optimizer: torch.optim.Optimize
 
     def run(inputs: Tensor, labels: Tensor, directions: Tensor | None) -> Tensor:
         if "graph" not in recorded:
-            _record(recorded, step, model, optimizer, inputs, labels, directions)
+            with torch.cuda.device(inputs.device):  # streams and graphs belong to the current device
+                _record(recorded, step, model, optimizer, inputs, labels, directions)
         static: list[Tensor | None] = recorded["static"]  # type: ignore[assignment]
         given = (inputs, labels, directions)
         if any(a is not None and b is not None and a.shape != b.shape for a, b in zip(static, given, strict=True)):

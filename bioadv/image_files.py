@@ -1,8 +1,9 @@
 """Readers of image files: CIFAR-10 and MNIST as torchvision knows them, ``.npz`` files and folders of images.
 
 Each reader returns ``{"train": (pixels, labels), "test": (pixels, labels)}`` and the names of the classes; what is
-read is checked by :class:`bioadv.datasets.Images`. torchvision is imported where it is needed: that takes longer than
-to load torch itself, and most commands do without.
+read is checked by :class:`bioadv.datasets.Images`. The user's images are put in a random order, always the same one:
+files are often sorted by class, and a validation set, or the first few images, should hold all classes. torchvision is
+imported where it is needed: that takes longer than to load torch itself, and most commands do without.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def from_npz(path: Path) -> tuple[Sets, tuple[str, ...]]:
             raise ValueError(f"{path}: y_{split} has dtype {labels.dtype}, size {labels.size}; give integer labels")
         sets[split] = (pixels[..., None] if pixels.ndim == 3 else pixels, labels)
     count = 1 + max(int(labels.max()) for _, labels in sets.values())
-    return sets, tuple(str(label) for label in range(count))
+    return _shuffled(sets), tuple(str(label) for label in range(count))
 
 
 def from_folder(path: Path) -> tuple[Sets, tuple[str, ...]]:
@@ -124,7 +125,13 @@ def from_folder(path: Path) -> tuple[Sets, tuple[str, ...]]:
     for split, members in files.items():
         pixels = np.stack([_read(file, first) for group in members.values() for file in group])
         sets[split] = (pixels, np.repeat(np.arange(len(members)), [len(group) for group in members.values()]))
-    return sets, tuple(files["train"])
+    return _shuffled(sets), tuple(files["train"])
+
+
+def _shuffled(sets: Sets) -> Sets:
+    """Images and labels in a fixed random order; sets of unequal lengths are left to the check of what was read."""
+    orders = {s: np.random.default_rng(0).permutation(len(labels)) for s, (_, labels) in sets.items()}
+    return {s: (p[orders[s]], y[orders[s]]) if len(p) == len(y) else (p, y) for s, (p, y) in sets.items()}
 
 
 def _files_of_classes(folder: Path) -> dict[str, list[Path]]:

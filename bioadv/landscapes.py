@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from bioadv.models import TwoLayer, slope
+from bioadv.models import TwoLayer, folded, slope
 
 Tensor = torch.Tensor
 PAPER_RADIUS = 20.0  # of the paper's plane, L2 units
@@ -36,7 +36,7 @@ class Plane:
 
 
 def random_plane(x: Tensor, generator: torch.Generator) -> Plane:
-    """The plane through an image x (D,) along two orthonormalised Gaussian directions (FACTS 3.7)."""
+    """The plane through an image x (D,) along two orthonormalised Gaussian directions (public code)."""
     return _plane(x, *torch.randn(2, len(x), generator=generator, dtype=x.dtype))
 
 
@@ -118,17 +118,6 @@ def landscape(
     maps = [values.reshape(points, points).numpy() for values in (latent.sqrt(), classes, confidence)]
     norms = None if pair is None else logit.clamp_min(0).sqrt().reshape(points, points).numpy()
     return Landscape(s.numpy(), maps[0], norms, maps[1], maps[2])
-
-
-def folded(model: TwoLayer) -> tuple[Tensor, Tensor]:
-    """Weights (H, D) and offset (H,) of the latent before the activation, batch norm in evaluation mode folded in."""
-    norm = model.norm
-    if norm is None:
-        return model.hidden, torch.zeros_like(model.hidden[:, 0])
-    assert norm.running_var is not None  # BatchNorm1d's defaults
-    assert norm.running_mean is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return model.hidden * scale[:, None], norm.bias - norm.running_mean * scale
 
 
 def relative_spread(values: np.ndarray) -> float:

@@ -20,7 +20,7 @@ import torch
 from torch.nn.functional import embedding_bag, linear
 from tqdm import tqdm
 
-from bioadv.results import read_tensors, write_tensors
+from bioadv.results import read_tensors, set_state, write_tensors
 
 Tensor = torch.Tensor
 SMALLEST_MAXIMUM = 1e-9  # the public code's guard against division by zero in the normalised step
@@ -56,7 +56,7 @@ class KHParams:
             "delta": (self.delta >= 0, "give a strength >= 0"),
             "radius": (self.radius > 0, "give a radius > 0"),
             "rate": (self.rate > 0, "give a learning rate > 0"),
-            "epochs": (self.epochs >= 1, "give at least 1"),
+            "epochs": (self.epochs >= 2, "the last epoch has rate 0 and changes nothing; give at least 2"),
             "batch": (self.batch >= 1, "give at least 1"),
             "init_std": (self.init_std > 0, "give a standard deviation > 0"),
         }
@@ -78,7 +78,7 @@ LIVE = {
 
 def live_params(name: str, images: int) -> KHParams:
     """Parameters that train a small layer within a minute on the dataset ``name`` of that many training images."""
-    return LIVE.get(name, replace(LIVE["photo-patches"], epochs=max(1, 1_000_000 // images)))
+    return LIVE.get(name, replace(LIVE["photo-patches"], epochs=max(2, 1_000_000 // images)))
 
 
 def init(params: KHParams, inputs: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -229,8 +229,9 @@ def train(
     """Train a layer on images x (N, D), unit-norm rows, on the device that x and the generator share.
 
     checkpoint: file that keeps the state every ``every`` epochs; if it exists, training goes on from it and ends with
-    the same weights as if it had never been interrupted. Raises ``ValueError`` for images that are not a finite
-    (N, D) array, or a checkpoint of other parameters, images or seed.
+    the same weights as if it had never been interrupted (on the same processor with the same number of threads; on
+    CUDA, where sums have no fixed order, up to rounding). Raises ``ValueError`` for images that are not a finite
+    (N, D) array, or a checkpoint of other parameters, images, seed or device.
     """
     if x.ndim != 2 or not len(x) or not torch.isfinite(x).all():
         raise ValueError(f"x has shape {tuple(x.shape)} or holds NaN; give finite images as rows, (N, D), from unit_lp")
@@ -294,7 +295,7 @@ def _resume(
                 f"{path} was made with {name} = {stored.get(name)}, this run has {value}; "
                 "give another checkpoint file, or delete this one"
             )
-    generator.set_state(tensors["generator"])
+    set_state(generator, tensors["generator"], path)
     for name in HISTORY:
         history[name][:] = tensors[name].numpy()
     return tensors["synapses"], int(about["epoch"]), float(about["seconds"])

@@ -6,7 +6,8 @@ latent after it, z = a V^T + b (B, C) logits. There is no hidden bias. With batc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -92,6 +93,32 @@ def init(model: TwoLayer, generator: torch.Generator) -> TwoLayer:
         for parameter in (model.readout, model.bias):
             parameter.uniform_(-(hidden**-0.5), hidden**-0.5, generator=generator)
     return model
+
+
+@torch.no_grad()
+def folded(model: TwoLayer) -> tuple[Tensor, Tensor]:
+    """Weights (H, D) and offset (H,) of the latent before the activation, h = x W^T + offset.
+
+    Batch norm is multiplied in as it is in evaluation mode; without it these are M and zeros.
+    """
+    norm, weights = model.norm, model.hidden.detach()
+    if norm is None:
+        return weights, torch.zeros_like(weights[:, 0])
+    assert norm.running_var is not None  # BatchNorm1d's defaults
+    assert norm.running_mean is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return weights * scale[:, None], norm.bias - norm.running_mean * scale
+
+
+@contextlib.contextmanager
+def kept_statistics(model: TwoLayer) -> Iterator[None]:
+    """Put back the running statistics of batch norm afterwards: looking at latents is no step of training."""
+    kept = {name: value.clone() for name, value in model.named_buffers()}
+    try:
+        yield
+    finally:
+        for name, value in model.named_buffers():
+            value.copy_(kept[name])
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ import torch
 
 from bioadv import attacks, critical
 from bioadv.critical import NOISE_GRID, Critical
-from bioadv.models import TwoLayer
+from bioadv.models import TwoLayer, folded
 
 Tensor = torch.Tensor
 SMALLEST_POOL = 5000
@@ -52,7 +52,7 @@ def pool(model: TwoLayer, generator: torch.Generator, count: int = SMALLEST_POOL
     """
     if count < 1:
         raise ValueError(f"count = {count}; give the number of draws, at least 1")
-    weights = attacks.rows(model)
+    weights = folded(model)[0]
     latent, norms = weights.new_empty(count, len(weights)), weights.new_empty(count)
     for some in torch.arange(count).split(500):
         u = torch.randn(len(some), weights.shape[1], generator=generator, dtype=weights.dtype, device=generator.device)
@@ -80,6 +80,7 @@ def sweep(
     count = len(draws.latent)
     if count < len(grid):
         raise ValueError(f"draws hold {count} vectors for {len(grid)} strengths; draw at least as many")
+    size = min(size, count)
     offsets = torch.randperm(count, generator=generator, device=generator.device)[: len(grid)].tolist()
     wrapped = torch.cat([draws.latent, draws.latent[:size]])  # so that any run of images is a slice
     fails = np.empty((len(x), len(grid)), bool)

@@ -8,11 +8,12 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 
 from bioadv import results
@@ -23,19 +24,28 @@ MANIFEST = "manifest.json"
 def source_hash(*roots: Callable[..., Any]) -> str:
     """SHA-256 over the syntax trees of functions and classes and of all of bioadv that they refer to by name.
 
-    Docstrings, comments, layout, annotations and error messages do not count; reading and writing files
-    (:mod:`bioadv.results`) does not either. What does count is what can move a number.
+    Constants of modules count by their values, and a class that is only named in an annotation counts too, since its
+    methods are called. Docstrings, comments, layout, annotations themselves and error messages do not count; reading
+    and writing files (:mod:`bioadv.results`) does not either. What does count is what can move a number.
     """
-    pending, seen = list(roots), {}
+    seen = sources(*roots)
+    return hashlib.sha256("\n".join(f"{name} {seen[name]}" for name in sorted(seen)).encode()).hexdigest()
+
+
+def sources(*roots: Callable[..., Any]) -> dict[str, str]:
+    """What :func:`source_hash` is taken of: the texts of functions, classes and constants by their full names."""
+    pending, seen = list(roots), dict[str, str]()
     while pending:
         item = pending.pop()
         name = f"{item.__module__}.{item.__qualname__}"
         if name in seen:
             continue
-        tree = _Bare().visit(ast.parse(textwrap.dedent(inspect.getsource(item))))
-        seen[name] = _canonical(tree)
-        pending += _referred(tree, inspect.getmodule(item))
-    return hashlib.sha256("\n".join(f"{name} {seen[name]}" for name in sorted(seen)).encode()).hexdigest()
+        tree = ast.parse(textwrap.dedent(inspect.getsource(item)))
+        code, constants = _referred(tree, inspect.getmodule(item))
+        pending += code
+        seen |= constants
+        seen[name] = _canonical(_Bare().visit(tree))
+    return seen
 
 
 class _Bare(ast.NodeTransformer):
@@ -73,20 +83,37 @@ def _canonical(node: Any) -> str:
     return repr(node)
 
 
-def _referred(tree: ast.AST, module: ModuleType | None) -> list[Any]:
-    """Functions and classes of bioadv that a tree names, directly or as an attribute of a module."""
-    space, found = vars(module), []
+def _referred(tree: ast.AST, module: ModuleType | None) -> tuple[list[Any], dict[str, str]]:
+    """Functions and classes of bioadv that a tree names, directly or as an attribute of a module; and constants."""
+    space, code, constants = vars(module), [], dict[str, str]()
     for node in ast.walk(tree):
-        value = None
+        owner, name = module, ""
         if isinstance(node, ast.Name):
-            value = space.get(node.id)
+            name = node.id
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            owner = space.get(node.value.id)
-            value = getattr(owner, node.attr, None) if isinstance(owner, ModuleType) else None
-        code = inspect.isfunction(value) or inspect.isclass(value)
-        if code and value.__module__.startswith("bioadv.") and value.__module__ != results.__name__:
-            found.append(value)
-    return found
+            owner, name = space.get(node.value.id), node.attr
+        if not (isinstance(owner, ModuleType) and owner.__name__.startswith("bioadv.") and hasattr(owner, name)):
+            continue
+        value = getattr(owner, name)
+        if inspect.isfunction(value) or inspect.isclass(value):
+            if value.__module__.startswith("bioadv.") and value.__module__ != results.__name__:
+                code.append(value)
+        elif owner is not results and name.isupper():
+            constants[f"{owner.__name__}.{name}"] = _value(value)
+    return code, constants
+
+
+def _value(value: Any) -> str:
+    """A text for a constant: numbers in nine digits, since the last ones of a grid can depend on the processor."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return f"{type(value).__name__}{_value({f.name: getattr(value, f.name) for f in fields(value)})}"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_value(k)}:{_value(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list | tuple | np.ndarray):
+        return f"[{','.join(map(_value, value))}]"
+    if inspect.isfunction(value) or inspect.isclass(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def describe(value: Any) -> Any:

@@ -41,7 +41,7 @@ class JacobianPublished:
     """The authors' Jacobian term by its expectation: strength * (1 + 2 / B) / 3 * ||dh/dx||^2, which is ||M||^2.
 
     It acts on h, before the activation, where the Jacobian does not depend on the image. The factor comes from a slip:
-    of three random projections the second and third are normalised over the whole batch (FACTS 6.2).
+    of three random projections the second and third are normalised over the whole batch.
     """
 
     strength: float = 1e-3
@@ -85,7 +85,7 @@ class Spectral:
 
     variant: ``stated``, gamma_n = n^-alpha, absolute, directions from the covariance of h over all training images
     (what the authors describe); ``logged``, the same target with the estimator of the public code: directions from one
-    batch, second moments instead of covariances, shifted by 0.02 (FACTS 6.3: fits the stored log, an inference);
+    batch, second moments instead of covariances, shifted by 0.02 (this fits the stored log, an inference);
     ``scale-free``, gamma_n = lambda_(tau+1) ((tau+1) / n)^alpha of the batch, without gradient, on the latent after
     the activation, from n = tau + 2 on (Nassar et al. 2020).
     """

@@ -17,6 +17,7 @@ import platform
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, TypeError) as error:  # TypeError: a renamed .npy
         raise ValueError(f"{path} is not a whole .npz file ({error}); delete it and make it again") from error
 
 
@@ -122,6 +123,15 @@ def read_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, A
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 (no mapping)
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is truncated or was not written by bioadv ({error}); delete it") from error
+
+
+def set_state(generator: torch.Generator, state: torch.Tensor, path: Path | str) -> None:
+    """Set a generator to the state read from the checkpoint ``path``; ``ValueError`` if it is another device's."""
+    if state.numel() != generator.get_state().numel():
+        raise ValueError(
+            f"{path} was made on another kind of device than {generator.device}; go on there, or delete the file"
+        )
+    generator.set_state(state)
 
 
 def versions() -> dict[str, str]:

@@ -23,7 +23,7 @@ from bioadv.training import Recipe
 Tensor = torch.Tensor
 LAYER = "kh-layer"
 KH_POWER = 4.5  # n of ReLU^n in the paper's KH model
-KH_ALPHA = 2.62  # exponent of the authors' KH layer, target of their SpecReg-KH (FACTS 7.2)
+KH_ALPHA = 2.62  # exponent of the authors' KH layer, target of their SpecReg-KH (public code at e1b82cd)
 DTYPES = ("auto", "float32", "bfloat16")
 WEIGHTS, SYNAPSES = "model.safetensors", "layer.safetensors"  # of a model, of a KH layer; kept out of git
 
@@ -126,6 +126,12 @@ def scale(data: Dataset) -> Scale:
     return Scale(local_learning.live_params(data.name, len(data.train)), epochs=60, batch=250)
 
 
+def live_scale(data: Dataset) -> Scale:
+    """Sizes for a chapter's live cells, on any images: about as many steps as on the photo patches."""
+    epochs = min(60, max(2, 300_000 // len(data.train)))
+    return Scale(local_learning.live_params(data.name, len(data.train)), epochs=epochs, batch=250)
+
+
 def experiment(name: str) -> Experiment:
     """An experiment by name; ``ValueError`` lists the known ones."""
     if name not in EXPERIMENTS:
@@ -164,17 +170,18 @@ class Where:
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto``: CUDA if there is one, else Apple's MPS, else the CPU; ``ValueError`` for an unknown or absent one."""
+    """``auto``: CUDA if there is one, else the CPU; ``ValueError`` for an unknown or absent one.
+
+    Not Apple's MPS: it has no double precision, in which covariances and sums over images are taken.
+    """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device = {name!r} cannot be used ({reason}); give auto, cuda, mps or cpu") from error
+        raise ValueError(f"device = {name!r} cannot be used ({reason}); give auto, cuda or cpu") from error
     return device
 
 
@@ -208,14 +215,17 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
     dtype = choose_dtype(where.dtype, device) if chosen.hidden == "backprop" else torch.float32
     configuration = {"model": name, "seed": seed, "data": data.content_hash, "experiment": chosen, "dtype": str(dtype)}
     folder = where.folder(data, name, seed)
-    if provenance.same_configuration(folder, configuration) and (folder / WEIGHTS).is_file():
+    # The precision that is chosen for this machine may be another than where the stored run was made.
+    asked = {key: value for key, value in configuration.items() if key != "dtype" or where.dtype != "auto"}
+    checkpoint = folder / "checkpoint.safetensors"
+    if provenance.same_configuration(folder, asked) and (folder / WEIGHTS).is_file():
+        checkpoint.unlink(missing_ok=True)  # of a run that was stopped between its last two steps
         return folder
     model = _initial(chosen, sizes, data, seed, layer).to(device)
     sets = _sets(data, chosen.held_out, device)
     readout_only = chosen.hidden != "backprop"
     tap: Callable[[Tensor], Tensor] = model.after if readout_only else (lambda x: x.to(dtype))
     seen = {part: (models.in_batches(tap, x), y) for part, (x, y) in sets.items()}
-    checkpoint = folder / "checkpoint.safetensors"
     # Hashed before the run, not after it: that is the code which is about to be executed.
     source = source_of(name)
     fitted = training.fit(
@@ -243,11 +253,12 @@ def _train_layer(data: Dataset, seed: int, where: Where, epochs: int | None) -> 
     params = replace(params, epochs=epochs) if epochs else params
     configuration = {"model": LAYER, "seed": seed, "data": data.content_hash, "layer": params}
     folder = where.folder(data, LAYER, seed)
+    checkpoint = folder / "checkpoint.safetensors"
     if provenance.same_configuration(folder, configuration) and (folder / SYNAPSES).is_file():
+        checkpoint.unlink(missing_ok=True)
         return folder
     device = choose_device(where.device)
     x = datasets.unit_lp(data.train, params.p).to(device)
-    checkpoint = folder / "checkpoint.safetensors"
     generator, source = torch.Generator(device).manual_seed(seed), source_of(LAYER)
     trained = local_learning.train(
         x, params, generator, checkpoint=checkpoint, every=where.every, progress=where.progress
@@ -288,22 +299,8 @@ def _sets(data: Dataset, held_out: float, device: torch.device) -> dict[str, tup
 
 
 # The functions that results are made with; their source is hashed into each manifest.
-LOCAL = (
-    datasets.unit_lp,
-    local_learning.init,
-    local_learning.learning_rate,
-    local_learning.metric,
-    local_learning.step,
-)
-SUPERVISED = (
-    datasets.unit_lp,
-    models.init,
-    training.learning_rate,
-    training._optimizer,
-    training._set_rate,
-    training._step_function,
-    training._directions,
-)
+LOCAL = (datasets.unit_lp, local_learning.init, local_learning.learning_rate, local_learning._epoch)
+SUPERVISED = (datasets.unit_lp, TwoLayer, _initial, _sets, training.fit)
 
 
 def source_of(name: str) -> str:

@@ -19,11 +19,11 @@ import torch
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from bioadv import regularizers
+from bioadv import models, regularizers
 from bioadv.graphs import captured
 from bioadv.models import TwoLayer
-from bioadv.regularizers import Penalty, Spectral
-from bioadv.results import read_tensors, write_tensors
+from bioadv.regularizers import LatentJacobian, LogitJacobian, Penalty, Spectral
+from bioadv.results import read_tensors, set_state, write_tensors
 
 Tensor = torch.Tensor
 Set = tuple[Tensor, Tensor]
@@ -76,7 +76,7 @@ class Fitted:
 
     log, one value per epoch (T,): ``loss`` and its parts ``cross_entropy`` and ``penalty``, means over the steps;
     ``train_accuracy`` during the epoch; ``NAME_accuracy`` after it for each set given (NaN where not evaluated);
-    ``jacobian``, ||dh/dx|| = ||M|| after it; ``learning_rate``.
+    ``jacobian``, ||dh/dx|| after it (||M||, with batch norm multiplied in); ``learning_rate``.
     """
 
     model: TwoLayer
@@ -119,6 +119,7 @@ def fit(
     if every < 1:
         raise ValueError(f"every = {every}; give the number of epochs between checkpoints, at least 1")
     optimizer = _optimizer(model, recipe, readout_only)
+    _check_batches(model, recipe, len(x))
     names = ("loss", "cross_entropy", "penalty", "train_accuracy", "jacobian", "learning_rate")
     log = {name: np.full(recipe.epochs, np.nan) for name in (*names, *(f"{name}_accuracy" for name in sets))}
     identity: dict[str, Any] = {}
@@ -138,7 +139,8 @@ def fit(
         model.train()
         order = torch.randperm(len(x), generator=generator, device=generator.device).split(recipe.batch)
         try:
-            directions = _directions(recipe.penalty, model, x, order[-1], sigma)
+            with models.kept_statistics(model):
+                directions = _directions(recipe.penalty, model, x, order[-1], sigma)
         except FloatingPointError as error:
             raise _diverged(str(error), epoch, checkpoint, done) from error
         sums = torch.stack([step(x[chosen], y[chosen], directions) for chosen in order]).sum(0).tolist()
@@ -180,6 +182,19 @@ def _check(name: str, model: TwoLayer, x: Tensor, y: Tensor, readout_only: bool)
         raise ValueError(
             f"{name}: labels have shape {tuple(y.shape)} and values {int(y.min())}..{int(y.max())}; "
             f"give one label from 0 to {len(model.bias) - 1} for each of {len(x)} images"
+        )
+
+
+def _check_batches(model: TwoLayer, recipe: Recipe, images: int) -> None:
+    """Refuse what has no variance: a last batch of one image; and penalties that do not know of batch norm."""
+    if (model.norm is not None or isinstance(recipe.penalty, Spectral)) and images % recipe.batch == 1:
+        raise ValueError(
+            f"batch = {recipe.batch} leaves one image of {images} for the last batch, which has no variance for batch "
+            "norm or a spectral penalty; give another batch, or another number of images"
+        )
+    if model.norm is not None and isinstance(recipe.penalty, LatentJacobian | LogitJacobian):
+        raise ValueError(
+            f"penalty = {type(recipe.penalty).__name__} is not defined with batch norm; give a model without it"
         )
 
 
@@ -257,7 +272,7 @@ def _record(
     loss, entropy, extra, right = sums
     decayed = regularizers.decay_value(recipe.penalty, model)
     rate = learning_rate(recipe.schedule, epoch, recipe.epochs)
-    jacobian = float(torch.linalg.vector_norm(model.hidden.detach()))
+    jacobian = float(torch.linalg.vector_norm(models.folded(model)[0]))
     values = (loss / steps + decayed, entropy / steps, extra / steps + decayed, right / images, jacobian, rate)
     names = ("loss", "cross_entropy", "penalty", "train_accuracy", "jacobian", "learning_rate")
     for name, value in zip(names, values, strict=True):
@@ -271,8 +286,8 @@ def _identity(
     data = hashlib.sha256(x.cpu().view(torch.uint8).numpy().data)
     data.update(y.cpu().numpy().data)
     return {
+        "dtype": str(x.dtype),  # first: it changes the images' hash as well
         "data": data.hexdigest(),
-        "dtype": str(x.dtype),
         "seed": generator.initial_seed(),
         "shape": [*model.hidden.shape, len(model.bias)],
         "power": model.power,
@@ -323,5 +338,5 @@ def _resume(
     for name, values in log.items():
         if f"log.{name}" in tensors:
             values[:] = tensors[f"log.{name}"].numpy()
-    generator.set_state(tensors["generator"])
+    set_state(generator, tensors["generator"], path)
     return int(about["epoch"]), float(about["seconds"])

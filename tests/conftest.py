@@ -3,8 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from bioadv import datasets
+
+# The same examples in every run, however busy the machine: a failure can be repeated.
+settings.register_profile("bioadv", derandomize=True, deadline=None)
+settings.load_profile("bioadv")
 
 # Real CIFAR-10 and MNIST are used where a folder is given; tests never download.
 DATA_DIR = os.environ.get(datasets.DATA_DIR_VARIABLE)

@@ -59,7 +59,7 @@ def batch(generator):
 
 
 def published_loop(model, x, y, eps, steps=20):
-    """PGD as in FACTS 3.5, one image and one strength at a time, by autograd."""
+    """PGD as in the public code, one image and one strength at a time, by autograd."""
     examples = []
     for image, label in zip(x, y, strict=True):
         step = 0.1 * eps if eps < 1e-2 else 1e-2
@@ -83,9 +83,9 @@ def test_gradient_is_autograds(model, batch):
     torch.testing.assert_close(attacks.gradient(model, x, y, "margin")[0], slope)
 
 
-def test_gradient_is_the_finite_difference(model, batch):
+def test_gradient_is_the_finite_difference(model, batch, generator):
     x, y = batch
-    direction = torch.randn_like(x) * 1e-6
+    direction = torch.randn(x.shape, generator=generator, dtype=x.dtype) * 1e-6
     change = attacks.margin(model(x + direction), y) - attacks.margin(model(x - direction), y)
     predicted = 2 * (attacks.gradient(model, x, y, "margin")[0] * direction).sum(1)
     torch.testing.assert_close(change.detach(), predicted, rtol=1e-4, atol=1e-12)

@@ -219,9 +219,10 @@ def test_a_failing_cell_leaves_no_notebook(tmp_path):
 
 
 def test_a_killed_execution_leaves_no_notebook(tmp_path):
-    (tmp_path / "slow.py").write_text(GOOD + "\n# %%\nimport time\n\nopen('started', 'w').close()\ntime.sleep(60)\n")
+    started = tmp_path / "started"
+    last = f"import time\n\nopen({str(started)!r}, 'w').close()\ntime.sleep(60)\n"
+    (tmp_path / "slow.py").write_text(f"{GOOD}\n# %%\n{last}")
     command = [sys.executable, "-m", "tools.notebooks", "run", tmp_path / "slow.py", "--out", tmp_path / "slow.ipynb"]
-    started = ROOT / "book" / "started"
     child = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
     try:
         for _ in range(600):
@@ -232,7 +233,6 @@ def test_a_killed_execution_leaves_no_notebook(tmp_path):
     finally:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        started.unlink(missing_ok=True)
         subprocess.run(["pkill", "-9", "-g", str(child.pid)], check=False)
     assert not (tmp_path / "slow.ipynb").exists()
     assert not (tmp_path / "slow.json").exists()

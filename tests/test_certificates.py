@@ -6,6 +6,7 @@ import torch
 
 from bioadv import attacks, certificates, critical
 from bioadv.attacks import UNBOUNDED
+from bioadv.models import TwoLayer
 from tests.test_attacks import linear_distance, linear_images, linear_model
 from tests.test_critical import trained_like
 
@@ -41,8 +42,9 @@ def test_the_linear_bound_is_exact_where_the_network_is_linear(norm):
 @NORMS
 @pytest.mark.parametrize("power", [1.0, 2.0, 4.5])
 @pytest.mark.parametrize("method", ["linear", "interval"])
-def test_bounds_hold_for_random_points_of_the_ball(power, norm, method, generator):
-    model, x, y = trained_like(power)
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_bounds_hold_for_random_points_of_the_ball(power, norm, method, batch_norm, generator):
+    model, x, y = trained_like(power, batch_norm=batch_norm)
     radius = torch.logspace(-3, 0.5, len(x), dtype=torch.float64)
     bound = certificates.margin_bound(model, x, y, radius, norm, method)
     for _ in range(20):  # corners and the sphere, where a convex function is largest
@@ -82,6 +84,23 @@ def test_linear_and_interval_bounds_are_combined():
     radii = {method: certificates.certified_radius(model, x, y, method=method) for method in ("linear", "interval")}
     both = certificates.certified_radius(model, x, y)
     assert (both >= np.maximum(*radii.values()) * 0.999).all()
+    assert (radii["interval"] > 0).all()
+
+
+@pytest.mark.parametrize(("norm", "reach"), [("linf", (0.3, 0.5)), ("l2", (0.1 * 5**0.5, 0.1 * 13**0.5))])
+def test_the_interval_bound_by_hand(norm, reach):
+    """Two units that see the image (1, 2) with rows (1, 2) and (2, -3): h = (5, -4); class 0 is a_0, class 1 is a_1."""
+    model = TwoLayer(2, 2, 2).double().eval()
+    with torch.no_grad():
+        model.hidden.copy_(torch.tensor([[1.0, 2.0], [2.0, -3.0]]))
+        model.readout.copy_(torch.eye(2))
+        model.bias.copy_(torch.tensor([0.0, 1.0]))
+    x, y, radius = torch.tensor([[1.0, 2.0]]).double(), torch.tensor([0]), torch.tensor([0.1], dtype=torch.float64)
+    bound = certificates.margin_bound(model, x, y, radius, norm, "interval")
+    # a_0 is at least 5 - reach of its row, a_1 stays 0, and the other class has a bias of 1.
+    assert float(bound) == pytest.approx(5 - reach[0] - 0 - 1, abs=1e-12)
+    bound = certificates.margin_bound(model, x, y, 20 * radius, norm, "interval")
+    assert float(bound) == pytest.approx(max(5 - 20 * reach[0], 0) - (-4 + 20 * reach[1]) - 1, abs=1e-12)
 
 
 def test_wrong_images_get_zero():

@@ -13,10 +13,15 @@ from tests.test_attacks import linear_distance, linear_images, linear_model
 SMALL = np.logspace(-3, 0.5, 60)
 
 
-def trained_like(power, inputs=30, hidden=40, seed=0):
+def trained_like(power, inputs=30, hidden=40, seed=0, batch_norm=False):
     """A random network whose classes all occur, and the images that it decides correctly by construction."""
     generator = torch.Generator().manual_seed(seed)
-    model = models.init(TwoLayer(inputs, hidden, 5, power), generator).double().eval()
+    model = models.init(TwoLayer(inputs, hidden, 5, power, batch_norm), generator).double().eval()
+    if model.norm is not None:  # statistics and gains that are not trivial
+        with torch.no_grad():
+            model.norm.running_mean.normal_(0, 0.3, generator=generator)
+            model.norm.running_var.uniform_(0.2, 2, generator=generator)
+            model.norm.weight.uniform_(-1, 2, generator=generator)
     x = torch.rand(200, inputs, generator=generator, dtype=torch.float64)
     with torch.no_grad():
         model.bias -= model(x).mean(0)
@@ -185,13 +190,15 @@ def swept(power, count=5000, grid=NOISE_GRID, seed=100):
     return model, x, y, draws, noise.sweep(model, x, y, draws, generator, grid)
 
 
-@pytest.mark.parametrize("power", [1.0, 4.5])
-def test_the_pool_is_noise_on_the_images(power):
-    model, x, y = trained_like(power)
+@pytest.mark.parametrize(
+    ("power", "batch_norm", "size"), [(1.0, False, 64), (4.5, False, 64), (1.0, True, 64), (4.5, True, 500)]
+)
+def test_the_pool_is_noise_on_the_images(power, batch_norm, size):
+    model, x, y = trained_like(power, batch_norm=batch_norm)
     draws = noise.pool(model, torch.Generator().manual_seed(3), 450)
     u = torch.randn(450, 30, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     torch.testing.assert_close(draws.norms, u.norm(dim=1))
-    found = noise.sweep(model, x, y, draws, torch.Generator().manual_seed(4), size=64)
+    found = noise.sweep(model, x, y, draws, torch.Generator().manual_seed(4), size=size)
     index = (np.arange(200)[:, None] + found.offsets) % 450
     fails = np.stack([attacks.wrong(model, x + eps * u[index[:, i]], y).numpy() for i, eps in enumerate(NOISE_GRID)], 1)
     np.testing.assert_array_equal(found.first.index, first_failing(fails))
@@ -201,6 +208,13 @@ def test_the_pool_is_noise_on_the_images(power):
     expected = NOISE_GRID[found.first.index[failed]] * u.norm(dim=1).numpy()[drawn]
     np.testing.assert_allclose(found.first.norm[failed], expected, rtol=1e-6)
     np.testing.assert_array_equal(found.half, noise.half_point(fails))
+
+
+def test_a_pool_may_be_smaller_than_a_batch():
+    model, x, y = trained_like(1.0)
+    draws, grid = noise.pool(model, torch.Generator().manual_seed(3), 30), NOISE_GRID[::20]
+    found = [noise.sweep(model, x, y, draws, torch.Generator().manual_seed(4), grid, size) for size in (10, 125)]
+    np.testing.assert_array_equal(found[0].first.index, found[1].first.index)
 
 
 def test_no_image_meets_a_draw_twice():

@@ -160,7 +160,7 @@ def test_cifar10_is_the_real_one(cifar10):
     assert np.bincount(cifar10.test.labels).tolist() == [1000] * 10
     assert cifar10.train.classes[6] == "frog"
     assert cifar10.train.labels[0] == 6  # the first training image is a frog
-    x = unit_lp(cifar10.test)  # FACTS 3.1: L2 norm of unit-L3 test images, mean 3.546, maximum 3.807
+    x = unit_lp(cifar10.test)  # public code: L2 norm of unit-L3 test images, mean 3.546, maximum 3.807
     norms = torch.linalg.vector_norm(x, dim=1)
     assert abs(float(norms.mean()) - 3.546) < 5e-4
     assert abs(float(norms.max()) - 3.807) < 5e-4
@@ -244,7 +244,30 @@ def test_own_folder_with_and_without_split(tmp_path):
         save_images(tmp_path / "split" / split, ["cats", "dogs"], count)
     own = load(str(tmp_path / "split"))
     assert (len(own.train), len(own.test)) == (6, 4)
-    assert own.test.labels.tolist() == [0, 0, 1, 1]
+    assert sorted(own.test.labels.tolist()) == [0, 0, 1, 1]
+
+
+def test_own_images_are_not_sorted_by_class(tmp_path):
+    """A validation set is the end of the training images, and probes look at the first: both need all classes."""
+    save_images(tmp_path / "sorted", ["a", "b", "c", "d"], 50)
+    own = load(str(tmp_path / "sorted"))
+    assert set(own.train.labels[-16:]) == set(own.train.labels[:16]) == {0, 1, 2, 3}
+    again = load(str(tmp_path / "sorted"))
+    assert again.content_hash == own.content_hash
+    # Each image keeps its label.
+    pixels = {tuple(np.asarray(Image.open(f)).ravel()) for f in (tmp_path / "sorted" / "c").iterdir()}
+    assert {tuple(p.ravel()) for p in own.train.pixels[own.train.labels == 2]} < pixels
+    x, y = np.repeat(np.arange(1, 41, dtype=np.uint8), 3 * 16).reshape(40, 4, 4, 3), np.arange(40) // 10
+    np.savez(tmp_path / "sorted.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    train = load(str(tmp_path / "sorted.npz")).train
+    assert len(set(train.labels[-10:])) == 4
+    np.testing.assert_array_equal((train.pixels[:, 0, 0, 0] - 1) // 10, train.labels)
+
+
+def test_own_images_do_not_take_a_known_name(tmp_path):
+    save_images(tmp_path / "cifar10", ["cats", "dogs"], 5)
+    with pytest.raises(ValueError, match="has the name of cifar10, whose results.*rename"):
+        load(str(tmp_path / "cifar10"))
 
 
 def test_bad_folders_are_refused(tmp_path):

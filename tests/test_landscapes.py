@@ -211,9 +211,10 @@ def test_the_probe_measures_the_same_planes_for_every_model(patches):
         np.testing.assert_allclose(one[f"other_{key}"], other[key][:, 0], rtol=1e-5)
         np.testing.assert_allclose(other[f"other_{key}"], one[key][:, 0], rtol=1e-5)
     x = unit_lp(patches.test.first(2))
-    plane = random_plane(x[0], torch.Generator().manual_seed(0))
+    plane = random_plane(x[0], torch.Generator().manual_seed(probe_landscape.STREAM))
     again = landscape(second, plane, 20.0, 9).thinned()
-    np.testing.assert_allclose(other["map_jacobian"][1, 0], again.latent_jacobian, rtol=2e-3)
+    digit = 10 ** (np.floor(np.log10(again.latent_jacobian.max())) - 3)  # kept to three digits of the largest
+    np.testing.assert_allclose(other["map_jacobian"][1, 0], again.latent_jacobian, atol=0.51 * digit, rtol=0)
     np.testing.assert_array_equal(other["map_classes"][1, 0], again.classes)
     np.testing.assert_allclose(other["map_confidence"][1, 0] / 255, again.confidence, atol=0.003)
 

@@ -108,7 +108,7 @@ def test_schedule_is_the_published_one():
 
 
 def test_paper_parameters():
-    """FACTS 3.2."""
+    """Of the public code, ``llearn_CIFAR.py`` and ``llearn_MNIST.py``."""
     cifar = (ll.PAPER_CIFAR10.p, ll.PAPER_CIFAR10.k, ll.PAPER_CIFAR10.delta, ll.PAPER_CIFAR10.rate)
     assert cifar == (3, 2, 0.4, 0.02)
     assert (ll.PAPER_CIFAR10.hidden, ll.PAPER_CIFAR10.batch, ll.PAPER_CIFAR10.epochs) == (2000, 1000, 1000)
@@ -191,6 +191,12 @@ from tests.test_local_learning import TINY, tiny_images
 from bioadv import local_learning as ll
 from dataclasses import replace
 torch.set_num_threads(1)
+resume = ll._resume
+def told(*given):
+    state = resume(*given)
+    print(state[1], flush=True)
+    return state
+ll._resume = told
 print("ready", flush=True)
 params, generator = replace(TINY, epochs=400), torch.Generator().manual_seed(5)
 ll.train(tiny_images(), params, generator, checkpoint=sys.argv[1], every=1, progress=False)
@@ -201,22 +207,30 @@ print("done", flush=True)
 def test_killed_at_random_moments_nothing_is_lost(tmp_path):
     file = tmp_path / "kh.safetensors"
     root = os.path.dirname(os.path.dirname(__file__))
-    rng = np.random.default_rng(int(time.time()))
-    for attempt in range(40):
+    rng = np.random.default_rng()
+    reached = 0
+    for attempt in range(4):
         child = subprocess.Popen([sys.executable, "-c", CHILD, file, root], stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         if attempt < 3:
-            time.sleep(rng.uniform(0.05, 0.4))
+            while child.poll() is None and (not file.exists() or ll.read_tensors(file)[1]["epoch"] <= reached):
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 0.05))
             child.send_signal(signal.SIGKILL)
-        finished = child.communicate()[0] == "done\n"
-        if finished:
-            break
-    assert finished
+        printed = child.communicate()[0].split()
+        if reached:  # it did not begin anew
+            assert int(printed[0]) >= reached
+        reached = int(ll.read_tensors(file)[1]["epoch"])
+    assert printed[-1] == "done"
     killed = ll.read_tensors(file)[0]["synapses"]
-    torch.set_num_threads(threads := torch.get_num_threads())
-    whole = ll.train(tiny_images(), replace(TINY, epochs=400), torch.Generator().manual_seed(5), progress=False)
-    assert torch.equal(killed, whole.synapses), threads
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        whole = ll.train(tiny_images(), replace(TINY, epochs=400), torch.Generator().manual_seed(5), progress=False)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(killed, whole.synapses)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +243,7 @@ def test_killed_at_random_moments_nothing_is_lost(tmp_path):
         ({"delta": -0.1}, "delta = -0.1.*>= 0"),
         ({"radius": 0}, "radius = 0"),
         ({"rate": 0}, "rate = 0"),
-        ({"epochs": 0}, "epochs = 0"),
+        ({"epochs": 1}, "epochs = 1.*rate 0.*at least 2"),
         ({"batch": 0}, "batch = 0"),
         ({"hidden": 1}, "hidden = 1.*compete"),
         ({"init_std": -1}, "init_std = -1"),

@@ -1,4 +1,6 @@
+import os
 import re
+import subprocess
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +32,24 @@ def test_the_lock_covers_all_direct_requirements():
     wanted = {re.match(r"[A-Za-z0-9_-]+", r)[0].lower().replace("_", "-") for r in direct} - {"bioadv"}
     assert wanted <= names, wanted - names
     assert {"hatchling", "editables"} <= names  # what an installation without build isolation needs
+
+
+def test_make_hands_on_paths_that_hold_in_any_folder(tmp_path):
+    """Notebooks run in folders of their own: a relative path of images would be looked for there."""
+    (tmp_path / "my-photos").mkdir()
+    show = "show: ; @echo $${BIOADV_DATA:-} $${BIOADV_DATA_DIR:-}"
+
+    def given(**variables):
+        command = ["make", "-s", "-f", ROOT / "Makefile", f"--eval={show}", "show"]
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("BIOADV")}
+        return subprocess.run(
+            command, cwd=tmp_path, env={**plain, **variables}, capture_output=True, text=True, check=True
+        ).stdout.split()
+
+    assert given() == []
+    assert given(BIOADV_DATA="my-photos/") == [str(tmp_path / "my-photos")]
+    assert given(BIOADV_DATA="cifar10", BIOADV_DATA_DIR="data") == ["cifar10", str(tmp_path / "data")]
+    assert given(BIOADV_DATA="elsewhere.npz") == ["elsewhere.npz"]  # its absence is the chapter's to report
 
 
 def test_the_locked_pair_is_what_runs():

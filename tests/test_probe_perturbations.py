@@ -1,10 +1,12 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
-from bioadv import critical, models, plots_robustness, probe_perturbations
-from bioadv.attacks import PUBLISHED_MARGIN
+from bioadv import attacks, certificates, critical, models, plots_robustness, probe_perturbations
+from bioadv.attacks import PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
 from bioadv.critical import GRID
 from bioadv.datasets import Dataset, Images, unit_lp
 from bioadv.models import TwoLayer
@@ -52,6 +54,76 @@ def test_what_is_measured_is_what_the_package_says(subject, arrays):
     assert (arrays["margin_index"] == slow.index).mean() > 0.95
     true = critical.accuracies(*chosen, critical.fgsm(*chosen), GRID[arrays["points"]])
     np.testing.assert_allclose(arrays["fgsm_accuracy"], true, atol=1e-6)
+
+
+def test_the_stronger_attacks_are_what_the_package_says(subject, arrays):
+    """With a ceiling of its own for each image: the wrong image's would be another perturbation."""
+    model, data = subject
+    right = torch.from_numpy(arrays["images"][:20]).long()
+    x, y = unit_lp(data.test)[right], torch.tensor(data.test.labels)[right]
+    box = (0.0, attacks.ceiling(data.test)[right])
+    for name, params, grid in (("recommended", RECOMMENDED, GRID), ("l2", RECOMMENDED_L2, critical.L2_GRID)):
+        # Random starts are drawn for all images of the probe at once.
+        begin = attacks.start(
+            params, torch.zeros(len(arrays[f"{name}_index"]), 48), torch.Generator().manual_seed(critical.SEED)
+        )[:20]
+        slow = critical.brute_force(
+            model,
+            x,
+            y,
+            lambda i, eps, p=params, b=begin: attacks.pgd(model, x[i], y[i], eps, p, (0.0, box[1][i]), b[i]),
+            grid,
+        )
+        assert (arrays[f"{name}_index"][:20] == slow.index).mean() > 0.9, name
+    assert arrays["recommended_far_accuracy"][-1] <= arrays["recommended_far_accuracy"][0]
+    far = torch.tensor(SETTINGS["far"][1:2])
+    few = torch.from_numpy(arrays["images"][:20]).long()
+    moved = attacks.fgsm(model, x, y, far.expand(20))
+    share = (model(moved).argmax(1) == y).float().mean()
+    assert len(few) == SETTINGS["few"]
+    assert arrays["fgsm_far_accuracy"][1] == pytest.approx(float(share), abs=1e-6)
+
+
+def test_certificates_are_those_of_the_images(subject, arrays):
+    model, data = subject
+    right = torch.from_numpy(arrays["images"][:30]).long()
+    x, y = unit_lp(data.test).double()[right], torch.tensor(data.test.labels)[right]
+    for norm in ("l2", "linf"):
+        radius = certificates.certified_radius(copy.deepcopy(model).double(), x, y, norm)
+        np.testing.assert_allclose(arrays[f"certified_{norm}"], radius, rtol=1e-6)
+
+
+def test_the_summary_is_of_the_right_arrays():
+    """By hand: grid indices, and norms that no other array has."""
+    found = {
+        "accuracy": np.array(0.75),
+        **{f"{kind}_norm": np.array([value, value, np.nan]) for kind, value in (("noise", 1), ("fgsm", 2), ("pgd", 3))},
+        "noise_index": np.array([100, 100, 100]),
+        "noise_half": np.array([120, 120, 120]),
+        "pgd_index": np.array([200, 200, 300]),  # the last is none of the subset
+        "margin_index": np.array([190, 190]),
+        "zero_gradients": np.array(4),
+        "saturated": np.array(5),
+        "recommended_far_accuracy": np.array([0.5, 0.25]),
+        "certified_l2": np.array([0.1, 0.2, 0.6]),
+        "l2_index": np.array([50, 60, 400]),
+    }
+    numbers = probe_perturbations.summary(found)
+    assert numbers == pytest.approx(
+        {
+            "accuracy": 0.75,
+            "noise": 1,
+            "fgsm": 2,
+            "pgd": 3,
+            "zero": 4,
+            "saturated": 5,
+            "loss": (GRID[1] / GRID[0]) ** 10,
+            "left": 0.25,
+            "half": (critical.NOISE_GRID[1] / critical.NOISE_GRID[0]) ** 20,
+            "certified": 0.2,
+            "attacked": critical.L2_GRID[60],
+        }
+    )
 
 
 def test_certificates_lie_below_attacks(arrays):

@@ -68,7 +68,7 @@ def test_jacobian_before_the_activation_is_the_weight_norm(generator):
 def published_estimator(model, x, projections, generator):
     """The authors' Jacobian term, slip included: from the second projection on, v is normalised over the whole batch.
 
-    Written from FACTS 3.4 and 6.2: R = sum over m of H / (3 B) * || v_m^T dh/dx ||^2.
+    Written from what the public code does: R = sum over m of H / (3 B) * || v_m^T dh/dx ||^2.
     """
     x = x.clone().requires_grad_()
     h = model.before(x)
@@ -97,7 +97,7 @@ def test_published_estimator_has_the_mean_that_we_use(generator):
 
 
 def test_factor_at_the_papers_size():
-    assert JacobianPublished().factor == pytest.approx(0.334)  # FACTS 6.2
+    assert JacobianPublished().factor == pytest.approx(0.334)
     assert regularizers.decay(JacobianPublished()) == (pytest.approx(2 * 3.34e-4), 0)
 
 
@@ -204,7 +204,7 @@ def test_exact_power_law_costs_nothing():
 
 
 def test_published_specreg_is_as_large_as_the_stored_log(cifar10):
-    """FACTS 6.3: at initialisation the log has 1.42e9 per epoch of 50 batches; alpha = 1 would have about 50."""
+    """As stored: at initialisation the log has 1.42e9 per epoch of 50 batches; alpha = 1 would have about 50."""
     from bioadv.datasets import unit_lp
 
     x = unit_lp(cifar10.train.first(3000))

@@ -46,6 +46,20 @@ def test_arrays_are_never_pickled(tmp_path):
         results.read_arrays(tmp_path / "x.npz")
 
 
+def test_damaged_and_renamed_arrays_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    results.write_arrays(path, {"a": np.random.default_rng(0).random(1000)})
+    content = bytearray(path.read_bytes())
+    content[500:520] = bytes(20)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.npz is not a whole \.npz file"):
+        results.read_arrays(path)
+    np.save(tmp_path / "y.npy", np.zeros(3))
+    (tmp_path / "y.npy").rename(path)
+    with pytest.raises(ValueError, match=r"x\.npz is not a whole \.npz file"):
+        results.read_arrays(path)
+
+
 def test_tensors_round_trip_with_their_description(tmp_path):
     tensors = {"w": torch.randn(3, 4).T, "state": torch.arange(5, dtype=torch.uint8)}
     results.write_tensors(tmp_path / "x.safetensors", tensors, epoch=3, params={"p": 3.0})
@@ -124,7 +138,7 @@ def test_interrupted_writes_leave_the_old_file(tmp_path):
 
 def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
     die = "with results.atomic('x.json') as t: t.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
-    write = "with results.atomic('x.json.gz'): results.write_json('x.json', 1)"
+    write = "results.write_json('x.json', 1)"
 
     def python(code):
         program = f"import os, signal\nfrom bioadv import results\n{code}"
@@ -133,14 +147,24 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
     assert python(die) == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.read_text() == "half"
-    assert python(write) == 0  # another file, still being written, is not touched
-    assert {path.name for path in tmp_path.iterdir()} == {"x.json", "x.json.gz"}
+    others = tmp_path / ".x.json.gz.12345678.tmp"  # of another file, whose name begins alike
+    others.touch()
+    assert python(write) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"x.json", others.name}
     # A writer that began after this process is left alone: it may be alive.
     with results.atomic(tmp_path / "x.json") as temporary:
         temporary.write_text("2")
         results.write_json(tmp_path / "x.json", 3)
         assert temporary.exists()
     assert results.read_json(tmp_path / "x.json") == 2
+
+
+def test_a_generator_state_of_another_device_is_refused(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(ValueError, match=r"c\.safetensors was made on another kind of device than cpu; go on there"):
+        results.set_state(generator, torch.zeros(16, dtype=torch.uint8), tmp_path / "c.safetensors")
+    results.set_state(generator, torch.Generator().manual_seed(1).get_state(), "c")
+    assert torch.equal(generator.get_state(), torch.Generator().manual_seed(1).get_state())
 
 
 def test_versions_name_what_matters():

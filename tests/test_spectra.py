@@ -242,7 +242,7 @@ def test_cross_validation_removes_noise(generator):
 
 
 def test_the_authors_null_exponents(cifar10, generator):
-    """FACTS 6.7, to the printed digit: raw pixels 1.468 and a random layer 1.525 on images; 0.047 on noise."""
+    """To the digit that the authors print: raw pixels 1.468, a random layer 1.525 on images; 0.047 on noise."""
     of = moments(datasets.unit_lp(cifar10.test))
     assert fit(eigenspectrum(of)).alpha == pytest.approx(1.468, abs=0.005)
     random = models.init(TwoLayer(3072, 2000, 10), generator)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from bioadv import cli, local_learning, models, provenance, study
+from bioadv import cli, local_learning, models, probe_perturbations, provenance, results, study
 from bioadv.datasets import Dataset, Images
 from bioadv.provenance import source_hash
 from bioadv.regularizers import JacobianPublished, Spectral
@@ -52,7 +52,7 @@ def train(model, data, out, **more):
 
 
 def test_published_hyperparameters():
-    """FACTS 3.4."""
+    """Of the public code, ``Training_CIFAR10.ipynb``."""
     published = {name: e for name, e in EXPERIMENTS.items() if e.group == "published"}
     assert set(published) == {"kh", "bp", "l2", "jreg", "specreg", "specreg-logged", "specreg-kh"}
     assert published["kh"].power == 4.5
@@ -183,7 +183,8 @@ def test_seeds_differ(tiny, tmp_path):
         ({"seed": -1}, "seed = -1"),
         ({"epochs": 0}, "epochs = 0"),
         ({"dtype": "float16"}, "dtype = 'float16'.*auto, float32, bfloat16"),
-        ({"device": "tpu"}, "device = 'tpu' cannot be used"),
+        ({"device": "tpu"}, "device = 'tpu' cannot be used.*auto, cuda or cpu"),
+        ({"device": "mps"}, "device = 'mps' cannot be used"),
         ({"data": "imagenet"}, "dataset 'imagenet' is neither one of"),
         ({"every": 0}, "every = 0"),
     ],
@@ -267,20 +268,68 @@ def test_a_manifest_never_describes_other_weights(tiny, tmp_path, monkeypatch):
     monkeypatch.undo()
 
 
+def test_a_run_stopped_behind_its_manifest_is_tidied(tiny, tmp_path, monkeypatch):
+    original = study.provenance.write_manifest
+    for model, weights in (("bp", study.WEIGHTS), (LAYER, study.SYNAPSES)):
+
+        def stop(folder, **about):
+            original(folder, **about)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(study.provenance, "write_manifest", stop)
+        train(model, tiny, tmp_path)
+        monkeypatch.setattr(study.provenance, "write_manifest", original)
+        folder = tmp_path / "tiny" / model / "seed-0"
+        assert (folder / "checkpoint.safetensors").is_file()
+        written = (folder / weights).stat().st_mtime_ns
+        assert train(model, tiny, tmp_path).exit_code == 0
+        assert {path.name for path in folder.iterdir()} == {weights, "log.npz", provenance.MANIFEST}
+        assert (folder / weights).stat().st_mtime_ns == written
+
+
+def test_the_precision_of_a_stored_run_is_no_obstacle_unless_one_is_asked_for(tiny, tmp_path, monkeypatch):
+    """A clone has manifests without weights, made on a processor with bfloat16; this one may have none."""
+    assert train("bp", tiny, tmp_path, dtype="bfloat16").exit_code == 0
+    folder = tmp_path / "tiny" / "bp" / "seed-0"
+    refused = train("bp", tiny, tmp_path, dtype="float32").exception
+    assert "holds a run with dtype = torch.bfloat16, not torch.float32" in str(refused)
+    monkeypatch.setattr(study, "choose_dtype", lambda name, device: torch.float32)
+    before = (folder / study.WEIGHTS).stat().st_mtime_ns
+    assert train("bp", tiny, tmp_path).exit_code == 0
+    assert (folder / study.WEIGHTS).stat().st_mtime_ns == before
+    (folder / study.WEIGHTS).unlink()
+    assert train("bp", tiny, tmp_path).exit_code == 0
+    assert (provenance.read_manifest(folder) or {})["configuration"]["dtype"] == "torch.float32"
+
+
 CHILD = """
 import sys
 from bioadv import study, local_learning, datasets
 params = local_learning.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
 study.scale = lambda data: study.Scale(params, epochs=150, batch=20)
 data = datasets.load(sys.argv[1])
+resume = study.training._resume
+def told(*given):
+    state = resume(*given)
+    print(state[0], flush=True)
+    return state
+study.training._resume = told
 print("ready", flush=True)
 study.train("bp", data, 0, study.Where(study.Path(sys.argv[2]), progress=False, every=1, dtype="float32"))
 print("done", flush=True)
 """
 
 
+def epoch_of(checkpoint):
+    """Epochs done in a checkpoint; 0 if there is none, before the first and after the last."""
+    try:
+        return int(results.read_tensors(checkpoint)[1]["epoch"])
+    except FileNotFoundError:
+        return 0
+
+
 def test_killed_runs_go_on_and_end_alike(tiny, tmp_path):
-    rng = np.random.default_rng(int(time.time()))
+    rng = np.random.default_rng()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def start(out):
@@ -288,17 +337,37 @@ def test_killed_runs_go_on_and_end_alike(tiny, tmp_path):
         return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
 
     assert start(tmp_path / "whole").communicate()[0].endswith("done\n")
-    for attempt in range(20):
+    checkpoint, reached = tmp_path / "killed" / "tiny" / "bp" / "seed-0" / "checkpoint.safetensors", 0
+    for attempt in range(4):
         child = start(tmp_path / "killed")
         assert child.stdout.readline() == "ready\n"
         if attempt < 3:
-            time.sleep(rng.uniform(0.05, 0.5))
+            while child.poll() is None and epoch_of(checkpoint) <= reached:
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 0.05))
             child.send_signal(signal.SIGKILL)
-        if child.communicate()[0] == "done\n":
-            break
+        printed = child.communicate()[0].split()
+        if reached:  # it did not begin anew
+            assert int(printed[0]) >= reached
+        reached = epoch_of(checkpoint)
+    assert printed[-1] == "done"
     whole, killed = (study.load_model(tmp_path / out / "tiny" / "bp" / "seed-0") for out in ("whole", "killed"))
     assert torch.equal(whole.hidden, killed.hidden)
     assert torch.equal(whole.readout, killed.readout)
+
+
+def test_live_cells_stay_small_on_every_dataset(monkeypatch):
+    """The chapters' own sizes: never the paper's, whatever BIOADV_DATA names."""
+    monkeypatch.undo()
+    for name, count, epochs in (
+        ("photo-patches", 5000, 60),
+        ("cifar10", 50_000, 6),
+        ("mnist", 60_000, 5),
+        ("me", 200, 60),
+    ):
+        image = Images(np.ones((count, 1, 1, 1), np.uint8), np.zeros(count, int), ("a", "b"), name)
+        sizes = study.live_scale(Dataset(name, image, image))
+        assert (sizes.layer.hidden, sizes.epochs, sizes.batch) == (100, epochs, 250)
 
 
 def test_scales(monkeypatch, patches):
@@ -366,6 +435,41 @@ def test_hash_sees_what_can():
     with_default = "from dataclasses import dataclass\n@dataclass\nclass P:\n    rate: float = {}\n"
     calls = "def f(x):\n    return P()\n"
     assert source(calls, extra=with_default.format(1)) != source(calls, extra=with_default.format(2))
+    method = "class M:\n    def forward(self, x):\n        return {} * x\n"
+    only_annotated = "def f(model: M, x):\n    return model(x)\n"
+    assert source(only_annotated, extra=method.format(1)) != source(only_annotated, extra=method.format(2))
+    constant, uses = "import numpy as np\nGRID = {}\n", "def f(x):\n    return GRID * x\n"
+    values = ("1", "2", "(1, 2)", "{'a': 1}", "np.logspace(0, 1, 5)", "np.logspace(0, 1.001, 5)")
+    assert len({source(uses, extra=constant.format(value)) for value in values}) == len(values)
+    # The last digits of a grid depend on the processor.
+    nearly = "np.logspace(0, 1, 5) * (1 + 1e-14)"
+    assert source(uses, extra=constant.format(nearly)) == source(uses, extra=constant.format("np.logspace(0, 1, 5)"))
+
+
+def test_a_constant_that_no_setting_holds_makes_results_stale(monkeypatch):
+    """The number of steps of an attack, the guard of a division, the public code's false mean."""
+    attack, rule, penalty = (
+        lambda: source_hash(probe_perturbations.measure_recommended),
+        lambda: study.source_of(LAYER),
+        lambda: study.source_of("specreg-logged"),
+    )
+    before = attack(), rule(), penalty()
+    monkeypatch.setattr(probe_perturbations, "RECOMMENDED", replace(probe_perturbations.RECOMMENDED, steps=10))
+    monkeypatch.setattr(local_learning, "SMALLEST_MAXIMUM", 1e-3)
+    monkeypatch.setattr(study.training.regularizers, "SHIFT", 0.03)
+    assert all(a != b for a, b in zip(before, (attack(), rule(), penalty()), strict=True))
+
+
+def test_the_forward_pass_is_part_of_what_results_are_made_with():
+    """A change of TwoLayer, of the loop, or of the initial weights must make trainings and measurements stale."""
+    trained = set(provenance.sources(*study.SUPERVISED, *study.LOCAL))
+    assert {"bioadv.models.TwoLayer", "bioadv.models.activation", "bioadv.training.fit"} < trained
+    assert {"bioadv.study._initial", "bioadv.study._sets", "bioadv.pruning.prune"} < trained
+    assert {"bioadv.local_learning._epoch", "bioadv.local_learning.step"} < trained
+    measured = set(provenance.sources(probe_perturbations.measure_recommended))
+    assert {"bioadv.models.TwoLayer", "bioadv.models.activation", "bioadv.attacks.RECOMMENDED"} <= {
+        name.replace("probe_perturbations", "attacks") for name in measured
+    }
 
 
 def test_hash_follows_modules():

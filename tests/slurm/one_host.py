@@ -49,7 +49,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,sched_min_interval=100000
 # Finished jobs are asked about with squeue, which forgets them after this many seconds.
-MinJobAge=300
+MinJobAge=3600
 # The node has the processors and memory given here, whatever slurmd counts.
 SlurmdParameters=config_overrides
 ReturnToService=2
