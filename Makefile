@@ -30,6 +30,15 @@ export OMP_WAIT_POLICY ?= PASSIVE
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell
 NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -q -p no:hypothesispytest book
 
+# Chapters run in folders of their own, so the paths of images are made absolute; names of datasets stay.
+absolute = $(if $(filter cifar10 mnist photo-patches,$(1)),$(1),$(if $(wildcard $(1)),$(abspath $(1)),$(1)))
+ifneq ($(BIOADV_DATA),)
+export BIOADV_DATA := $(call absolute,$(BIOADV_DATA))
+endif
+ifneq ($(BIOADV_DATA_DIR),)
+export BIOADV_DATA_DIR := $(abspath $(BIOADV_DATA_DIR))
+endif
+
 .PHONY: help setup book test lint pytest nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper slurm-test lock clean
 
 help: ## list the targets
@@ -84,13 +93,14 @@ run: $(READY) ## execute the chapters again and store their outputs in book/*.ip
 	@$(BIN)/python -m tools.notebooks check $(CHAPTERS:%=book/%.ipynb)
 	@$(BIN)/python -m tools.build_book picture fig-kh-filters book/_static/readme.png
 
-lab: $(READY) ## open the chapters in JupyterLab
-	@$(BIN)/jupyter-lab book
+lab: $(READY) ## open a copy of the chapters, _build/lab, in JupyterLab; BIOADV_DATA=... for other images
+	@mkdir -p _build/lab && cp -ru book/*.ipynb book/*.md book/_static _build/lab/
+	@$(BIN)/jupyter-lab _build/lab
 
 bench: $(READY) ## print the speed ratios
 	@$(BIN)/python -m benchmarks
 
-paper: $(READY) ## run a study: CONFIG=cifar10 (hours, resumes where it stopped) or photo-patches; see book/running.md
+paper: $(READY) ## run a study: CONFIG=cifar10 (days, resumes where it stopped) or photo-patches; see book/running.md
 	@[ -f $(STUDY) ] || { echo '$(STUDY) does not exist; give CONFIG=NAME for workflow/config/NAME.yaml, or a path to a .yaml file'; exit 1; }
 	@$(BIN)/snakemake --snakefile workflow/Snakefile --configfile $(STUDY) --profile workflow/profiles/$(PROFILE) \
 		$(if $(CORES),--cores $(CORES)) $(if $(CHOSEN),--config $(CHOSEN)) $(OPTIONS)

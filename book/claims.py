@@ -1,18 +1,10 @@
-# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # (ch-claims)=
 # # Claims
 #
 # Which of the paper's statements hold when someone else runs the study? This chapter is a ledger. Each line is a claim, in our
 # words; what our runs on CIFAR-10 say about it; and a verdict. The claims and the rules that decide them stand in one file of the
-# repository, `book/claims.yaml`, which was committed before most of the runs it judges were finished, and whose rules no result has changed; only the sentences in italics and the wording of some claims came afterwards. The verdicts are
+# repository, `book/claims.yaml`, which was committed before most of the runs it judges were finished, and whose rules no result has changed; the sentences in italics and the wording of some claims came afterwards. The verdicts are
 # computed when this page is built, from the files in `results/`.
 #
 # What a verdict means:

@@ -1,11 +1,3 @@
-# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # (ch-geometry)=
 # # Geometry
@@ -38,7 +30,7 @@ from bioadv.results import read_arrays
 data = begin()
 x, x_test = unit_lp(data.train), unit_lp(data.test)
 y, y_test = torch.tensor(data.train.labels), torch.tensor(data.test.labels)
-sizes = study.scale(data)
+sizes = study.live_scale(data)
 
 # %% [markdown]
 # ## What the paper did
@@ -85,7 +77,7 @@ def random_model(power):
     return models.init(model, torch.Generator().manual_seed(0)).eval()
 
 
-plane = landscapes.random_plane(x_test[0], torch.Generator().manual_seed(0))
+plane = landscapes.random_plane(x_test[0], torch.Generator().manual_seed(1))
 for power in (1.0, 4.5):
     model = random_model(power)
     found = landscapes.landscape(model, plane, radius=5.0, points=5)
@@ -253,7 +245,7 @@ _ = plots_geometry.landscapes(swapped, data.train.classes)
 def median_smoothness(name, images=4):
     found = []
     for index in torch.linspace(0, len(x_test) - 1, images).long():
-        generator = torch.Generator().manual_seed(int(index))
+        generator = torch.Generator().manual_seed(1000 + int(index))
         plane = landscapes.random_plane(x_test[index], generator)
         one = landscapes.landscape(fitted[name], plane, 20.0, 201)
         found.append(landscapes.smoothness(one.latent_jacobian))
@@ -321,7 +313,7 @@ quantity |= {"regions": "regions", "boundary": "boundary length"}
 chosen = torch.linspace(0, len(x_test) - 1, 8).long()
 live = {name: ([], []) for name in everyone}
 for index in chosen:
-    generator = torch.Generator().manual_seed(int(index))
+    generator = torch.Generator().manual_seed(1000 + int(index))
     plane = landscapes.random_plane(x_test[index], generator)
     radii = LANDSCAPE["near"] * float(x_test[index].norm()), landscapes.PAPER_RADIUS
     for name in everyone:

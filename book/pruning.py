@@ -1,11 +1,3 @@
-# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # (ch-pruning)=
 # # Pruning
@@ -175,7 +167,7 @@ def accuracy(metric):
 
 
 gain = accuracy(pruning.prune(M, pruned)) - accuracy(M)
-observe(data, "accuracy, pruned minus raw", gain, -0.25, 0.25)
+observe(data, "accuracy, pruned minus raw", gain, -0.25, 0.02)
 
 # %% mystnb={"figure": {"caption": "Spectra before the activation, raw and pruned, of the layer stopped early: test images of the photo patches, and noise; 100 units, one seed. In units of the latent squared.", "name": "fig-prune-live-spectra"}, "image": {"alt": "Two log-log panels. The raw spectra lie above the pruned ones everywhere, on noise by two orders of magnitude at the first rank; the pruned ones end at a lower rank."}} tags=["hide-input"]
 noise = torch.randn(2000, D, generator=torch.Generator().manual_seed(1))

@@ -1,11 +1,3 @@
-# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # (ch-regularization)=
 # # Regularization
@@ -37,7 +29,7 @@ from bioadv.regularizers import JacobianPublished, Spectral
 data = begin()
 x, x_test = unit_lp(data.train), unit_lp(data.test)
 y, y_test = torch.tensor(data.train.labels), torch.tensor(data.test.labels)
-sizes = study.scale(data)
+sizes = study.live_scale(data)
 
 # %% [markdown]
 # ## What the paper did
@@ -95,7 +87,7 @@ glue_all({"forgetting": f"{1000 // steps} and {2000 // steps}"})
 def small_network(seed=0, hidden=30, power=1.0):
     generator = torch.Generator().manual_seed(seed)
     return models.init(
-        TwoLayer(data.train.inputs, hidden, 10, power), generator
+        TwoLayer(data.train.inputs, hidden, len(data.train.classes), power), generator
     ).double()
 
 
@@ -104,7 +96,7 @@ def few_steps(c, inside_adam):
     adam = torch.optim.Adam(
         model.parameters(), weight_decay=2 * c if inside_adam else 0
     )
-    for rows in torch.arange(500).split(100):
+    for rows in torch.arange(min(500, len(x))).split(100):
         part, labels = x[rows].double(), y[rows]
         loss = cross_entropy(model(part), labels)
         if not inside_adam:
@@ -282,7 +274,7 @@ for power in (1.0, 4.5):
 # %%
 def first_steps(kind, steps=100):
     model = models.init(
-        TwoLayer(data.train.inputs, sizes.layer.hidden, 10),
+        TwoLayer(data.train.inputs, sizes.layer.hidden, len(data.train.classes)),
         torch.Generator().manual_seed(0),
     )
     adam = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -544,7 +536,7 @@ for variant in ("stated", "scale-free"):
     scaled = [regularizers.spectral(kind, c * latent, directions) for c in (1, 10)]
     ratios[variant] = float(scaled[1] / scaled[0])
 change = "penalty of ten times the weights over that of one"
-check(f"absolute target, {change}", ratios["stated"], 1.1, 1e9)
+observe(data, f"absolute target, {change}", ratios["stated"], 10, 1e5)
 check(f"anchored target, {change}", ratios["scale-free"], 0.99, 1.01)
 
 # %% [markdown]

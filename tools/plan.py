@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +160,10 @@ def read(config: Mapping[str, Any]) -> Study:
         dtype=str(config.get("dtype") or "auto"),
         retrain=bool(config.get("retrain")),
     )
-    study.Where(device=chosen.device, dtype=chosen.dtype)
+    # By name only: this may be the login node of a cluster, whose GPUs are elsewhere.
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", chosen.device):
+        raise ValueError(f"device = {chosen.device!r} is not known; give auto, cpu or cuda")
+    study.Where(device="cpu", dtype=chosen.dtype)
     return chosen
 
 
