@@ -304,6 +304,12 @@ def count(index):
 
 
 glue_all({f"pruned-{name}": count(i) for i, name in enumerate(CRITERIA)})
+each = [
+    str(int(seed["pruned"][CRITERIA.index("threshold")].sum())) for seed in measured
+]
+glue_all(
+    {"pruned-each": " and ".join(filter(None, [", ".join(each[:-1]), each[-1]]))}
+)
 
 # %% mystnb={"figure": {"caption": "Variance of the synapses of the two thousand units after 1000 epochs on CIFAR-10, lowest seed at hand, with the cutoffs of the three rules; black: the authors' layer, whose counts were read from their figure.", "name": "fig-prune-histogram"}, "image": {"alt": "A histogram with a broad peak near 0.0008 and a second, lower one near 0.002; vertical lines near 0.0015 and 0.0016 separate them. The black outline has the same main peak and a smaller second mode."}} tags=["hide-input"]
 reference = np.array(theirs["variance_histogram"]["counts"])
@@ -317,7 +323,7 @@ if measured:
     )
 
 # %% [markdown]
-# The main mode is where theirs is. The second is larger here: the threshold prunes {glue:text}`pruned-threshold` of our units, and {glue:text}`pruned-paper` ± {glue:text}`pruned-error` of those in their submission. Of the layer that they trained again in 2024 the mixture pruned about {glue:text}`pruned-later` ± {glue:text}`pruned-later-error`, counted on a sample. So the number varies between their own runs, and ours lies between the two. The three rules nearly
+# The main mode is where theirs is. How many units are in the second varies with the run: the threshold prunes {glue:text}`pruned-each` of our units, seed by seed, and {glue:text}`pruned-paper` ± {glue:text}`pruned-error` of those in their submission. Of the layer that they trained again in 2024 the mixture pruned about {glue:text}`pruned-later` ± {glue:text}`pruned-later-error`, counted on a sample. The three rules nearly
 # agree, since the modes are well apart: {glue:text}`pruned-mixture_published` by the mixture as published and {glue:text}`pruned-mixture` by the corrected one. A few units lie far outside of the histogram, at the variance of the initial weights. They have never
 # learned anything; the published mixture does not see them but its cutoff removes them. {numref}`fig-prune-mixture` shows both fits.
 
@@ -427,7 +433,7 @@ Table(header, rows)
 
 # %% [markdown]
 # What to look for: on noise, the raw spectrum starts with a few eigenvalues that tower over the rest. They belong to the units that never learned, one direction each. On images, removing units can only lower each eigenvalue
-# (Cauchy's interlacing theorem), but it does so unevenly: by a large factor at the first ranks, hardly at all around the fiftieth to hundredth, and again by up to a factor of two towards the five hundredth. So the pruned spectrum is no longer a straight line: raw, the
+# (Cauchy's interlacing theorem), but it does so unevenly: by a large factor at the first ranks, hardly at all around the fiftieth to hundredth, and again, the more the more units go, towards the five hundredth. So the pruned spectrum is no longer a straight line: raw, the
 # exponents at the two windows almost agree; pruned, they do not. The raw layer is closer to a power law than the pruned one, and pruning changes far more than the first components.
 #
 # Before the activation the effect on the Jacobian is large: a few units of the initial size carry nearly all of $\lVert M \rVert$. Whoever compares this norm of KH with that of other models compares mostly whether these were removed. After the activation it is smaller, below a factor of two. What pruning does to robustness is not measured.
@@ -470,7 +476,7 @@ for seed in measured:
 # ## What we conclude
 #
 # * Most pruned units did not converge and do not compete, and removing them is sound. Their norm, or whether they win anything, says so more directly than their variance, which takes some sharp pictures for noise and overlooks idle units of low variance.
-# * The published mixture works on a layer like the paper's, with a shoulder below its main mode and a second mode above, and can fail badly on others. On our layer with the paper's settings the three rules prune {glue:text}`pruned-threshold`, {glue:text}`pruned-mixture_published` and {glue:text}`pruned-mixture` units.
+# * The published mixture works on a layer like the paper's, with a shoulder below its main mode and a second mode above, and can fail badly on others. On our layers with the paper's settings the three rules prune {glue:text}`pruned-threshold`, {glue:text}`pruned-mixture_published` and {glue:text}`pruned-mixture` units.
 # * Pruning is not cosmetic. It lowers the Jacobian, by a large factor before the activation and by less than two after it, and it bends the spectrum, not only at its first ranks.
 #
 # ## Exercises
