@@ -442,8 +442,30 @@ if probes["kh"]:
     glued["geo-kh-linear"] = f"{np.median(lowest):.1f}"
 glue_all(glued)
 
+# %%
+at_hand = [name for name in at_scale if probes[name]]
+ends = {
+    name: [over_seeds(name, end) for end in ("low", "high")] for name in at_hand
+}
+apart = [
+    max(ends[name][0] - theirs[of][1], theirs[of][0] - ends[name][1])
+    for name in at_hand
+    if (of := in_paper.get(name, name)) in theirs
+]
+check("largest gap between our range and the authors'", max(apart), high=0)
+off = np.abs(np.subtract(ends["random"], theirs["specreg"])).max()
+check("random features, from what they plot as spectral", off, 0, 0.6)
+for place, where in enumerate(("near the data", "far out")):
+    spread = {name: over_seeds(name, "spread", place) for name in at_hand}
+    others = max(value for name, value in spread.items() if name != "kh")
+    check(f"KH's spread {where} over the next", spread["kh"] / others, 1)
+near, far = (over_seeds("kh", "spread", place) for place in (0, 1))
+check("KH's spread near the data, over that far out", near / far, 0, 0.1)
+regions = over_seeds("bp", "regions") / over_seeds("random", "regions")
+check("regions of BP over those of random features", regions, 0.5, 2)
+
 # %% [markdown]
-# Four things to note in the table. Our ranges overlap with the authors' for all models, and KH's is the widest, near the data as well as far out. The row of random features agrees with what the authors plot as their spectral model to within half a unit, another sign that
+# Four things to note in the table. Our ranges overlap with the authors' for all models, and KH's is the widest for its mean (the spread), near the data as well as far out. The row of random features agrees with what the authors plot as their spectral model to within about half a unit, another sign that
 # this model hardly left its initial weights. The spread of KH is large only far out; near the data
 # it is smaller by an order of magnitude. And with $n = 1$ on the
 # same KH weights the Jacobian is not just smooth but *constant*, {glue:text}`geo-kh-linear`, over the whole plane for {glue:text}`geo-kh-constant` images, out to the paper's

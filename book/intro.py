@@ -69,6 +69,7 @@ _ = plots.verdict_bars({"all claims": counts})
 # * **But so does weight decay.** KH leads the published L2 model under all three attacks, by less on common images, and it is less accurate. A network with a weight decay that makes it just as accurate as KH is about as robust ({ref}`ch-beyond`).
 # * **The power law before the activation ends earlier than a public summary of the paper says:** its long reach is rounding in single precision ({ref}`ch-spectra`). After the activation there is one, as there is for random features.
 # * **The spectral model in the stored figures is, in all likelihood, close to random features:** trained with the exponent that its stored log fits, the hidden layer hardly leaves its initial weights, and the accuracy is the one in the figures ({ref}`ch-regularization`).
+# * **A spectrum near $1/n$ is not enough.** The spectral penalty as the authors state it, trained to the end, brings one about after the activation, at BP's accuracy. The network is less robust than BP ({ref}`ch-beyond`).
 # * **The smooth landscape comes from the activation,** not from learning ({ref}`ch-geometry`).
 #
 # ## What this book does

@@ -194,7 +194,9 @@ for name in ("kh", "bp"):
     guess = critical.guess(*subject, grid)
     fast = search(*subject, critical.pgd(*subject), grid, guess)
     agree.append(np.mean(plain.index == fast.index))
-observe(data, "share of images with the same critical strength", min(agree), 0.95, 1)
+observe(
+    data, "share of images with the same critical strength", min(agree), 0.95, 1
+)
 observe(data, "strengths tried per image, of 50", fast.attacks, 1, 12)
 
 # %% [markdown]
@@ -871,7 +873,9 @@ with torch.no_grad():
 right = correct_images(loud, 100)
 subject = loud, x_test[right], y_test[right]
 zero, saturated = attacks.zero_gradients(*subject)
-observe(data, "images, of 100, whose true class left the gradient", saturated, 50, 100)
+observe(
+    data, "images, of 100, whose true class left the gradient", saturated, 50, 100
+)
 observe(data, "images, of 100, whose gradient is exactly zero", zero, 20, 100)
 stuck = {}
 for params in (PUBLISHED, PUBLISHED_MARGIN):
@@ -879,7 +883,9 @@ for params in (PUBLISHED, PUBLISHED_MARGIN):
     stuck[params.loss] = search(
         *subject, attack, near=critical.guess(*subject)
     ).never
-observe(data, "images never fooled with cross-entropy", stuck["cross-entropy"], 20, 100)
+observe(
+    data, "images never fooled with cross-entropy", stuck["cross-entropy"], 20, 100
+)
 observe(data, "images never fooled with a margin", stuck["margin"], 0, 5)
 
 # %% [markdown]

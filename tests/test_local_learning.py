@@ -184,6 +184,18 @@ def test_finished_checkpoint_is_just_read(tmp_path):
     assert file.stat().st_mtime_ns == before
 
 
+def test_training_is_the_plain_steps_in_the_published_order():
+    """Initial synapses, shuffled batches, and a rate that falls to 0 in the last epoch, written out."""
+    params, x = replace(TINY, epochs=3, init_mean=0.5, init_std=2.0), tiny_images()
+    trained = ll.train(x, params, torch.Generator().manual_seed(5), progress=False)
+    generator = torch.Generator().manual_seed(5)
+    w = 0.5 + 2.0 * torch.randn(params.hidden, x.shape[1], generator=generator)
+    for rate in (params.rate * 2 / 3, params.rate / 3, 0.0):
+        for chosen in torch.randperm(len(x), generator=generator).split(params.batch):
+            w = ll.step_plain(w, x[chosen], params, rate)
+    torch.testing.assert_close(trained.synapses, w, atol=1e-5, rtol=0)
+
+
 CHILD = """
 import sys, torch
 sys.path.insert(0, sys.argv[2])
