@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 _STARTED = time.time() - 0.1  # the clock of files lags behind by some milliseconds
 
@@ -53,9 +53,6 @@ def atomic(path: Path | str) -> Iterator[Path]:
             raise
         message = f"no space left to write {path}; free some, then run again (nothing was changed)"
         raise OSError(errno.ENOSPC, message) from error
-    except SafetensorError as error:
-        message = f"cannot write {path}: {error}; free some disk space, then run again (nothing was changed)"
-        raise OSError(message) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -106,7 +103,8 @@ def write_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], **about
     """Write tensors as safetensors; the keywords go into the file's header as JSON."""
     metadata = {name: json.dumps(value, sort_keys=True) for name, value in about.items()}
     with atomic(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=metadata)
+        # Not save_file: it writes to a temporary name of its own, which a kill would leave behind.
+        temporary.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

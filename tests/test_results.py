@@ -151,6 +151,14 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
     others.touch()
     assert python(write) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"x.json", others.name}
+    # The same for tensors, killed in the middle of the bytes by a limit on the size of files.
+    limit = "import resource, torch; signal.signal(signal.SIGXFSZ, signal.SIG_DFL)"
+    limit += "; resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))"
+    tensors = "results.write_tensors('w.safetensors', {'w': torch.zeros(100_000)})"
+    assert python(f"{limit}\n{tensors}") == -signal.SIGXFSZ
+    assert len(list(tmp_path.iterdir())) == 3
+    assert python(f"import torch\n{tensors}") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"x.json", others.name, "w.safetensors"}
     # A writer that began after this process is left alone: it may be alive.
     with results.atomic(tmp_path / "x.json") as temporary:
         temporary.write_text("2")
