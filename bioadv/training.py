@@ -76,7 +76,7 @@ class Fitted:
 
     log, one value per epoch (T,): ``loss`` and its parts ``cross_entropy`` and ``penalty``, means over the steps;
     ``train_accuracy`` during the epoch; ``NAME_accuracy`` after it for each set given (NaN where not evaluated);
-    ``jacobian``, ||dh/dx|| after it (||M||, with batch norm multiplied in); ``learning_rate``.
+    ``jacobian``, ||M|| after it, which is ||dh/dx|| up to batch norm, if there is one; ``learning_rate``.
     """
 
     model: TwoLayer
@@ -272,7 +272,7 @@ def _record(
     loss, entropy, extra, right = sums
     decayed = regularizers.decay_value(recipe.penalty, model)
     rate = learning_rate(recipe.schedule, epoch, recipe.epochs)
-    jacobian = float(torch.linalg.vector_norm(models.folded(model)[0]))
+    jacobian = float(torch.linalg.vector_norm(model.hidden.detach()))
     values = (loss / steps + decayed, entropy / steps, extra / steps + decayed, right / images, jacobian, rate)
     names = ("loss", "cross_entropy", "penalty", "train_accuracy", "jacobian", "learning_rate")
     for name, value in zip(names, values, strict=True):

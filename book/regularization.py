@@ -366,7 +366,7 @@ def train(name):
 
 fitted = {name: train(name) for name in names}
 
-# %% mystnb={"figure": {"caption": "Training on photo patches with each penalty: cross-entropy on the training images, accuracy on test images, and norm of the Jacobian before the activation, which is the norm of the hidden weights. 100 hidden units, one seed.", "name": "fig-reg-training"}, "image": {"alt": "Three panels against the epoch. Cross-entropy falls for most variants. Test accuracies end between one half and two thirds, BP at the top, random features and the spectral penalty as logged at the bottom. The Jacobian norm grows threefold for BP, much less for L2 and the Jacobian penalties, and stays where it started for the spectral penalty as logged and for random features."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Training on photo patches with each penalty: cross-entropy on the training images, accuracy on test images, and norm of the Jacobian before the activation, which is the norm of the hidden weights (the batch norm of the scale-free model is not counted). 100 hidden units, one seed.", "name": "fig-reg-training"}, "image": {"alt": "Three panels against the epoch. Cross-entropy falls for most variants. Test accuracies end between one half and two thirds, BP at the top, random features and the spectral penalty as logged at the bottom. The Jacobian norm grows threefold for BP, much less for L2 and the Jacobian penalties, and stays where it started for the spectral penalty as logged and for random features."}} tags=["hide-input"]
 titles = {name: study.experiment(name).title for name in names}
 _ = plots.training_curves({titles[name]: run.log for name, run in fitted.items()})
 

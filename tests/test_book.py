@@ -16,12 +16,8 @@ from tools import build_book, notebooks
 from tools.notebooks import ROOT, faults, typed_numbers
 
 CHAPTERS = sorted(ROOT.glob("book/*.py"))
-HEADER = "\n".join(CHAPTERS[0].read_text().split("\n# ---\n")[0].splitlines()) + "\n# ---\n"
 
-GOOD = (
-    HEADER
-    + """
-# %% [markdown]
+GOOD = """# %% [markdown]
 # # A chapter
 
 # %%
@@ -31,7 +27,6 @@ print("answer", value)
 # %%
 print("after")
 """
-)
 
 
 @pytest.fixture(scope="module")

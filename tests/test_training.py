@@ -123,13 +123,6 @@ def test_looking_at_latents_does_not_change_batch_norm():
     assert torch.equal(with_penalty.running_var, without.running_var)
 
 
-def test_the_jacobian_in_the_log_includes_batch_norm():
-    fitted = fit(fresh(batch_norm=True), Recipe("constant", epochs=3, batch=25))
-    model = fitted.model.double()
-    jacobian = torch.autograd.functional.jacobian(lambda x: model.before(x[None])[0], torch.rand(12).double())
-    assert fitted.log["jacobian"][-1] == pytest.approx(float(torch.linalg.vector_norm(jacobian)), rel=1e-5)
-
-
 def test_what_has_no_variance_or_no_definition_is_refused():
     for model, kind in ((fresh(batch_norm=True), None), (fresh(), Spectral())):
         with pytest.raises(ValueError, match="batch = 33 leaves one image of 100 for the last batch"):
