@@ -12,15 +12,23 @@ from matplotlib.figure import Figure
 from bioadv.plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH
 
 # One colour per model throughout the chapter, so that figures can be compared at a glance.
-COLOURS = {"kh": BLUE, "bp": RED, "l2": GREEN, "jreg": ORANGE, "random": PURPLE, "specreg": SKY, "specreg-logged": SKY}
+COLOURS = {
+    "kh": BLUE,
+    "bp": RED,
+    "l2": GREEN,
+    "jreg": ORANGE,
+    "random": PURPLE,
+    "specreg": BLACK,
+    "specreg-logged": SKY,
+}
 SHORT = {
     "kh": "KH",
     "bp": "BP",
     "l2": "L2",
     "jreg": "JReg",
     "random": "random",
-    "specreg": "SpecReg",
-    "specreg-logged": "SpecReg",
+    "specreg": "SpecReg, stated",
+    "specreg-logged": "SpecReg, logged",
 }
 Curve = tuple[np.ndarray, np.ndarray]
 
@@ -98,7 +106,7 @@ def _boxes(axes: Axes, norms: Mapping[str, Sequence[np.ndarray]]) -> None:
                 whiskerprops={"color": _colour(model)},
                 capprops={"color": _colour(model)},
             )
-    axes.set_xticks(range(len(norms)), [_short(model) for model in norms], fontsize=8)
+    axes.set_xticks(range(len(norms)), [_short(model).split(",")[0] for model in norms], fontsize=8, rotation=30)
     axes.set(ylim=(0, None), xlim=(-0.6, len(norms) - 0.4))
     axes.grid(visible=False, axis="x")
 

@@ -324,7 +324,7 @@ for m in ("specreg", "bp"):
 #
 # So at its own accuracy KH is about as robust as a network trained by backpropagation with a modest weight decay, for a tenth of the epochs. Its lead over the published L2 model is what that model gives up for a higher accuracy. Trained at
 # full length, the line would probably lie further to the right, as the published model does. What remains remarkable is that a hidden layer without labels gets there at all: features nobody trained are far below the line ({numref}`fig-beyond-frontier`). Each
-# strength has one seed, and the error in the table counts images, not trainings.
+# strength has one seed, so the errors in the table do not include what another training of it would change.
 #
 # ### A spectral penalty that knows its scale
 #

@@ -620,7 +620,13 @@ for title, kind in kinds.items():
         for name, found in numbers.items()
     }
     values = theirs[kind]["values"]
-    hollow[title] = {name: (reported[name], values[name]) for name in values}
+    hollow[title] = {
+        "specreg-logged" if name == "specreg" else name: (
+            reported[name],
+            values[name],
+        )
+        for name in values
+    }
 _ = (
     figures.accuracy_and_norm(points, hollow)
     if runs
