@@ -109,6 +109,8 @@ def _value(value: Any) -> str:
         return f"{type(value).__name__}{_value({f.name: getattr(value, f.name) for f in fields(value)})}"
     if isinstance(value, dict):
         return f"{{{','.join(f'{_value(k)}:{_value(v)}' for k, v in value.items())}}}"
+    if isinstance(value, set | frozenset):
+        return f"{{{','.join(sorted(map(_value, value)))}}}"
     if isinstance(value, list | tuple | np.ndarray):
         return f"[{','.join(map(_value, value))}]"
     if inspect.isfunction(value) or inspect.isclass(value):

@@ -304,12 +304,9 @@ def count(index):
 
 
 glue_all({f"pruned-{name}": count(i) for i, name in enumerate(CRITERIA)})
-each = [
-    str(int(seed["pruned"][CRITERIA.index("threshold")].sum())) for seed in measured
-]
-glue_all(
-    {"pruned-each": " and ".join(filter(None, [", ".join(each[:-1]), each[-1]]))}
-)
+threshold = CRITERIA.index("threshold")
+each = [str(seed["pruned"][threshold].sum()) for seed in measured]
+glue_all({"pruned-each": ", ".join(each)})
 
 # %% mystnb={"figure": {"caption": "Variance of the synapses of the two thousand units after 1000 epochs on CIFAR-10, lowest seed at hand, with the cutoffs of the three rules; black: the authors' layer, whose counts were read from their figure.", "name": "fig-prune-histogram"}, "image": {"alt": "A histogram with a broad peak near 0.0008 and a second, lower one near 0.002; vertical lines near 0.0015 and 0.0016 separate them. The black outline has the same main peak and a smaller second mode."}} tags=["hide-input"]
 reference = np.array(theirs["variance_histogram"]["counts"])
@@ -323,7 +320,7 @@ if measured:
     )
 
 # %% [markdown]
-# The main mode is where theirs is. How many units are in the second varies with the run: the threshold prunes {glue:text}`pruned-each` of our units, seed by seed, and {glue:text}`pruned-paper` ± {glue:text}`pruned-error` of those in their submission. Of the layer that they trained again in 2024 the mixture pruned about {glue:text}`pruned-later` ± {glue:text}`pruned-later-error`, counted on a sample. The three rules nearly
+# The main mode is where theirs is. How many units are in the second varies with the run: in the layer of their submission the threshold prunes {glue:text}`pruned-paper` ± {glue:text}`pruned-error` units, in ours, seed by seed, {glue:text}`pruned-each`. Of the layer that they trained again in 2024 the mixture pruned about {glue:text}`pruned-later` ± {glue:text}`pruned-later-error`, counted on a sample. The three rules nearly
 # agree, since the modes are well apart: {glue:text}`pruned-mixture_published` by the mixture as published and {glue:text}`pruned-mixture` by the corrected one. A few units lie far outside of the histogram, at the variance of the initial weights. They have never
 # learned anything; the published mixture does not see them but its cutoff removes them. {numref}`fig-prune-mixture` shows both fits.
 
@@ -357,7 +354,6 @@ if measured:
 # of the units that are kept: at this size units remember single training images.
 
 # %% tags=["hide-input"]
-threshold = CRITERIA.index("threshold")
 gone = [seed["pruned"][threshold] for seed in measured]
 off = [abs(seed["norms"] - 1) > 0.01 for seed in measured]
 idle = [log["wins"] == 0 for log in logs]

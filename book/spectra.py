@@ -447,14 +447,17 @@ stated = over_seeds(at_hand.get("specreg", []), "images_after", wide)
 glue_all({"stated-after-alpha": stated})
 glue_all({"kh-alpha-share": f"{100 * np.mean(shares) / np.mean(gaps):.0f} %"})
 
+
 # %%
-nulls = {"pixels": "data", "random": "random"}
-for name, printed in nulls.items():
-    found = np.mean([wide(seed["images_before"]) for seed in at_hand[name]])
-    printed = exponents["images"]["values"][printed]
-    check(f"exponent of the {name}, from the printed", found - printed, -0.01, 0.01)
-of_kh = np.mean([wide(seed["images_before"]) for seed in kh_seeds])
-check("exponent of a random layer over that of KH", found / of_kh, 0.4, 0.6)
+def mean_exponent(seeds):
+    return np.mean([wide(seed["images_before"]) for seed in seeds])
+
+
+for name, printed in (("pixels", "data"), ("random", "random")):
+    gap = mean_exponent(at_hand[name]) - exponents["images"]["values"][printed]
+    check(f"{titles[name]}: exponent minus the printed one", gap, -0.01, 0.01)
+share = mean_exponent(at_hand["random"]) / mean_exponent(kh_seeds)
+check("exponent of a random layer over that of KH", share, 0.4, 0.6)
 
 # %% [markdown]
 # (sec-spectra-floor)=
