@@ -49,7 +49,7 @@ def landscapes(
         else:  # a constant: one number says it all
             bar.set_ticks([low], labels=[f"{low:.3g} everywhere"])
         bar.ax.tick_params(labelsize=8, length=2)
-        top.set_title(name, fontsize=9)
+        top.set_title(name.replace(", ", ",\n"), fontsize=9)
         bottom.imshow(_decisions(one), origin="lower", extent=extent)
         for axes in (top, bottom):
             _mark(axes, (0.0, 0.0), "white" if axes is top else BLACK, "o")

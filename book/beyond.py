@@ -338,7 +338,7 @@ for m in ("specreg", "bp"):
 # ### A spectrum near $1/n$
 #
 # One network here does have such a spectrum: the paper's spectral model *as stated*, with the absolute target $1/n$ and no batch norm, trained to the end. The authors' stored figures do not show it ({ref}`sec-reg-code`). The penalty acts before the activation,
-# and after the activation the exponent at ranks 11 to 500 is {glue:text}`near-alpha`, that of BP {glue:text}`bp-alpha`. Its accuracy is {glue:text}`specreg-accuracy`, BP's {glue:text}`bp-accuracy`. If a spectrum of $1/n$ made a network robust, this one should be it. On common images
+# and after the activation the exponent at ranks 11 to 500 is {glue:text}`near-alpha`, that of BP {glue:text}`bp-alpha` ({numref}`fig-spectra-after` has them rank by rank). Its accuracy is {glue:text}`specreg-accuracy`, BP's {glue:text}`bp-accuracy`. If a spectrum of $1/n$ made a network robust, this one should be it. On common images
 # it needs {glue:text}`near-coded` times the perturbation of BP under PGD as coded, {glue:text}`near-margin` times with a margin loss, {glue:text}`near-best` times in an $L^2$ ball and {glue:text}`near-half` times under noise (training seeds: {glue:text}`near-seeds`). So a spectrum near $1/n$ is
 # not enough. That does not surprise: the exponent says how variance falls from one direction to the next, and nothing about the size of the readout or of the Jacobian.
 #

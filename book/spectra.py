@@ -554,8 +554,9 @@ for seed in kh_seeds:
 #
 # So before the activation the layer that the paper shows, the pruned one, has no power law over the whole of the window. What the readout sees, though, is $a = \max(0, h)^n$ with $n$ = {glue:text}`kh-power`. None of the stored figures shows its spectrum; {numref}`fig-spectra-after` has it beside the other, rank by rank.
 
-# %% mystnb={"figure": {"caption": "Local exponent on CIFAR-10 test images before and after the activation (fits over $n/1.5$ to $1.5n$), lowest seed at hand of each model. The grey band spans the paper's window.", "name": "fig-spectra-after"}, "image": {"alt": "Left, before the activation: the nulls rise slowly from about one and a half; KH rises from two and a half at rank ten to more than four at rank 500. Right, after the activation: KH stays between two and two and a half from rank 15 to 500 and rises only beyond."}} tags=["hide-input"]
-order = [n for n in ("pixels", "random", "kh", "bp", "l2", "jreg") if n in at_hand]
+# %% mystnb={"figure": {"caption": "Local exponent on CIFAR-10 test images before and after the activation (fits over $n/1.5$ to $1.5n$), lowest seed at hand of each model. The grey band spans the paper's window.", "name": "fig-spectra-after"}, "image": {"alt": "Left, before the activation: the nulls rise slowly from about one and a half; KH rises from two and a half at rank ten to more than four at rank 500. Right, after the activation: KH stays between two and two and a half from rank 15 to 500 and rises only beyond; the spectral model as stated winds around one up to about rank 300."}} tags=["hide-input"]
+order = ["pixels", "random", "kh", "bp", "l2", "jreg", "specreg"]
+order = [name for name in order if at_hand.get(name)]
 panels = {
     f"{tap} the activation": {
         titles[name]: at_hand[name][0][f"images_{tap}"] for name in order
