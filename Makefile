@@ -9,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CHAPTERS := $(patsubst book/%.py,%,$(wildcard book/*.py))
 EXECUTED := $(CHAPTERS:%=_build/executed/%.ipynb)
-SOURCES := $(wildcard bioadv/*.py) tools/notebooks.py
+SOURCES := $(shell find bioadv -name "*.py") tools/notebooks.py
 RESULTS := $(shell find results -name '*.npz' -o -name '*.json' 2>/dev/null)
 
 # The study that `make paper` runs: which one, where, and, if not all of it, which seeds and models.

@@ -16,9 +16,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from benchmarks.timing import interleaved, report
-from bioadv import attacks, critical, datasets, models, noise, study
-from bioadv.critical import GRID, NOISE_GRID
-from bioadv.models import TwoLayer
+from bioadv.data import datasets
+from bioadv.lab import study
+from bioadv.measure import attacks, critical, noise
+from bioadv.measure.critical import GRID, NOISE_GRID
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
 
 IMAGES = int(os.environ.get("BIOADV_BENCHMARK_IMAGES", "500"))
 

@@ -8,9 +8,10 @@ from functools import partial
 import torch
 
 from benchmarks.timing import interleaved, report
-from bioadv import landscapes, models
-from bioadv.datasets import load, unit_lp
-from bioadv.models import TwoLayer
+from bioadv.data.datasets import load, unit_lp
+from bioadv.measure import landscapes
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
 
 UNITS = 20  # of the loop that are timed; their mean stands for the others
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from benchmarks.timing import interleaved, report
-from bioadv import local_learning as ll
-from bioadv.datasets import load, unit_lp
+from bioadv.data.datasets import load, unit_lp
+from bioadv.network import local_learning as ll
 
 Tensor = torch.Tensor
 

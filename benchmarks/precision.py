@@ -8,10 +8,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from bioadv import models, powerlaw, spectra, study
-from bioadv.datasets import load, unit_lp
-from bioadv.results import read_arrays, read_json
-from bioadv.study import WEIGHTS, Where
+from bioadv.data.datasets import load, unit_lp
+from bioadv.data.files import read_arrays, read_json
+from bioadv.lab import study
+from bioadv.lab.study import WEIGHTS, Where
+from bioadv.measure import powerlaw, spectra
+from bioadv.network import models
 
 MODELS, SEEDS, EPOCHS = ("bp",), (0, 1), 10
 

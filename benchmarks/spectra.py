@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from benchmarks.timing import interleaved, report
-from bioadv import models, powerlaw, spectra
-from bioadv.models import TwoLayer
+from bioadv.measure import powerlaw, spectra
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
 
 IMAGES, INPUTS, UNITS = 10_000, 3072, 2000
 

@@ -8,11 +8,11 @@ from functools import partial
 import torch
 
 from benchmarks.timing import interleaved, report
-from bioadv import models, regularizers, training
-from bioadv.datasets import load, unit_lp
-from bioadv.models import TwoLayer
-from bioadv.regularizers import L2, LatentJacobian, LogitJacobian, Penalty, Spectral
-from bioadv.training import Recipe
+from bioadv.data.datasets import load, unit_lp
+from bioadv.network import models, regularizers, training
+from bioadv.network.models import TwoLayer
+from bioadv.network.regularizers import L2, LatentJacobian, LogitJacobian, Penalty, Spectral
+from bioadv.network.training import Recipe
 
 STEPS_PER_EPOCH = 50  # CIFAR-10 in batches of 1000; the once-per-epoch part of the spectral penalty is spread over them
 

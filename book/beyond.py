@@ -11,9 +11,12 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from bioadv import corrections, plots, plots_robustness, powerlaw, study
-from bioadv.notebook import Table, check, glue_all, paper, spread, stored
-from bioadv.results import read_arrays, read_json
+from bioadv.data.files import read_arrays, read_json
+from bioadv.lab import corrections, study
+from bioadv.lab.runs import paper, stored
+from bioadv.measure import powerlaw
+from bioadv.pages import plots, plots_robustness
+from bioadv.pages.notebook import Table, check, glue_all, spread
 
 plots.use_style()
 names = ["kh", "bp", "l2", "jreg", "specreg", "specreg-logged", "random"]

@@ -21,8 +21,9 @@
 # %% tags=["hide-input"]
 import numpy as np
 
-from bioadv import claims, plots
-from bioadv.notebook import Table, glue_all
+from bioadv.lab import claims
+from bioadv.pages import plots
+from bioadv.pages.notebook import Table, glue_all
 
 plots.use_style()
 ledger = claims.read()

@@ -17,15 +17,19 @@ import numpy as np
 import torch
 from torch.func import jacrev, vmap
 
-from bioadv import attacks, landscapes, models, notebook, plots_geometry, study
-from bioadv import local_learning as ll
-from bioadv import training as tr
-from bioadv.datasets import unit_lp
-from bioadv.models import TwoLayer
-from bioadv.notebook import Table, begin, check, glue_all, observe
-from bioadv.probe_landscape import ADVERSARIAL, LANDSCAPE
-from bioadv.probe_referees import REFEREES
-from bioadv.results import read_arrays
+from bioadv.data.datasets import unit_lp
+from bioadv.data.files import read_arrays
+from bioadv.lab import study
+from bioadv.lab.probe_landscape import ADVERSARIAL, LANDSCAPE
+from bioadv.lab.probe_referees import REFEREES
+from bioadv.lab.runs import paper, stored
+from bioadv.measure import attacks, landscapes
+from bioadv.network import local_learning as ll
+from bioadv.network import models
+from bioadv.network import training as tr
+from bioadv.network.models import TwoLayer
+from bioadv.pages import plots_geometry
+from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin()
 x, x_test = unit_lp(data.train), unit_lp(data.test)
@@ -109,9 +113,7 @@ glue_all({"geo-radius": f"{landscapes.PAPER_RADIUS:g}"})
 glue_all({"geo-points": landscapes.PAPER_POINTS, "geo-near": LANDSCAPE["near"]})
 glue_all({"geo-hidden": sizes.layer.hidden, "geo-epochs": sizes.epochs})
 glue_all({"geo-power": study.KH_POWER, "geo-power-less": study.KH_POWER - 1})
-critical = {
-    k: notebook.paper()["critical"][k]["values"]["kh"] for k in ("fgsm", "pgd")
-}
+critical = {k: paper()["critical"][k]["values"]["kh"] for k in ("fgsm", "pgd")}
 glue_all(
     {"geo-fgsm-pgd": f"{100 * (critical['fgsm'] / critical['pgd'] - 1):.0f} %"}
 )
@@ -373,7 +375,7 @@ at_scale = {
     "specreg": "spectral, as stated",
     "specreg-logged": "spectral, as logged",
 }
-runs = {name: notebook.stored(name, "landscape.npz") for name in at_scale}
+runs = {name: stored(name, "landscape.npz") for name in at_scale}
 probes = {
     name: {seed: read_arrays(run / "landscape.npz") for seed, run in found.items()}
     for name, found in runs.items()
@@ -398,7 +400,7 @@ else:
     _ = plt.figure().text(0.5, 0.5, "no landscape measured yet", ha="center")
 
 # %% mystnb={"figure": {"caption": "Range of the Jacobian's norm over a random plane through a CIFAR-10 test image out to the paper's radius: median over images of the lowest and highest value, mean over seeds, beside the ends of the authors' colour bars for one image. Spread (standard deviation over mean), exponent and number of decision regions: median over images, mean over seeds.", "name": "tab-geo-paper"}} tags=["hide-input"]
-theirs = notebook.paper()["plane_jacobian"]["values"]
+theirs = paper()["plane_jacobian"]["values"]
 in_paper = {"random": "specreg", "specreg": None, "specreg-logged": "specreg"}
 
 
@@ -474,7 +476,7 @@ check("regions of BP over those of random features", regions, 0.5, 2)
 # ## Robust, or hard to differentiate?
 #
 # Where the activation is so steep, gradients span many orders of magnitude, and an attack that follows them may fail
-# for that reason alone {cite:p}`athalye2018obfuscated`. The test is to attack without gradients. We use other people's attacks ({func}`bioadv.referees.ddn` and its neighbours), two with
+# for that reason alone {cite:p}`athalye2018obfuscated`. The test is to attack without gradients. We use other people's attacks ({func}`bioadv.measure.referees.ddn` and its neighbours), two with
 # gradients and two without:
 #
 # ```{list-table} The referees.
@@ -513,7 +515,7 @@ glue_all({"ref-ladder": len(REFEREES["square"]["epsilons"])})
 judged = {
     name: {
         seed: read_arrays(run / "referees.npz")
-        for seed, run in notebook.stored(name, "referees.npz").items()
+        for seed, run in stored(name, "referees.npz").items()
     }
     for name in at_scale
 }
@@ -599,7 +601,7 @@ else:
 # ```{admonition} Our remark
 # :class: remark
 # Two libraries needed care. HopSkipJump in foolbox gives its random directions and its estimated gradient unit norm over a whole *batch* instead of over each image, so the result
-# depends on the size of the batch; {func}`bioadv.referees.hop_skip_jump` corrects it. DDN takes steps in absolute units, made for pixels that fill the range from
+# depends on the size of the batch; {func}`bioadv.measure.referees.hop_skip_jump` corrects it. DDN takes steps in absolute units, made for pixels that fill the range from
 # zero to one; ours are smaller, and images and box are scaled for it.
 # ```
 #
@@ -648,7 +650,7 @@ for name, degree in (("random", 0.0), ("kh", study.KH_POWER - 1)):
 # ```{exercise}
 # :label: ex-geo-crofton
 # Counting the grid edges between points of different class, times the spacing, overestimates the length of a boundary. By how much at worst? Why does
-# {func}`bioadv.landscapes.boundary_length` also look along the diagonals?
+# {func}`bioadv.measure.landscapes.boundary_length` also look along the diagonals?
 # ```
 #
 # ```{solution} ex-geo-crofton

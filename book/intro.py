@@ -36,8 +36,10 @@
 # mechanism behind both.
 
 # %% tags=["hide-input"]
-from bioadv import claims, plots
-from bioadv.notebook import glue_all, stored
+from bioadv.lab import claims
+from bioadv.lab.runs import stored
+from bioadv.pages import plots
+from bioadv.pages.notebook import glue_all
 
 plots.use_style()
 ledger = claims.read()

@@ -17,20 +17,13 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import avg_pool2d
 
-from bioadv import local_learning as ll
-from bioadv import photos, plots
-from bioadv.datasets import unit_lp
-from bioadv.notebook import (
-    Table,
-    begin,
-    check,
-    glue_all,
-    observe,
-    paper,
-    spread,
-    stored,
-)
-from bioadv.results import read_arrays
+from bioadv.data import photos
+from bioadv.data.datasets import unit_lp
+from bioadv.data.files import read_arrays
+from bioadv.lab.runs import paper, stored
+from bioadv.network import local_learning as ll
+from bioadv.pages import plots
+from bioadv.pages.notebook import Table, begin, check, glue_all, observe, spread
 
 data = begin()
 
@@ -155,7 +148,7 @@ check("largest deviation from the norm equation", gap, 0, 1e-10)
 # Read literally, {eq}`eq-kh-change` needs two large matrix products per step, one for $h$ and one for $g^\top x$, and
 # rewrites every weight. But $g$ has only two nonzeros per image. So $g^\top x$ is a sum of a few images for each unit
 # that won or came $k$-th, only the rows of those units change, and only their rows of $M$ have to be computed again. No
-# sort is needed either, just the $k$ largest responses. {func}`bioadv.local_learning.step` does it this way, and costs
+# sort is needed either, just the $k$ largest responses. {func}`bioadv.network.local_learning.step` does it this way, and costs
 # hardly more than the one product that remains. The three versions, the eight lines above, the package's plain one and
 # its fast one, must agree to rounding:
 

@@ -17,27 +17,22 @@ import torch
 from scipy.stats import chi2
 from sklearn.mixture import GaussianMixture
 
-from bioadv import local_learning as ll
-from bioadv import (
-    models,
-    notebook,
-    plots_spectra,
-    powerlaw,
-    pruning,
-    spectra,
-    study,
-    training,
-)
-from bioadv.datasets import unit_lp
-from bioadv.models import TwoLayer
-from bioadv.notebook import Table, begin, check, glue_all, observe
-from bioadv.probe_spectra import CRITERIA
-from bioadv.results import read_arrays, read_json
+from bioadv.data.datasets import unit_lp
+from bioadv.data.files import read_arrays, read_json
+from bioadv.lab import study
+from bioadv.lab.probe_spectra import CRITERIA
+from bioadv.lab.runs import paper, stored
+from bioadv.measure import powerlaw, spectra
+from bioadv.network import local_learning as ll
+from bioadv.network import models, pruning, training
+from bioadv.network.models import TwoLayer
+from bioadv.pages import notebook, plots_spectra
+from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin()
 x, x_test = unit_lp(data.train), unit_lp(data.test)
 y, y_test = torch.tensor(data.train.labels), torch.tensor(data.test.labels)
-theirs = notebook.paper()
+theirs = paper()
 
 # %% [markdown]
 # ## What the paper did
@@ -240,7 +235,7 @@ check("share of p-values below one half; a valid test has half", below, 0, 0.3)
 #
 # Three changes: the order is chosen by the Bayesian information criterion, with the mixtures of scikit-learn {cite}`pedregosa2011scikit`, several random starts and no fixed means or range; units are pruned only if the fitted density has a *separate mode* above
 # its heaviest component, behind a valley less than half as high; and the cutoff is the bottom of that valley. A skewed distribution is not two modes, even if two Gaussians fit it better than one.
-# {func}`bioadv.pruning.mixture` does this, and {func}`bioadv.pruning.bootstrap_order` tests one component against two by drawing the reference distribution instead of looking it up.
+# {func}`bioadv.network.pruning.mixture` does this, and {func}`bioadv.network.pruning.bootstrap_order` tests one component against two by drawing the reference distribution instead of looking it up.
 
 # %% mystnb={"figure": {"caption": "Two thousand synthetic units with one mode: log variances, the mixture that each rule fits to them, and its cutoff, in red, where there is one. One seed.", "name": "fig-prune-unimodal"}, "image": {"alt": "Two panels with the same bell-shaped histogram. Left, published rule: two components and a red cutoff at the left edge of the bell. Right, corrected rule: one component and no cutoff."}} tags=["hide-input"]
 
@@ -287,7 +282,7 @@ check("published, with a shoulder below the main mode", right, 0.9, 1)
 # {numref}`fig-prune-histogram` is the paper's histogram for the layers that we trained on CIFAR-10, with the counts of the authors' layer as read from their stored figure.
 
 # %% tags=["hide-input"]
-folders = notebook.stored("kh-layer", "pruning.json")
+folders = stored("kh-layer", "pruning.json")
 measured = [read_arrays(run / "pruning.npz") for run in folders.values()]
 logs = [read_arrays(run / "log.npz") for run in folders.values()]
 names = {"raw": "raw", "threshold": "fixed threshold"}
@@ -406,9 +401,7 @@ def alphas(source, rule, window):
 
 
 def test_accuracy(model):
-    runs = [
-        read_json(run / "manifest.json") for run in notebook.stored(model).values()
-    ]
+    runs = [read_json(run / "manifest.json") for run in stored(model).values()]
     return notebook.spread([run["accuracy"]["test"] for run in runs], 4)
 
 
@@ -519,7 +512,7 @@ check("a single weight, over the bound", float(single.var()) * D ** (2 / 3), 0, 
 #
 # ```{exercise}
 # :label: ex-prune-bootstrap
-# Test one component against two for `one_mode` and `two_modes` with {func}`bioadv.pruning.bootstrap_order`. What is the smallest p-value that it can give, and why is that enough?
+# Test one component against two for `one_mode` and `two_modes` with {func}`bioadv.network.pruning.bootstrap_order`. What is the smallest p-value that it can give, and why is that enough?
 # ```
 #
 # ```{solution-start} ex-prune-bootstrap

@@ -20,11 +20,15 @@ import torch
 from torch.func import jacrev, vmap
 from torch.nn.functional import cross_entropy
 
-from bioadv import models, notebook, plots, regularizers, results, study, training
-from bioadv.datasets import unit_lp
-from bioadv.models import TwoLayer
-from bioadv.notebook import Table, begin, check, glue_all, observe
-from bioadv.regularizers import JacobianPublished, Spectral
+from bioadv.data import files
+from bioadv.data.datasets import unit_lp
+from bioadv.lab import study
+from bioadv.lab.runs import paper, stored
+from bioadv.network import models, regularizers, training
+from bioadv.network.models import TwoLayer
+from bioadv.network.regularizers import JacobianPublished, Spectral
+from bioadv.pages import notebook, plots
+from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin()
 x, x_test = unit_lp(data.train), unit_lp(data.test)
@@ -68,7 +72,7 @@ glue_all(
     {"spec-alpha": spec.alpha, "spec-tau": spec.tau, "spec-strength": spec.strength}
 )
 glue_all({"kh-alpha": study.KH_ALPHA})
-logged = notebook.paper()["spectral_penalty"]
+logged = paper()["spectral_penalty"]
 glue_all({"logged-penalty": f"{logged['logged']:.3g}"})
 glue_all({"stated-penalty": f"{logged['stated']:g}"})
 glue_all({"kh-penalty": f"{logged['kh']:.3g}"})
@@ -225,8 +229,8 @@ _ = right.legend(fontsize="small")
 # $$ (eq-reg-logits)
 #
 # The first weighs the decay of each unit by how often it is active. The second, the one of {cite:t}`hoffman2019robust`, also knows
-# which units the readout listens to. {func}`bioadv.regularizers.latent_jacobian` and
-# {func}`bioadv.regularizers.logit_jacobian` against one Jacobian per image by automatic differentiation:
+# which units the readout listens to. {func}`bioadv.network.regularizers.latent_jacobian` and
+# {func}`bioadv.network.regularizers.logit_jacobian` against one Jacobian per image by automatic differentiation:
 
 
 # %%
@@ -403,21 +407,21 @@ observe(data, "accuracy, as logged, minus that of random features", lead, -0.1, 
 
 # %% mystnb={"figure": {"caption": "Training at the paper's scale: CIFAR-10, 2000 hidden units, 1000 epochs, the lowest seed at hand of each model. Only runs that have finished are shown.", "name": "fig-reg-paper"}, "image": {"alt": "Three panels against the epoch for the models of the paper: cross-entropy, accuracy on test images, and norm of the Jacobian before the activation."}} tags=["hide-input"]
 published = ["kh", "bp", "l2", "jreg", "specreg", "specreg-logged", "random"]
-folders = {name: notebook.stored(name) for name in published}
+folders = {name: stored(name) for name in published}
 first = {name: next(iter(runs.values())) for name, runs in folders.items() if runs}
-logs = {name: results.read_arrays(run / "log.npz") for name, run in first.items()}
+logs = {name: files.read_arrays(run / "log.npz") for name, run in first.items()}
 paper_titles = {name: study.experiment(name).title for name in logs}
 _ = plots.training_curves({paper_titles[name]: log for name, log in logs.items()})
 
 # %% mystnb={"figure": {"caption": "Final test accuracy and final norm of the Jacobian before the activation on CIFAR-10, mean and standard deviation over seeds, beside the authors' one seed (their Jacobian is computed from the logged estimate, an inference). The authors' spectral model stands in the row that its log fits. Last: precision of our matrix products during training; weights, and all measurements, are in float32 or better.", "name": "tab-reg-paper"}} tags=["hide-input"]
-theirs = notebook.paper()
+theirs = paper()
 in_paper = {"specreg": None, "specreg-logged": "specreg"}
 
 
 def row(name):
     runs = folders[name].values()
-    manifests = [results.read_json(run / "manifest.json") for run in runs]
-    ends = [results.read_arrays(run / "log.npz")["jacobian"][-1] for run in runs]
+    manifests = [files.read_json(run / "manifest.json") for run in runs]
+    ends = [files.read_arrays(run / "log.npz")["jacobian"][-1] for run in runs]
     accuracy = notebook.spread([run["accuracy"]["test"] for run in manifests], 4)
     key = in_paper.get(name, name)
     reported = theirs["accuracy"]["values"].get(key, "–")
@@ -440,7 +444,7 @@ Table(header, [row(name) for name in published])
 
 # %%
 def final(name, key):
-    runs = [results.read_arrays(run / "log.npz") for run in folders[name].values()]
+    runs = [files.read_arrays(run / "log.npz") for run in folders[name].values()]
     return [run[key][-1] for run in runs]
 
 

@@ -18,22 +18,20 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from bioadv import (
-    attacks,
-    certificates,
-    critical,
-    local_learning,
-    models,
-    noise,
-    study,
-    training,
+from bioadv.data.datasets import unit_lp
+from bioadv.lab import study
+from bioadv.measure import attacks, certificates, critical, noise
+from bioadv.measure.attacks import (
+    PUBLISHED,
+    PUBLISHED_MARGIN,
+    RECOMMENDED,
+    RECOMMENDED_L2,
 )
-from bioadv import plots_robustness as figures
-from bioadv.attacks import PUBLISHED, PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
-from bioadv.critical import GRID, L2_GRID, NOISE_GRID, accuracies, search
-from bioadv.datasets import unit_lp
-from bioadv.models import TwoLayer
-from bioadv.notebook import begin, check, glue_all, observe
+from bioadv.measure.critical import GRID, L2_GRID, NOISE_GRID, accuracies, search
+from bioadv.network import local_learning, models, training
+from bioadv.network.models import TwoLayer
+from bioadv.pages import plots_robustness as figures
+from bioadv.pages.notebook import begin, check, glue_all, observe
 
 data = begin()
 x, x_test = unit_lp(data.train), unit_lp(data.test)
@@ -114,7 +112,7 @@ def pgd(model, x, y, eps, steps=20):
 # \nabla_x L = M^\top \Big( f'(h) \circ V^\top \frac{\partial L}{\partial z} \Big) ,
 # $$ (eq-rob-gradient)
 #
-# two matrix products and nothing to record. {func}`bioadv.attacks.fgsm` and {func}`bioadv.attacks.pgd` use it. They must agree with the lines
+# two matrix products and nothing to record. {func}`bioadv.measure.attacks.fgsm` and {func}`bioadv.measure.attacks.pgd` use it. They must agree with the lines
 # above, for both powers $n$ of the activation:
 
 # %%
@@ -181,7 +179,7 @@ observe(data, "highest test accuracy", max(accuracy.values()), 0.4, 0.9)
 # $$ (eq-rob-critical)
 #
 # over a grid of strengths. The definition asks for every strength on every image. If an image that has failed also fails at all larger strengths, bisection finds the same answer with nine
-# tries instead of four hundred, each image at its own strength; with a good first guess, five or six are enough. {func}`bioadv.critical.search` does that. Failing is not always monotone for PGD, so it also tries two points below each crossing that it finds.
+# tries instead of four hundred, each image at its own strength; with a good first guess, five or six are enough. {func}`bioadv.measure.critical.search` does that. Failing is not always monotone for PGD, so it also tries two points below each crossing that it finds.
 # Here it is against brute force:
 
 # %%
@@ -256,7 +254,7 @@ _ = figures.perturbed_images(rows, notes)
 # ## Sweeps
 #
 # Now all images, all strengths, all three threat models, in the layout of the paper's first figure. Noise costs almost nothing: it is not clamped, so it moves the
-# latent along a straight line, $h(x + \epsilon u) = h(x) + \epsilon M u$, and $Mu$ can be drawn once and used for all images ({func}`bioadv.noise.sweep`; no image meets the same draw twice).
+# latent along a straight line, $h(x + \epsilon u) = h(x) + \epsilon M u$, and $Mu$ can be drawn once and used for all images ({func}`bioadv.measure.noise.sweep`; no image meets the same draw twice).
 
 # %%
 points = np.arange(203, len(GRID), 14)
@@ -313,7 +311,7 @@ observe(data, "the same, BP over random features", ratio, 1.2, 20)
 #
 # The published critical norm of noise is the *first* failure along the grid. But each strength has its own, fresh noise. Four hundred tries in a row, and a single unlucky draw ends them. So the answer depends on the number of tries: a
 # grid twice as fine would give smaller norms, for the same network. A definition without that flaw is the strength at which an image fails in *half* of the draws.
-# {func}`bioadv.noise.half_point` estimates it from the same draws, by the monotone curve that fits them best.
+# {func}`bioadv.measure.noise.half_point` estimates it from the same draws, by the monotone curve that fits them best.
 
 # %% mystnb={"figure": {"caption": "Noise on photo patches: share of the images that have failed for the first time (left, the published definition) or that fail in half of the draws (right) up to each strength. Dotted: strength at which the noise is as long as an image. Five models of 100 hidden units, one seed.", "name": "fig-rob-noise"}, "image": {"alt": "Two panels of rising curves, one per model. On the right panel the curves are shifted to larger strengths and end below one."}} tags=["hide-input"]
 length = float(torch.linalg.vector_norm(x_test, dim=1).median())
@@ -545,9 +543,10 @@ _ = figures.absolute_accuracy(above["attacked"], above["certain"])
 # {numref}`fig-rob-paper` and {numref}`tab-rob-paper` are made from runs on CIFAR-10 with two thousand hidden units, by `bioadv probe RUN --probe perturbations`. Models that have not been run yet are missing; the number of seeds is in the figure.
 
 # %% tags=["hide-input"]
-from bioadv.notebook import Table, paper, spread, stored
-from bioadv.probe_perturbations import strength, summary
-from bioadv.results import read_arrays
+from bioadv.data.files import read_arrays
+from bioadv.lab.probe_perturbations import strength, summary
+from bioadv.lab.runs import paper, stored
+from bioadv.pages.notebook import Table, spread
 
 wanted = ["kh", "bp", "l2", "jreg", "random", "specreg-logged"]
 by_seed = {
@@ -812,7 +811,7 @@ Table(["model", "PGD, own images", "common images", "relative to the image"], ro
 # :class: code
 # At commit e1b82cd:
 # * **The box.** FGSM and PGD clamp pixels to zero and one. But images have unit $L^3$ norm, so that a pixel is about {glue:text}`pixel`, and the upper bound does not bind up to strengths of {glue:text}`grid-top`. The true
-#   ceiling of a pixel is full scale divided by the norm of the raw image ({func}`bioadv.attacks.ceiling`). Noise is not clamped at all.
+#   ceiling of a pixel is full scale divided by the norm of the raw image ({func}`bioadv.measure.attacks.ceiling`). Noise is not clamped at all.
 # * **Steps.** PGD has a fixed step of a hundredth, which is replaced by a tenth of $\epsilon$ where $\epsilon$ is smaller than a hundredth: nearly everywhere that matters. No random start, clamping only
 #   at the end, and the last iterate counts, not the best.
 # * **Grids.** Strengths run over {glue:text}`grid-points` values from a millionth to {glue:text}`grid-top` for FGSM and PGD, and to {glue:text}`noise-top` for noise, which is written as ten to the power of the natural logarithm of two and a half. The stored

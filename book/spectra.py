@@ -16,18 +16,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from bioadv import local_learning as ll
-from bioadv import models, notebook, plots, plots_spectra, powerlaw, spectra, study
-from bioadv.datasets import gaussian_noise, unit_lp
-from bioadv.models import TwoLayer
-from bioadv.notebook import Table, begin, check, glue_all, observe
-from bioadv.powerlaw import fit
-from bioadv.results import read_arrays
+from bioadv.data.datasets import gaussian_noise, unit_lp
+from bioadv.data.files import read_arrays
+from bioadv.lab import study
+from bioadv.lab.runs import paper, stored
+from bioadv.measure import powerlaw, spectra
+from bioadv.measure.powerlaw import fit
+from bioadv.network import local_learning as ll
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
+from bioadv.pages import notebook, plots, plots_spectra
+from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin()
 x, x_test = unit_lp(data.train), unit_lp(data.test)
 live = ll.live_params(data.name, len(data.train))
-theirs = notebook.paper()
+theirs = paper()
 
 # %% [markdown]
 # ## What the paper did
@@ -114,7 +118,7 @@ def spectrum(h):
 
 
 # %% [markdown]
-# {func}`bioadv.spectra.moments` does the same in one pass over batches, so that no latent has to fit into memory; each batch is centred by itself and
+# {func}`bioadv.measure.spectra.moments` does the same in one pass over batches, so that no latent has to fit into memory; each batch is centred by itself and
 # the batches are then merged without a loss of digits. And for a linear latent no image needs to be looked at twice: $C = M \Sigma_x M^\top$, with
 # $\Sigma_x$ the covariance of the images, computed once for all models.
 
@@ -223,7 +227,7 @@ check("authors' float32, ranks 11 to 100", in_floor, 0.5, 2.9)
 # $$ (eq-spectra-fit)
 #
 # All ranks weigh the same here, so half of the weight in the window {glue:text}`window-images` lies on its last octave. {cite:t}`stringer2019high` weigh rank $n$ with $1/n$
-# instead, which gives each octave the same say. Both are in {func}`bioadv.powerlaw.fit`.
+# instead, which gives each octave the same say. Both are in {func}`bioadv.measure.powerlaw.fit`.
 #
 # The standard error that is usually printed with such a slope assumes that the $\varepsilon_n$ are independent. Sorted eigenvalues never are: the residuals
 # wander slowly, so a few hundred of them count as much as a handful. An honest error comes from drawing the *images* anew: the bootstrap. Patches of
@@ -328,7 +332,7 @@ titles |= {"kh-layer": "KH, not pruned"} | {
 at_hand = {
     name: [read_arrays(run / "spectra.npz") for run in runs.values()]
     for name in titles
-    if (runs := notebook.stored(name, "spectra.json"))
+    if (runs := stored(name, "spectra.json"))
 }
 names_in_paper = {"pixels": "data", "specreg": None, "specreg-logged": "specreg"}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from bioadv import datasets
+from bioadv.data import datasets
 
 # The same examples in every run, however busy the machine: a failure can be repeated.
 settings.register_profile("bioadv", derandomize=True, deadline=None)

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from bioadv import attacks, models
-from bioadv.attacks import PUBLISHED, RECOMMENDED, RECOMMENDED_L2, UNBOUNDED
-from bioadv.datasets import Images, unit_lp
-from bioadv.models import TwoLayer
+from bioadv.data.datasets import Images, unit_lp
+from bioadv.measure import attacks
+from bioadv.measure.attacks import PUBLISHED, RECOMMENDED, RECOMMENDED_L2, UNBOUNDED
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
 
 
 def linear_model(classes=4, inputs=6, seed=0):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv import attacks, certificates, critical
-from bioadv.attacks import UNBOUNDED
-from bioadv.models import TwoLayer
+from bioadv.measure import attacks, certificates, critical
+from bioadv.measure.attacks import UNBOUNDED
+from bioadv.network.models import TwoLayer
 from tests.test_attacks import linear_distance, linear_images, linear_model
 from tests.test_critical import trained_like
 

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from bioadv import claims, notebook
-from bioadv.claims import IN_PART, NOT, REPRODUCED, UNMEASURED, Claim, judge
+from bioadv.lab import claims
+from bioadv.lab.claims import IN_PART, NOT, REPRODUCED, UNMEASURED, Claim, judge
+from bioadv.lab.runs import RESULTS_VARIABLE, ROOT
 
 KINDS = {"noise": 1.0, "fgsm": 10.0, "pgd": 100.0}
 
@@ -12,7 +13,7 @@ KINDS = {"noise": 1.0, "fgsm": 10.0, "pgd": 100.0}
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """A function that stores accuracies of a model by seed, as finished runs."""
-    monkeypatch.setenv(notebook.RESULTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
 
     def store(model, *accuracies):
         for seed, value in enumerate(accuracies):
@@ -150,11 +151,11 @@ def test_bad_claims_are_named(tmp_path):
 def test_the_ledger_is_whole():
     ledger = claims.read()
     assert len(ledger) >= 20
-    pages = {path.stem for path in (notebook.ROOT / "book").glob("*.py")}
+    pages = {path.stem for path in (ROOT / "book").glob("*.py")}
     for entry in ledger:
         page, label = entry.figure.split("#")
         assert page in pages, entry.id
-        assert f'"{label}"' in (notebook.ROOT / "book" / f"{page}.py").read_text(), entry.id
+        assert f'"{label}"' in (ROOT / "book" / f"{page}.py").read_text(), entry.id
         assert "{" not in entry.sentence
         if entry.rule == "untestable":
             assert entry.why, f"{entry.id}: say why it cannot be tested"

@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 
-from bioadv import corrections, results
-from bioadv.critical import NOISE_GRID
+from bioadv.data import files
+from bioadv.lab import corrections
+from bioadv.measure.critical import NOISE_GRID
 
 
 def test_exponents_of_known_spectra(tmp_path):
     n = np.arange(1, 601.0)
     arrays = {key: n ** -(1 + i / 2) for i, key in enumerate(corrections.EXPONENTS.values())}
     arrays["images_float32"] = (arrays["images_float32"] + 1j * 1e-9)[::-1]  # complex, and in any order
-    results.write_arrays(tmp_path / "spectra.npz", arrays)
+    files.write_arrays(tmp_path / "spectra.npz", arrays)
     found = corrections.exponents(tmp_path)
     for i, (alpha, reach) in enumerate(found.values()):
         assert alpha == pytest.approx(1 + i / 2)
@@ -21,7 +22,7 @@ def perturbations(folder, images, norms, **more):
     arrays = {key: np.array(norms, float) for key in corrections.NORMS.values()}
     steps = np.arange(len(images)) % 100 + 200
     arrays |= {"noise_index": steps, "noise_norm": 55 * NOISE_GRID[steps], "noise_half": steps + 1}
-    results.write_arrays(folder / "perturbations.npz", {**arrays, "images": np.array(images), **more})
+    files.write_arrays(folder / "perturbations.npz", {**arrays, "images": np.array(images), **more})
     return folder
 
 

@@ -4,10 +4,11 @@ import torch
 from scipy.stats import ks_2samp
 from sklearn.isotonic import IsotonicRegression
 
-from bioadv import attacks, critical, models, noise
-from bioadv.attacks import PUBLISHED_MARGIN, RECOMMENDED, UNBOUNDED
-from bioadv.critical import GRID, NOISE_GRID
-from bioadv.models import TwoLayer
+from bioadv.measure import attacks, critical, noise
+from bioadv.measure.attacks import PUBLISHED_MARGIN, RECOMMENDED, UNBOUNDED
+from bioadv.measure.critical import GRID, NOISE_GRID
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
 from tests.test_attacks import linear_distance, linear_images, linear_model
 
 SMALL = np.logspace(-3, 0.5, 60)

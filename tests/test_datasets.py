@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from bioadv import datasets, image_files, photos
-from bioadv.datasets import Dataset, Images, gaussian_noise, load, unit_lp
+from bioadv.data import datasets, image_files, photos
+from bioadv.data.datasets import Dataset, Images, gaussian_noise, load, unit_lp
 
 
 def images(pixels=None, labels=None, classes=("a", "b")):

@@ -3,10 +3,12 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
-from bioadv import landscapes, models, probe_landscape
-from bioadv.datasets import unit_lp
-from bioadv.landscapes import boundary_length, landscape, plane_towards, random_plane, regions, smoothness
-from bioadv.models import TwoLayer
+from bioadv.data.datasets import unit_lp
+from bioadv.lab import probe_landscape
+from bioadv.measure import landscapes
+from bioadv.measure.landscapes import boundary_length, landscape, plane_towards, random_plane, regions, smoothness
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
 
 INPUTS = 12
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioadv import local_learning as ll
-from bioadv.local_learning import KHParams
+from bioadv.network import local_learning as ll
+from bioadv.network.local_learning import KHParams
 
 TINY = KHParams(hidden=12, batch=20, epochs=6, delta=0.2)
 
@@ -200,7 +200,7 @@ CHILD = """
 import sys, torch
 sys.path.insert(0, sys.argv[2])
 from tests.test_local_learning import TINY, tiny_images
-from bioadv import local_learning as ll
+from bioadv.network import local_learning as ll
 from dataclasses import replace
 torch.set_num_threads(1)
 resume = ll._resume
@@ -304,7 +304,7 @@ def test_live_parameters_depend_on_the_dataset():
 
 def test_cifar10_layer_learns(cifar10):
     """Three epochs at the paper's size, on real images: norms fall, the last epoch has rate 0, many units win."""
-    from bioadv.datasets import unit_lp
+    from bioadv.data.datasets import unit_lp
 
     x = unit_lp(cifar10.train.first(5000))
     layer = ll.train(x, replace(ll.PAPER_CIFAR10, epochs=3), torch.Generator().manual_seed(0), progress=False)

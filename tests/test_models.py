@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from bioadv import models
-from bioadv.models import TwoLayer
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
 
 
 def small(generator, power=1.0, batch_norm=False):

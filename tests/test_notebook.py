@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from bioadv import notebook
-from bioadv.notebook import Table, check, observe
+from bioadv.lab.runs import RESULTS_VARIABLE, paper, stored
+from bioadv.pages import notebook
+from bioadv.pages.notebook import Table, check, observe
 
 
 def test_check_prints_the_band_and_never_the_value(capsys):
@@ -46,16 +47,16 @@ def test_table_as_text_and_html():
 
 
 def test_stored_runs_by_seed(tmp_path, monkeypatch):
-    monkeypatch.setenv(notebook.RESULTS_VARIABLE, str(tmp_path))
-    assert notebook.stored("bp") == {}
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
+    assert stored("bp") == {}
     for seed in (10, 2):
         folder = tmp_path / "cifar10" / "bp" / f"seed-{seed}"
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text("{}")
     (tmp_path / "cifar10" / "bp" / "seed-3").mkdir()  # not finished
-    assert list(notebook.stored("bp")) == [2, 10]
-    assert notebook.stored("bp")[2] == tmp_path / "cifar10" / "bp" / "seed-2"
-    assert notebook.stored("bp", "spectra.npz") == {}
+    assert list(stored("bp")) == [2, 10]
+    assert stored("bp")[2] == tmp_path / "cifar10" / "bp" / "seed-2"
+    assert stored("bp", "spectra.npz") == {}
 
 
 def test_spread_says_how_many_seeds():
@@ -65,8 +66,8 @@ def test_spread_says_how_many_seeds():
 
 
 def test_the_papers_numbers_name_models_of_the_study():
-    from bioadv.study import EXPERIMENTS
+    from bioadv.lab.study import EXPERIMENTS
 
-    numbers = notebook.paper()
+    numbers = paper()
     assert set(numbers["accuracy"]["values"]) <= set(EXPERIMENTS)
     assert 0 < numbers["accuracy"]["values"]["kh"] < numbers["accuracy"]["values"]["bp"] < 1

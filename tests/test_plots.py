@@ -2,7 +2,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from bioadv import plots
+from bioadv.pages import plots
 
 mpl.use("Agg")
 

@@ -2,8 +2,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from bioadv import plots, plots_geometry
-from bioadv.landscapes import Landscape
+from bioadv.measure.landscapes import Landscape
+from bioadv.pages import plots, plots_geometry
 
 mpl.use("Agg")
 

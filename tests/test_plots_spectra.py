@@ -3,7 +3,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from bioadv import plots, plots_spectra, powerlaw
+from bioadv.measure import powerlaw
+from bioadv.pages import plots, plots_spectra
 
 mpl.use("Agg")
 N = np.arange(1.0, 1101.0)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioadv import powerlaw
-from bioadv.powerlaw import Fit, fit, local_exponent, participation_ratio, positive, reach, window_map
+from bioadv.measure import powerlaw
+from bioadv.measure.powerlaw import Fit, fit, local_exponent, participation_ratio, positive, reach, window_map
 
 N = np.arange(1.0, 2001.0)
 

@@ -5,11 +5,14 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from bioadv import attacks, certificates, critical, models, plots_robustness, probe_perturbations
-from bioadv.attacks import PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
-from bioadv.critical import GRID
-from bioadv.datasets import Dataset, Images, unit_lp
-from bioadv.models import TwoLayer
+from bioadv.data.datasets import Dataset, Images, unit_lp
+from bioadv.lab import probe_perturbations
+from bioadv.measure import attacks, certificates, critical
+from bioadv.measure.attacks import PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
+from bioadv.measure.critical import GRID
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
+from bioadv.pages import plots_robustness
 
 SETTINGS = {**probe_perturbations.PERTURBATIONS, "pool": 400, "subset": 30, "few": 20, "every": 40}
 

@@ -6,20 +6,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from bioadv import (
-    cli,
-    datasets,
-    local_learning,
-    models,
-    powerlaw,
-    probe_spectra,
-    probes,
-    pruning,
-    results,
-    spectra,
-    study,
-)
-from bioadv.probes import Probe
+from bioadv.data import datasets, files
+from bioadv.lab import cli, probe_spectra, probes, study
+from bioadv.lab.probes import Probe
+from bioadv.measure import powerlaw, spectra
+from bioadv.network import local_learning, models, pruning
 
 RUNNER = CliRunner()
 
@@ -82,7 +73,7 @@ def test_a_probe_is_measured_once(run, tiny, counted):
     folder, data = run("random"), datasets.load(tiny)
     file = probes.run(folder, "counted", data)
     assert file == folder / "counted.npz"
-    assert results.read_arrays(file)["norm"] == pytest.approx(float(study.load_model(folder).hidden.detach().norm()))
+    assert files.read_arrays(file)["norm"] == pytest.approx(float(study.load_model(folder).hidden.detach().norm()))
     assert probes.run(folder, "counted", data) == file
     assert counted == [{"grid": [1, 2]}]
     file.unlink()  # a manifest without its arrays is no result
@@ -172,7 +163,7 @@ def test_a_long_probe_keeps_the_parts_that_it_has(run, tiny, counted, monkeypatc
     with pytest.raises(RuntimeError, match="killed"):
         probes.run(folder, "counted", datasets.load(tiny))
     broken[0] = False
-    arrays = results.read_arrays(probes.run(folder, "counted", datasets.load(tiny)))
+    arrays = files.read_arrays(probes.run(folder, "counted", datasets.load(tiny)))
     assert {"norm", "images", "second"} == set(arrays)
     assert len(counted) == 1
     assert not list(folder.glob(".*"))
@@ -196,7 +187,7 @@ def test_spectra_by_command(run, tiny, few):
     folder = run("random")
     result = RUNNER.invoke(cli.app, ["probe", str(folder), "--probe", "spectra", "--data", tiny, "--no-progress"])
     assert result.exit_code == 0, result.output
-    found, data = results.read_arrays(folder / "spectra.npz"), datasets.load(tiny)
+    found, data = files.read_arrays(folder / "spectra.npz"), datasets.load(tiny)
     model, x = study.load_model(folder), datasets.unit_lp(data.test)
     latent = torch.cat(list(spectra.latents(model, x, after=True)))
     np.testing.assert_allclose(found["images_after"], spectra.eigenspectrum(spectra.moments(latent)), rtol=1e-5)
@@ -220,7 +211,7 @@ def test_pixels_are_a_model_that_needs_no_training(tiny, tmp_path, few):
     folder = tmp_path / "tiny" / "pixels" / "seed-0"
     result = RUNNER.invoke(cli.app, ["probe", str(folder), "--probe", "spectra", "--data", tiny, "--no-progress"])
     assert result.exit_code == 0, result.output
-    found, x = results.read_arrays(folder / "spectra.npz"), datasets.unit_lp(datasets.load(tiny).test)
+    found, x = files.read_arrays(folder / "spectra.npz"), datasets.unit_lp(datasets.load(tiny).test)
     np.testing.assert_allclose(found["images_before"], spectra.eigenspectrum(spectra.moments(x)), rtol=1e-5)
     np.testing.assert_allclose(found["images_after"], found["images_before"])  # no pixel is negative
     np.testing.assert_allclose(found["noise_exact"], 1)
@@ -230,7 +221,7 @@ def test_pixels_are_a_model_that_needs_no_training(tiny, tmp_path, few):
 def test_a_bare_layer_is_the_unpruned_model(run, tiny, few):
     data = datasets.load(tiny)
     bare, model = (
-        results.read_arrays(probes.run(run(name), "spectra", data, False)) for name in ("kh-layer", "kh-unpruned")
+        files.read_arrays(probes.run(run(name), "spectra", data, False)) for name in ("kh-layer", "kh-unpruned")
     )
     for name in bare:
         np.testing.assert_allclose(bare[name], model[name], rtol=1e-5, atol=1e-12)
@@ -238,8 +229,8 @@ def test_a_bare_layer_is_the_unpruned_model(run, tiny, few):
 
 def test_pruning_of_a_layer(run, tiny, few):
     folder, data = run("kh-layer"), datasets.load(tiny)
-    found = results.read_arrays(probes.run(folder, "pruning", data, False))
-    synapses = results.read_tensors(folder / "layer.safetensors")[0]["synapses"]
+    found = files.read_arrays(probes.run(folder, "pruning", data, False))
+    synapses = files.read_tensors(folder / "layer.safetensors")[0]["synapses"]
     np.testing.assert_allclose(found["variances"], synapses.var(1), rtol=1e-4)
     np.testing.assert_allclose(found["norms"], torch.linalg.vector_norm(synapses, 3, dim=1), rtol=1e-4)
     assert found["pruned"].shape == (4, 30)

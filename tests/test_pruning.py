@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioadv import pruning
-from bioadv.pruning import mixture, published_mixture
+from bioadv.network import pruning
+from bioadv.network.pruning import mixture, published_mixture
 
 # What the real layer looks like: most log variances near -7, a shoulder below, and some that did not converge.
 CIFAR_MODES = {"means": [-7.6, -7.06, -6.2], "deviations": [0.5, 0.25, 0.07], "weights": [0.22, 0.68, 0.1]}
@@ -187,13 +187,13 @@ def test_the_chi_square_test_is_not_valid():
 
 def test_real_layer_has_units_that_did_not_converge():
     """On the trained layer, where it is at hand: variance finds the units that are off norm and never win."""
-    from bioadv import results
-    from bioadv.notebook import stored
+    from bioadv.data import files
+    from bioadv.lab.runs import stored
 
     folders = [folder for folder in stored("kh-layer").values() if (folder / "layer.safetensors").is_file()]
     if not folders:
         pytest.skip("no KH layer trained at the paper's scale is at hand; `bioadv train kh-layer --data cifar10`")
-    w = results.read_tensors(folders[0] / "layer.safetensors")[0]["synapses"]
+    w = files.read_tensors(folders[0] / "layer.safetensors")[0]["synapses"]
     variance = pruning.variances(w)
     pruned = mixture(variance).prunes(variance)
     off_norm = (torch.linalg.vector_norm(w, 3, dim=1) - 1).abs() > 0.01

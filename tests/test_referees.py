@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv import models, probe_referees, referees
-from bioadv.datasets import unit_lp
-from bioadv.models import TwoLayer
+from bioadv.data.datasets import unit_lp
+from bioadv.lab import probe_referees
+from bioadv.measure import referees
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
 
 if referees.missing():
     pytest.skip(f"{' and '.join(referees.missing())}: not installed (extra referees)", allow_module_level=True)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
-from bioadv import models, regularizers
-from bioadv.models import TwoLayer
-from bioadv.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
+from bioadv.network import models, regularizers
+from bioadv.network.models import TwoLayer
+from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
 
 
 @pytest.fixture(params=[1.0, 2.0, 4.5])
@@ -205,7 +205,7 @@ def test_exact_power_law_costs_nothing():
 
 def test_published_specreg_is_as_large_as_the_stored_log(cifar10):
     """As stored: at initialisation the log has 1.42e9 per epoch of 50 batches; alpha = 1 would have about 50."""
-    from bioadv.datasets import unit_lp
+    from bioadv.data.datasets import unit_lp
 
     x = unit_lp(cifar10.train.first(3000))
     model = models.init(TwoLayer(3072, 2000, 10), torch.Generator().manual_seed(0))

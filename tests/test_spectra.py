@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv import datasets, models, spectra
-from bioadv.models import TwoLayer
-from bioadv.powerlaw import fit
-from bioadv.spectra import Moments, eigenspectrum, moments
+from bioadv.data import datasets
+from bioadv.measure import spectra
+from bioadv.measure.powerlaw import fit
+from bioadv.measure.spectra import Moments, eigenspectrum, moments
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
 
 
 def known(spectrum, count, offset=0.0, seed=0):

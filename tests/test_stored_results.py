@@ -1,4 +1,4 @@
-"""Every stored result is what the code of today would make, or was accepted on purpose; see tools/accept.py."""
+"""Every stored result is what the code of today would make, or was accepted on purpose; see bioadv/lab/accept.py."""
 
 import itertools
 import json
@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv import datasets, local_learning, probes, provenance, results, study
-from bioadv.regularizers import Spectral
-from tools import accept
+from bioadv.data import datasets, files
+from bioadv.lab import accept, probes, provenance, study
+from bioadv.network import local_learning
+from bioadv.network.regularizers import Spectral
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -53,7 +54,7 @@ def test_stored_results_are_current(path):
 def test_all_results_of_a_dataset_have_the_same_images():
     seen = {}
     for path in STORED:
-        about = results.read_json(path)["configuration"]
+        about = files.read_json(path)["configuration"]
         seen.setdefault(dataset(path), set()).add(about["run"]["data"] if "run" in about else about["data"])
     assert all(len(hashes) == 1 for hashes in seen.values()), seen
 
@@ -63,13 +64,13 @@ def test_results_are_small_and_whole():
     for path in KEPT:
         assert path.suffix in (".npz", ".json"), path
         if path.suffix == ".npz":
-            results.read_arrays(path)
+            files.read_arrays(path)
             about = "manifest" if path.stem == "log" else path.stem
             assert path.with_name(f"{about}.json").is_file()
 
 
 def test_every_accepted_change_is_one_that_a_result_needs():
-    sources = {results.read_json(path)["source"] for path in STORED}
+    sources = {files.read_json(path)["source"] for path in STORED}
     entries = accept.accepted(RESULTS)
     known = sources | {entry["new"] for entry in entries}
     assert all(entry["old"] in known for entry in entries)
@@ -92,7 +93,7 @@ def test_the_first_epoch_is_as_stored(model, tmp_path, request):
     about = provenance.read_manifest(folder)
     data = request.getfixturevalue({"photo-patches": "patches"}.get(dataset(folder), dataset(folder)))
     assert about["configuration"]["data"] == data.content_hash
-    stored = results.read_arrays(folder / "log.npz")
+    stored = files.read_arrays(folder / "log.npz")
     seed = about["configuration"]["seed"]
     band = 0.01 if about["device"] == "cpu" else 0.1
     if model == study.LAYER:
@@ -105,7 +106,7 @@ def test_the_first_epoch_is_as_stored(model, tmp_path, request):
             pytest.skip(f"{name(layer)} has no weights here; git does not keep them")
         shutil.copytree(layer, tmp_path / data.name / study.LAYER / folder.name)
     where = study.Where(tmp_path, device="cpu", dtype="float32", progress=False)
-    again = results.read_arrays(study.train(model, data, seed, where, epochs=1) / "log.npz")
+    again = files.read_arrays(study.train(model, data, seed, where, epochs=1) / "log.npz")
     assert again.keys() == stored.keys()
     bands = {key: 2 * band if key.endswith("accuracy") else band for key in again}
     if isinstance(study.experiment(model).recipe.penalty, Spectral):
@@ -149,11 +150,11 @@ def made(tmp_path):
         "dtype": "torch.bfloat16",
     }
     about = {"configuration": provenance.describe_all(configuration), "dataset": data.name, "seconds": 1.0}
-    results.write_json(folder / provenance.MANIFEST, {**about, "source": study.source_of("bp")})
+    files.write_json(folder / provenance.MANIFEST, {**about, "source": study.source_of("bp")})
     probe = next(iter(probes.PROBES))
     measured = {"probe": probe, "settings": probes.PROBES[probe].settings, "run": about["configuration"]}
-    results.write_arrays(folder / f"{probe}.npz", {})
-    results.write_json(
+    files.write_arrays(folder / f"{probe}.npz", {})
+    files.write_json(
         folder / f"{probe}.json",
         {
             "configuration": provenance.describe_all(measured),
@@ -166,11 +167,11 @@ def made(tmp_path):
 
 def change(path, value, *keys):
     """Set a value inside a JSON file."""
-    about = inner = results.read_json(path)
+    about = inner = files.read_json(path)
     for key in keys[:-1]:
         inner = inner[key]
     inner[keys[-1]] = value
-    results.write_json(path, about)
+    files.write_json(path, about)
 
 
 def stale(folder):
@@ -239,11 +240,11 @@ def run(*arguments):
 def test_a_changed_hash_is_accepted_with_a_reason(made, capsys):
     root, manifest = made.parents[2], made / provenance.MANIFEST
     change(manifest, "1" * 64, "source")
-    change(measurement(made), provenance.identity(results.read_json(manifest)), "training")
+    change(measurement(made), provenance.identity(files.read_json(manifest)), "training")
     assert run(root, "--root", root) == 1
     printed = capsys.readouterr().out
     assert f"{manifest} was made by other code (11111111, today " in printed
-    assert f'python -m tools.accept {made} --reason "..."' in printed
+    assert f'python -m bioadv.lab.accept {made} --reason "..."' in printed
     assert "2 results, 1 stale" in printed
     assert run(made, "--root", root, "--reason", "a variable was renamed") == 0
     assert run(made, "--root", root) == 0
@@ -254,7 +255,7 @@ def test_a_changed_hash_is_accepted_with_a_reason(made, capsys):
     assert entry["result"] == "photo-patches/bp/seed-0/manifest.json"
     # It holds for that change only.
     change(manifest, "2" * 64, "source")
-    change(measurement(made), provenance.identity(results.read_json(manifest)), "training")
+    change(measurement(made), provenance.identity(files.read_json(manifest)), "training")
     assert len(stale(made)) == 1
 
 
@@ -264,9 +265,9 @@ def test_accepted_changes_follow_one_another(made):
     entries = [{"old": a, "new": b, "date": "2020-01-01", "reason": "r", "result": "x"} for a, b in steps]
     change(made / provenance.MANIFEST, "1" * 64, "source")
     measurement(made).unlink()
-    results.write_json(root / accept.ACCEPTED, entries[1:])
+    files.write_json(root / accept.ACCEPTED, entries[1:])
     assert len(stale(made)) == 1
-    results.write_json(root / accept.ACCEPTED, entries)
+    files.write_json(root / accept.ACCEPTED, entries)
     assert stale(made) == []
 
 
@@ -288,7 +289,7 @@ def test_what_cannot_be_accepted(made, capsys, keys, reason, words):
 
 def test_acceptance_without_a_reason_is_refused(made):
     root = made.parents[2]
-    results.write_json(root / accept.ACCEPTED, [{"old": "1", "new": "2", "date": "2020-01-01", "result": "x"}])
+    files.write_json(root / accept.ACCEPTED, [{"old": "1", "new": "2", "date": "2020-01-01", "result": "x"}])
     with pytest.raises(ValueError, match="entry 0 lacks old, new, date, reason or result"):
         stale(made)
 

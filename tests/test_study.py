@@ -12,12 +12,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from bioadv import cli, local_learning, models, probe_perturbations, provenance, results, study
-from bioadv.datasets import Dataset, Images
-from bioadv.provenance import source_hash
-from bioadv.regularizers import JacobianPublished, Spectral
-from bioadv.study import EXPERIMENTS, LAYER, Where
-from tools.accept import stand_in
+from bioadv.data import files
+from bioadv.data.datasets import Dataset, Images
+from bioadv.lab import cli, probe_perturbations, provenance, study
+from bioadv.lab.accept import stand_in
+from bioadv.lab.provenance import source_hash
+from bioadv.lab.study import EXPERIMENTS, LAYER, Where
+from bioadv.network import local_learning, models
+from bioadv.network.regularizers import JacobianPublished, Spectral
 
 RUNNER = CliRunner()
 
@@ -140,7 +142,7 @@ def test_models_of_a_seed_share_their_random_weights(tiny, tmp_path):
     runs = tmp_path / "tiny"
     start = models.init(models.TwoLayer(48, 16, 3), torch.Generator().manual_seed(0))
     assert torch.equal(study.load_model(runs / "random" / "seed-0").hidden, start.hidden)
-    synapses = study.results.read_tensors(runs / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
+    synapses = study.files.read_tensors(runs / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
     hidden = {m: study.load_model(runs / m / "seed-0").hidden for m in ("kh", "kh-unpruned", "kh-linear")}
     assert torch.equal(hidden["kh-unpruned"], local_learning.metric(synapses, 3.0))
     pruned = study.pruning.above_threshold(synapses)
@@ -200,7 +202,7 @@ def test_bad_commands_say_what_to_do(tiny, tmp_path, arguments, words):
 
 
 def test_errors_are_printed_without_a_traceback():
-    code = "from bioadv.cli import main; main()"
+    code = "from bioadv.lab.cli import main; main()"
     result = subprocess.run([sys.executable, "-c", code, "train", "resnet"], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr.startswith("bioadv: model 'resnet' is not known")
@@ -304,7 +306,9 @@ def test_the_precision_of_a_stored_run_is_no_obstacle_unless_one_is_asked_for(ti
 
 CHILD = """
 import sys
-from bioadv import study, local_learning, datasets
+from bioadv.data import datasets
+from bioadv.network import local_learning
+from bioadv.lab import study
 params = local_learning.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
 study.scale = lambda data: study.Scale(params, epochs=150, batch=20)
 data = datasets.load(sys.argv[1])
@@ -323,7 +327,7 @@ print("done", flush=True)
 def epoch_of(checkpoint):
     """Epochs done in a checkpoint; 0 if there is none, before the first and after the last."""
     try:
-        return int(results.read_tensors(checkpoint)[1]["epoch"])
+        return int(files.read_tensors(checkpoint)[1]["epoch"])
     except FileNotFoundError:
         return 0
 
@@ -463,11 +467,19 @@ def test_a_constant_that_no_setting_holds_makes_results_stale(monkeypatch):
 def test_the_forward_pass_is_part_of_what_results_are_made_with():
     """A change of TwoLayer, of the loop, or of the initial weights must make trainings and measurements stale."""
     trained = set(provenance.sources(*study.SUPERVISED, *study.LOCAL))
-    assert {"bioadv.models.TwoLayer", "bioadv.models.activation", "bioadv.training.fit"} < trained
+    assert {
+        "bioadv.models.TwoLayer",
+        "bioadv.models.activation",
+        "bioadv.training.fit",
+    } < trained
     assert {"bioadv.study._initial", "bioadv.study._sets", "bioadv.pruning.prune"} < trained
     assert {"bioadv.local_learning._epoch", "bioadv.local_learning.step"} < trained
     measured = set(provenance.sources(probe_perturbations.measure_recommended))
-    assert {"bioadv.models.TwoLayer", "bioadv.models.activation", "bioadv.probe_perturbations.RECOMMENDED"} < measured
+    assert {
+        "bioadv.models.TwoLayer",
+        "bioadv.models.activation",
+        "bioadv.probe_perturbations.RECOMMENDED",
+    } < measured
 
 
 def test_hash_follows_modules():

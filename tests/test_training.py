@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv import graphs, models, regularizers, training
-from bioadv.models import TwoLayer
-from bioadv.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
-from bioadv.training import Recipe, TrainingDiverged
+from bioadv.network import graphs, models, regularizers, training
+from bioadv.network.models import TwoLayer
+from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
+from bioadv.network.training import Recipe, TrainingDiverged
 
 PENALTIES = [
     None,

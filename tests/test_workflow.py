@@ -13,8 +13,8 @@ import psutil
 import pytest
 import yaml
 
-from bioadv import datasets, probes, provenance, results, study
-from tools import plan
+from bioadv.data import datasets, files
+from bioadv.lab import plan, probes, provenance, study
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
@@ -146,7 +146,7 @@ def finished(tiny, out, *models, epochs=2):
 
 
 def measured(folder, name="landscape", **more):
-    """A measurement as :func:`bioadv.probes.run` leaves it, without its numbers."""
+    """A measurement as :func:`bioadv.lab.probes.run` leaves it, without its numbers."""
     manifest = provenance.read_manifest(folder)
     chosen = probes.probe(name)
     configuration = {"probe": name, "settings": chosen.settings, "run": manifest["configuration"]}
@@ -155,8 +155,8 @@ def measured(folder, name="landscape", **more):
         "source": provenance.source_hash(*chosen.functions.values()),
         "training": provenance.identity(manifest),
     }
-    results.write_arrays(folder / f"{name}.npz", {})
-    results.write_json(folder / f"{name}.json", {**about, **more})
+    files.write_arrays(folder / f"{name}.npz", {})
+    files.write_json(folder / f"{name}.json", {**about, **more})
 
 
 def test_runs_without_weights_are_named_only_if_they_are_needed(tiny, tmp_path):
@@ -303,7 +303,7 @@ def kill_when(process, checkpoint, done, itself=False):
 
 def epoch_of(checkpoint):
     """Epochs done in a checkpoint, 0 if there is none."""
-    return int(results.read_tensors(checkpoint)[1]["epoch"]) if checkpoint.exists() else 0
+    return int(files.read_tensors(checkpoint)[1]["epoch"]) if checkpoint.exists() else 0
 
 
 def below(process):

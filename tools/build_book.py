@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from bioadv.results import atomic, read_json
+from bioadv.data.files import atomic, read_json
 from tools.notebooks import ROOT
 
 BUILD = ROOT / "_build"

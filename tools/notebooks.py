@@ -25,7 +25,7 @@ import nbformat
 from jupytext.config import load_jupytext_configuration_file
 from nbclient import NotebookClient
 
-from bioadv.results import atomic, versions, write_json
+from bioadv.data.files import atomic, versions, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_CELL = 30  # lines of code; a reader should see a cell whole

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bioadv import provenance, results, study
+from bioadv.data import files
+from bioadv.lab import plan, provenance, study
 from tests.slurm.one_host import NoSlurm, cluster
-from tools import plan
 
 ROOT = Path(__file__).resolve().parents[2]
 SWITCH = "BIOADV_SLURM"
@@ -90,7 +90,7 @@ def kill_job(process, layer, environment, output):
             jobs = squeue(environment, "%i|%T|%k")
             number = next((job.split("|")[0] for job in jobs if "|RUNNING|rule_layer" in job), None)
             if number:
-                epoch = results.read_tensors(checkpoint)[1]["epoch"]
+                epoch = files.read_tensors(checkpoint)[1]["epoch"]
                 subprocess.run(["scancel", number], env=environment, check=True)
                 return number, epoch
         time.sleep(0.1)

@@ -1,0 +1,1 @@
+"""Images by name, and files that are whole or absent."""

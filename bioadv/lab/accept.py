@@ -1,0 +1,211 @@
+"""Stored results and the code of today: which ones it would not make, and accepting one of those on purpose.
+
+A result is current if it was made with the parameters that the registry holds today and with the code of today, by its
+source hash. A hash that differs makes it stale, unless ``accepted.json`` in the root of the results says that this
+change of the code moves no number, with a reason. A change of parameters cannot be accepted.
+
+``python -m bioadv.lab.accept results/cifar10/bp/seed-0 --reason "..."``  accept what is stale in these run folders
+``python -m bioadv.lab.accept results``                                   list what is stale; exit 1 if anything is
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import functools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bioadv.data import datasets, files
+from bioadv.data.datasets import Dataset, Images
+from bioadv.lab import probes, provenance, study
+
+ACCEPTED = "accepted.json"
+STAND_IN = "stand-in"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a stored result is not current: its file and what differs, and, if it is the code, the hashes."""
+
+    file: Path
+    what: str
+    old: str = ""
+    new: str = ""
+
+    def __str__(self) -> str:
+        """The file, what is wrong, and what to do."""
+        remedy = f"remove {self.file} to make it again"
+        if self.new:
+            remedy += (
+                ", or, if the change of the code cannot move its numbers, "
+                f'python -m bioadv.lab.accept {self.file.parent} --reason "..."'
+            )
+        return f"{self.file} {self.what}; {remedy}"
+
+
+def stored(root: Path) -> list[Path]:
+    """Everything in or below ``root`` that describes a result: manifests of runs, and the probes' files beside them."""
+    return sorted(path for path in root.rglob("*.json") if path.parent.name.startswith("seed-"))
+
+
+def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> list[Fault]:
+    """Why the result described by ``file``, below the results' root, is not what the code would make today.
+
+    data: the images of the study, or :func:`stand_in` where they are absent; then only their name counts. epochs:
+    other than the scale's, as given to ``bioadv train``.
+    """
+    about = files.read_json(file)
+    if file.name == provenance.MANIFEST:
+        wanted, source = _training(about["configuration"], data, epochs)
+        own = (about["configuration"]["model"], f"seed-{about['configuration']['seed']}")
+        found = [] if file.parts[-3:-1] == own else [Fault(file, f"is of the run {own[0]}, {own[1]}")]
+    else:
+        wanted, source, found = _probe(file, about["configuration"], data, epochs)
+        manifest = provenance.read_manifest(file.parent)
+        if manifest and about.get("training") != provenance.identity(manifest):
+            found.append(Fault(file, "was measured on another training of the model"))
+        if not file.with_suffix(".npz").is_file():
+            found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))
+    if not wanted:
+        return found
+    have = about["configuration"]
+    if data.train.name == STAND_IN:
+        wanted, have = _without_images(wanted), _without_images(have)
+    found += [
+        Fault(file, f"was made with {key} = {have.get(key)}, today it is {value}")
+        for key, value in wanted.items()
+        if have.get(key) != value
+    ]
+    old = about["source"]
+    if not _same_code(old, source, root):
+        found.append(Fault(file, f"was made by other code ({old[:8]}, today {source[:8]})", old, source))
+    return found
+
+
+def _training(have: dict[str, Any], data: Dataset, epochs: int | None) -> tuple[dict[str, Any], str]:
+    """Configuration and source hash that a training has today."""
+    name = have["model"]
+    wanted = {"model": name, "seed": have["seed"], "data": data.content_hash}
+    if name == study.LAYER:
+        wanted["layer"] = study.scale(data).layer
+    else:
+        # The precision is a matter of the machine, not of the registry.
+        wanted |= {"experiment": study.at_scale(name, data, epochs), "dtype": have["dtype"]}
+    return provenance.describe_all(wanted), _source(name)
+
+
+def _probe(
+    file: Path, have: dict[str, Any], data: Dataset, epochs: int | None
+) -> tuple[dict[str, Any], str, list[Fault]]:
+    """Configuration and source hash that a measurement has today, or a fault if there is no such probe any more."""
+    name = have["probe"]
+    if name not in probes.PROBES:
+        return {}, "", [Fault(file, f"is of the probe {name!r}, which is not known today")]
+    run = have["run"]
+    if run["model"] == probes.PIXELS:
+        run = {"model": probes.PIXELS, "data": data.content_hash}
+    else:
+        run = _training(run, data, epochs)[0]
+    wanted = {"probe": name, "settings": probes.PROBES[name].settings, "run": run}
+    return provenance.describe_all(wanted), _probe_source(name), []
+
+
+@functools.cache
+def _source(name: str) -> str:
+    return study.source_of(name)
+
+
+@functools.cache
+def _probe_source(name: str) -> str:
+    return provenance.source_hash(*probes.PROBES[name].functions.values())
+
+
+def _without_images(configuration: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_images(value) if key == "run" else value for key, value in configuration.items() if key != "data"
+    }
+
+
+def accepted(root: Path) -> list[dict[str, str]]:
+    """What was accepted below ``root``: hashes old and new, date, reason, and a result that it was accepted for."""
+    path = root / ACCEPTED
+    entries: list[dict[str, str]] = files.read_json(path) if path.is_file() else []
+    for number, entry in enumerate(entries):
+        if not all(entry.get(key) for key in ("old", "new", "date", "reason", "result")):
+            raise ValueError(f"{path}: entry {number} lacks old, new, date, reason or result; complete or remove it")
+    return entries
+
+
+def _same_code(old: str, new: str, root: Path) -> bool:
+    """Whether two hashes are equal, or accepted changes lead from the one to the other."""
+    steps, reached, pending = accepted(root), {old}, [old]
+    while pending and new not in reached:
+        here = pending.pop()
+        further = {entry["new"] for entry in steps if entry["old"] == here} - reached
+        reached |= further
+        pending += further
+    return new in reached
+
+
+def accept(found: list[Fault], root: Path, reason: str, date: str) -> list[dict[str, str]]:
+    """Write down that these changes of the code move no number; returns the new entries, one per pair of hashes."""
+    if not reason.strip():
+        raise ValueError("reason is empty; say why the change moves no number, or by what that was shown")
+    fixed = [fault for fault in found if not fault.new]
+    if fixed:
+        raise ValueError(f"this cannot be accepted: {fixed[0]}")
+    pairs = {(fault.old, fault.new): fault.file.relative_to(root).as_posix() for fault in reversed(found)}
+    new = [
+        {"old": pair[0], "new": pair[1], "date": date, "reason": reason, "result": file} for pair, file in pairs.items()
+    ]
+    files.write_json(root / ACCEPTED, accepted(root) + new)
+    return new
+
+
+def stand_in(name: str) -> Dataset:
+    """A dataset of that name without its images, for what depends on the name alone."""
+    image = Images(np.ones((2, 1, 1, 1), np.uint8), np.array([0, 1]), ("a", "b"), STAND_IN)
+    return Dataset(name, image, image)
+
+
+def _data(file: Path) -> Dataset:
+    """The images that a result was made with; of the well-known ones only the name is needed."""
+    manifest = provenance.read_manifest(file.parent)
+    name = manifest["dataset"] if manifest else file.parent.parent.parent.name
+    return stand_in(name) if name in datasets.KNOWN else datasets.load(name)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; see the module's text."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bioadv.lab.accept", description="Accept stale results, or list them."
+    )
+    parser.add_argument("folders", nargs="+", type=Path, help="run folders, or folders above them")
+    parser.add_argument("--reason", help="why the change of the code moves no number; without it, list what is stale")
+    parser.add_argument("--root", type=Path, default=Path("results"), help="root of the results (default: results)")
+    given = parser.parse_args(arguments)
+    described = sorted({file for folder in given.folders for file in stored(folder)})
+    if not described:
+        parser.error(f"no results in {', '.join(map(str, given.folders))}")
+    found = [fault for file in described for fault in faults(file, given.root, _data(file))]
+    if given.reason is None:
+        for fault in found:
+            print(fault)
+        print(f"{len(described)} results, {len({fault.file for fault in found})} stale")
+        return 1 if found else 0
+    try:
+        new = accept(found, given.root, given.reason, datetime.date.today().isoformat())
+    except ValueError as error:
+        parser.error(str(error))
+    for entry in new:
+        print(f"accepted {entry['old'][:8]} -> {entry['new'][:8]} ({entry['result']})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

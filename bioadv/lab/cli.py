@@ -1,0 +1,96 @@
+"""The ``bioadv`` command: train a model of the study, list what there is, look at a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from bioadv.data import datasets
+from bioadv.lab import probes, provenance, study
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Data = Annotated[str, typer.Option(help="photo-patches, cifar10, mnist, an .npz file or a folder of images.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where CIFAR-10 and MNIST lie; default $BIOADV_DATA_DIR.")]
+Out = Annotated[Path, typer.Option(help="Root of the run folders.")]
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="A model of the study; `bioadv list` names them.")],
+    data: Data = "photo-patches",
+    data_dir: DataDir = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Default: the paper's, or fewer for small images sets.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Precision of products: auto, float32 or bfloat16.")] = "auto",
+    out: Out = Path("results"),
+    every: Annotated[int, typer.Option(help="Epochs between checkpoints.")] = 10,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """Train a model. Goes on where an interrupted run stopped, and leaves a finished one alone."""
+    where = study.Where(out, device, dtype, progress, every)
+    if model != study.LAYER:
+        study.experiment(model)  # an unknown name should not wait for the data
+    typer.echo(f"{model}, seed {seed}, on {study.choose_device(device)}", err=True)
+    folder = study.train(model, datasets.load(data, data_dir), seed, where, epochs)
+    typer.echo(f"{folder}: {_summary(folder)}")
+
+
+@app.command(name="list")
+def list_models() -> None:
+    """List the models of the study."""
+    typer.echo(f"{study.LAYER:22s} layer      the Krotov-Hopfield layer that the kh models share")
+    for name, chosen in study.EXPERIMENTS.items():
+        penalty = type(chosen.recipe.penalty).__name__ if chosen.recipe.penalty else "-"
+        typer.echo(
+            f"{name:22s} {chosen.group:10s} {chosen.title}; hidden {chosen.hidden}, n {chosen.power:g}, {penalty}"
+        )
+
+
+@app.command()
+def probe(
+    run: Annotated[Path, typer.Argument(help="A run folder, RESULTS/DATASET/MODEL/seed-S.")],
+    probe: Annotated[str, typer.Option(help=f"What to measure: {', '.join(probes.PROBES)}.")],
+    data: Annotated[str | None, typer.Option(help="The images it was trained on; default: by the run's name.")] = None,
+    data_dir: DataDir = None,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """Measure a trained model; the result lies beside it. What is finished is not measured again."""
+    probes.probe(probe)
+    manifest = provenance.read_manifest(run)
+    if run.parent.name == probes.PIXELS:  # the images themselves: nothing was trained
+        manifest = {"dataset": run.parent.parent.name}
+    if manifest is None:
+        raise FileNotFoundError(f"{run} holds no finished run; train the model first, or let it finish")
+    typer.echo(probes.run(run, probe, datasets.load(data or manifest["dataset"], data_dir), progress))
+
+
+@app.command()
+def info(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Print the manifest of a run."""
+    manifest = provenance.read_manifest(run)
+    if manifest is None:
+        raise FileNotFoundError(f"{run} holds no finished run")
+    typer.echo(json.dumps(manifest, indent=1))
+
+
+def _summary(folder: Path) -> str:
+    manifest = provenance.read_manifest(folder) or {}
+    values = {**manifest.get("accuracy", {}), **manifest.get("health", {})}
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items()) + f", {manifest['seconds']:.0f} s"
+
+
+def main() -> None:
+    """Run the command; an error that says what to do is printed without its traceback."""
+    # Weights of dead units decay below 1e-38, where processors are many times slower: such numbers count as zero.
+    torch.set_flush_denormal(True)
+    try:
+        app()
+    except (ValueError, OSError, RuntimeError, FloatingPointError, ModuleNotFoundError) as error:
+        typer.echo(f"bioadv: {error}", err=True)
+        raise SystemExit(2) from None

@@ -1,0 +1,142 @@
+"""Measurements on a trained model of the study, kept beside it: what the book's paper-scale cells draw.
+
+``run(folder, "spectra", data)`` measures and writes ``spectra.npz`` and, last, ``spectra.json`` into the run folder:
+parameters, hash of the code, wall time, versions. What is finished is not measured again, unless the model was trained
+again since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bioadv.data import files
+from bioadv.data.datasets import Dataset
+from bioadv.lab import probe_landscape, probe_perturbations, probe_referees, probe_spectra, provenance, study
+from bioadv.network import local_learning
+from bioadv.network.models import TwoLayer
+
+Arrays = dict[str, np.ndarray]
+Measure = Callable[[TwoLayer, Dataset, dict[str, Any], bool], Arrays]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A kind of measurement.
+
+    measure: (model, data, settings, progress) -> named arrays, or several such functions by name, for a long probe:
+    what one of them has measured is not measured again after a crash; settings: everything that can move a number,
+    JSON-able, kept in the manifest.
+    """
+
+    title: str
+    measure: Measure | Mapping[str, Measure]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def functions(self) -> dict[str, Measure]:
+        """What is measured, by name; the name is empty for the only one."""
+        return dict(self.measure) if isinstance(self.measure, Mapping) else {"": self.measure}
+
+
+PROBES: dict[str, Probe] = {
+    "spectra": Probe("covariance eigenspectra", probe_spectra.measure_spectra, probe_spectra.SPECTRA),
+    "landscape": Probe("planes through test images", probe_landscape.measure_landscape, probe_landscape.LANDSCAPE),
+    "referees": Probe("attacks of other people", probe_referees.measure_referees, probe_referees.REFEREES),
+    "perturbations": Probe("critical perturbations", probe_perturbations.MEASURES, probe_perturbations.PERTURBATIONS),
+    "pruning": Probe("pruning of a local layer", probe_spectra.measure_pruning, probe_spectra.PRUNING),
+}
+SECONDS = "_seconds"  # in the file of a part
+PIXELS = "pixels"  # stands for a model: the images themselves, every pixel a unit
+
+
+def probe(name: str) -> Probe:
+    """A probe by name; ``ValueError`` lists the known ones."""
+    if name not in PROBES:
+        raise ValueError(f"probe {name!r} is not known; choose from {', '.join(PROBES)}")
+    return PROBES[name]
+
+
+def run(folder: Path, name: str, data: Dataset, progress: bool = True) -> Path:
+    """Measure the finished run in ``folder`` and return the probe's ``.npz``.
+
+    Raises ``FileNotFoundError`` if the run is not finished, ``ValueError`` if the model was trained on other images or
+    if the file there was measured with other settings.
+    """
+    chosen, (subject, training) = probe(name), _subject(folder, data)
+    configuration = {"probe": name, "settings": chosen.settings, "run": subject}
+    file, about = folder / f"{name}.npz", folder / f"{name}.json"
+    known = files.read_json(about) if about.is_file() else {}
+    if known.get("training") == training and file.is_file():
+        stored = known["configuration"]
+        wanted = provenance.describe_all(configuration)
+        if stored == wanted:
+            return file
+        changed = [key for key in wanted if stored.get(key) != wanted[key]]
+        raise ValueError(f"{about} was measured with another {' and '.join(changed)}; remove it to measure again")
+    source = provenance.source_hash(*chosen.functions.values())
+    identity = provenance.describe_all({**configuration, "training": training, "source": source})
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    model, arrays, parts, seconds = _model(folder, subject, data), Arrays(), [], 0.0
+    for part, measure in chosen.functions.items():
+        parts.append(folder / f".{name}-{part}-{digest}.npz")
+        if not parts[-1].is_file():
+            start = time.perf_counter()
+            measured = measure(model, data, chosen.settings, progress)
+            files.write_arrays(parts[-1], {**measured, SECONDS: np.array(time.perf_counter() - start)})
+        part_arrays = files.read_arrays(parts[-1])
+        seconds += float(part_arrays.pop(SECONDS))  # of every part, in whichever session it was measured
+        arrays |= part_arrays
+    files.write_arrays(file, arrays)
+    files.write_json(
+        about,
+        {
+            "configuration": provenance.describe_all(configuration),
+            "seconds": round(seconds, 1),
+            "source": source,
+            "environment": files.versions(),
+            "training": training,
+        },
+    )
+    for part_file in parts:
+        part_file.unlink()
+    return file
+
+
+def _subject(folder: Path, data: Dataset) -> tuple[dict[str, Any], str]:
+    """The configuration of what is measured, and the identity of its training."""
+    if folder.parent.name == PIXELS:
+        return {"model": PIXELS, "data": data.content_hash}, "none"
+    manifest = provenance.read_manifest(folder)
+    if manifest is None:
+        raise FileNotFoundError(f"{folder} holds no finished run; train the model first, or let it finish")
+    configuration: dict[str, Any] = manifest["configuration"]
+    if configuration["data"] != data.content_hash:
+        raise ValueError(
+            f"{folder} was trained on {manifest['dataset']} ({configuration['data'][:12]}), data is {data.name} "
+            f"({data.content_hash[:12]}); give the images that it was trained on"
+        )
+    return configuration, provenance.identity(manifest)
+
+
+def _model(folder: Path, subject: dict[str, Any], data: Dataset) -> TwoLayer:
+    """The model that is measured; a bare layer, or the pixels as one, has a readout of zeros."""
+    if subject["model"] == PIXELS:
+        hidden, power = torch.eye(data.test.inputs), 1.0
+    elif subject["model"] == study.LAYER:
+        synapses = files.read_tensors(folder / study.SYNAPSES)[0]["synapses"]
+        hidden, power = local_learning.metric(synapses, subject["layer"]["p"]), study.KH_POWER
+    else:
+        return study.load_model(folder)
+    model = TwoLayer(hidden.shape[1], len(hidden), len(data.test.classes), power)
+    with torch.no_grad():
+        model.hidden.copy_(hidden)
+    return model.eval()

@@ -1,0 +1,257 @@
+"""Attacks on a two-layer network: Gaussian noise, FGSM and PGD, as published and as is usually recommended.
+
+Symbols as in :mod:`bioadv.network.models`: x (B, D) images, y (B,) labels, eps (B,) strengths, one for each image.
+With one hidden layer the gradient of a loss by the image is M^T (f'(h) o V^T dL/dz), two products and no autograd. A
+*box* (low, high) holds the values that a pixel may take; unit-norm images have a true ceiling each, see
+:func:`ceiling`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bioadv.data.datasets import Images
+from bioadv.network.models import TwoLayer, folded, slope
+
+Tensor = torch.Tensor
+Box = tuple[float, float | Tensor]
+LOSSES = ("cross-entropy", "margin")
+NORMS = ("linf", "l2")
+UNBOUNDED: Box = (-float("inf"), float("inf"))
+PUBLISHED_BOX: Box = (0.0, 1.0)  # the public code clamps there; unit-L3 images have pixels of about 0.06
+
+
+def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} = {value!r} is not known; choose {' or '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class PGD:
+    """Projected gradient ascent; the defaults are the public code's (``Attacks.py``), ``RECOMMENDED`` is not.
+
+    steps: gradient steps; norm: of the ball, ``linf`` or ``l2``; loss: ``cross-entropy`` or ``margin``, the largest
+    wrong logit minus the right one, whose gradient never saturates; step: length of a step in units of eps, or None
+    for the published rule, 0.01 in absolute terms but 0.1 eps where eps < 0.01; random_start: begin anywhere in the
+    ball instead of at x; best: return the iterate with the largest margin instead of the last one; project: clamp to
+    the box after each step instead of once at the end.
+    """
+
+    steps: int = 20
+    norm: str = "linf"
+    loss: str = "cross-entropy"
+    step: float | None = None
+    random_start: bool = False
+    best: bool = False
+    project: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps = {self.steps}; give at least 1")
+        _known("norm", self.norm, NORMS)
+        _known("loss", self.loss, LOSSES)
+        if self.step is not None and not self.step > 0:
+            raise ValueError(f"step = {self.step}; give a length > 0 in units of eps, or None for the published rule")
+
+
+PUBLISHED = PGD()
+PUBLISHED_MARGIN = PGD(loss="margin")
+RECOMMENDED = PGD(steps=40, loss="margin", step=0.0625, random_start=True, best=True, project=True)
+RECOMMENDED_L2 = PGD(steps=40, norm="l2", loss="margin", step=0.0625, random_start=True, best=True, project=True)
+
+
+def check(model: TwoLayer, x: Tensor, y: Tensor, box: Box = UNBOUNDED) -> None:
+    """Raise ``ValueError`` for images, labels or a box that do not fit the model or each other."""
+    classes, inputs = len(model.bias), model.hidden.shape[1]
+    if x.ndim != 2 or x.shape[1] != inputs or len(x) == 0:
+        raise ValueError(f"x has shape {tuple(x.shape)}; give at least one image as a row of {inputs} pixels")
+    if y.shape != (len(x),) or y.dtype != torch.int64:
+        raise ValueError(
+            f"y has shape {tuple(y.shape)} and dtype {y.dtype}; give one int64 label per image, ({len(x)},)"
+        )
+    if y.min() < 0 or y.max() >= classes:
+        raise ValueError(f"y spans {int(y.min())}..{int(y.max())}; the model has {classes} classes, 0..{classes - 1}")
+    low, high = box
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError(f"x: {int((~torch.isfinite(x)).any(1).sum())} images are NaN or infinite; remove them")
+    outside = int(((x < low) | (x > high * (1 + 1e-6))).any(1).sum())  # white pixels sit at the ceiling, rounded
+    if outside:
+        raise ValueError(f"x: {outside} images leave the box {low:g}..{_shown(high)}; give the box that they live in")
+    if model.training:
+        raise ValueError("model is in training mode; call model.eval() before it is attacked")
+
+
+def _shown(high: float | Tensor) -> str:
+    return f"{float(high.max()):g}" if isinstance(high, Tensor) else f"{high:g}"
+
+
+def _strengths(eps: float | Tensor, x: Tensor) -> Tensor:
+    """Strengths as a (B, 1) column."""
+    column = torch.as_tensor(eps, dtype=x.dtype, device=x.device).reshape(-1, 1).expand(len(x), 1)
+    if not bool((column >= 0).all()):  # a NaN fails this as well
+        raise ValueError(f"eps = {float(column.min()):g}; give strengths >= 0")
+    return column
+
+
+def ceiling(images: Images, p: float = 3.0) -> Tensor:
+    """Largest value (N, 1) that a pixel of each unit-L^p image may take: full scale over the norm of the raw image."""
+    flat = torch.from_numpy(images.pixels.reshape(len(images), -1).astype(np.float32))
+    return images.pixel_max / torch.linalg.vector_norm(flat, p, dim=1, keepdim=True)
+
+
+@torch.no_grad()
+def logits(model: TwoLayer, x: Tensor) -> Tensor:
+    """Logits (B, C); ``FloatingPointError`` if any is not finite, so that no NaN passes for a wrong decision."""
+    z: Tensor = model(x)
+    return finite(z)
+
+
+def finite(z: Tensor) -> Tensor:
+    """The logits as they are, or ``FloatingPointError``: a NaN must never pass for a decision, wrong or right."""
+    if not bool(torch.isfinite(z).all()):
+        bad = int((~torch.isfinite(z)).any(1).sum())
+        raise FloatingPointError(
+            f"the model's logits are not finite for {bad} of {len(z)} images; train it again, or give a smaller epsilon"
+        )
+    return z
+
+
+def wrong(model: TwoLayer, x: Tensor, y: Tensor) -> Tensor:
+    """Whether each image (B, D) is decided against its label, (B,) bool."""
+    return logits(model, x).argmax(1) != y
+
+
+def margin(z: Tensor, y: Tensor) -> Tensor:
+    """Largest wrong logit minus the right one, (B,); the decision is wrong where it is positive."""
+    right = z.gather(1, y[:, None])
+    return (z.scatter(1, y[:, None], -float("inf")).amax(1, keepdim=True) - right)[:, 0]
+
+
+@torch.no_grad()
+def gradient(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-entropy") -> tuple[Tensor, Tensor]:
+    """Gradient (B, D) of each image's own loss by its pixels, and the logits (B, C) on the way (closed form 2)."""
+    _known("loss", loss, LOSSES)
+    h = model.before(x)
+    z = finite(model.logits(model.activate(h)))
+    if loss == "cross-entropy":
+        at_logits = z.softmax(1)
+        at_logits.scatter_add_(1, y[:, None], -torch.ones_like(y, dtype=z.dtype)[:, None])
+    else:
+        other = z.scatter(1, y[:, None], -float("inf")).argmax(1)
+        at_logits = torch.zeros_like(z).scatter_(1, other[:, None], 1.0).scatter_(1, y[:, None], -1.0)
+    at_latent = (at_logits @ model.readout).mul_(slope(h, model.power))
+    return at_latent @ folded(model)[0], z
+
+
+def gaussian(x: Tensor, eps: float | Tensor, generator: torch.Generator) -> Tensor:
+    """X + eps u with u standard normal in each pixel, not clamped (published). So ||eps u|| is about sqrt(D) eps."""
+    return x + _strengths(eps, x) * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+
+
+def fgsm(model: TwoLayer, x: Tensor, y: Tensor, eps: float | Tensor, box: Box = PUBLISHED_BOX) -> Tensor:
+    """Fast gradient sign method: x + eps sign(dL/dx) with the cross-entropy L, clamped to the box (published)."""
+    check(model, x, y, box)
+    return along(x, gradient(model, x, y)[0].sign(), eps, box)
+
+
+def along(x: Tensor, direction: Tensor, eps: float | Tensor, box: Box) -> Tensor:
+    """X + eps direction, clamped to the box."""
+    return (x + _strengths(eps, x) * direction).clamp(*_box(box, x))
+
+
+def _box(box: Box, x: Tensor) -> tuple[Tensor, Tensor]:
+    low, high = (torch.as_tensor(side, dtype=x.dtype, device=x.device) for side in box)
+    return low, high
+
+
+def start(params: PGD, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Where in the unit ball each image starts, (B, D), uniform; scaled by eps, so the same for all strengths."""
+    u = torch.empty_like(x)
+    if params.norm == "linf":
+        return u.uniform_(-1, 1, generator=generator)
+    u.normal_(generator=generator)
+    radius = torch.rand((len(x), 1), generator=generator, dtype=x.dtype, device=x.device) ** (1 / x.shape[1])
+    return u.mul_(radius / torch.linalg.vector_norm(u, dim=1, keepdim=True))
+
+
+@torch.no_grad()
+def pgd(
+    model: TwoLayer,
+    x: Tensor,
+    y: Tensor,
+    eps: float | Tensor,
+    params: PGD = PUBLISHED,
+    box: Box = PUBLISHED_BOX,
+    begin: Tensor | None = None,
+) -> Tensor:
+    """Projected gradient ascent from x; returns perturbed images (B, D) inside the box.
+
+    begin: (B, D) from :func:`start`, where ``params.random_start`` asks for one. An image with a zero gradient stays
+    where it is. Raises ``ValueError`` for bad images, labels, strengths or a missing start.
+    """
+    check(model, x, y, box)
+    strength, (low, high) = _strengths(eps, x), _box(box, x)
+    if params.random_start and begin is None:
+        raise ValueError("begin = None; params.random_start needs a start in the unit ball, see attacks.start")
+    now = x + strength * begin if params.random_start and begin is not None else x.clone()
+    if params.project:
+        now = now.clamp(low, high)
+    best, reached = x, torch.full((len(x),), -float("inf"), dtype=x.dtype, device=x.device)
+    moved, length = now - x, _step_length(params, strength)
+    for _ in range(params.steps):
+        uphill, z = gradient(model, now, y, params.loss)
+        if params.best:
+            best, reached = _better(best, reached, now, margin(z, y))
+        moved = _into_ball(moved + _unit(uphill, params.norm).mul_(length), strength, params.norm)
+        now = x + moved
+        if params.project:
+            now = now.clamp_(low, high)
+            moved = now - x
+    now = now.clamp(low, high)
+    return _better(best, reached, now, margin(logits(model, now), y))[0] if params.best else now
+
+
+def _step_length(params: PGD, strength: Tensor) -> Tensor:
+    if params.step is not None:
+        return params.step * strength
+    return torch.where(strength < 1e-2, 0.1 * strength, 1e-2)
+
+
+def _unit(uphill: Tensor, norm: str) -> Tensor:
+    """Steepest direction of unit norm, in place; zero for a zero gradient."""
+    if norm == "linf":
+        return uphill.sign_()
+    # First by the largest entry: squares of gradients below 1e-19 vanish in float32.
+    uphill /= uphill.abs().amax(1, keepdim=True).clamp_min(torch.finfo(uphill.dtype).tiny)
+    return uphill.div_(torch.linalg.vector_norm(uphill, dim=1, keepdim=True).clamp_min(1e-30))
+
+
+def _into_ball(moved: Tensor, strength: Tensor, norm: str) -> Tensor:
+    """The perturbation pulled back into its ball, in place."""
+    if norm == "linf":
+        return moved.clamp_(-strength, strength)
+    length = torch.linalg.vector_norm(moved, dim=1, keepdim=True).clamp_min(1e-30)
+    return moved.mul_((strength / length).clamp_max(1))
+
+
+def _better(best: Tensor, reached: Tensor, now: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.where((value > reached)[:, None], now, best), torch.maximum(value, reached)
+
+
+@torch.no_grad()
+def zero_gradients(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-entropy") -> tuple[int, int]:
+    """How many images have a gradient that is exactly zero in every pixel, and how many one that misses the true class.
+
+    The second happens to cross-entropy in float32 when the softmax of the true class rounds to one: its logit then
+    pulls no longer. Gradients that are there but small count as neither.
+    """
+    check(model, x, y)
+    zero = saturated = 0
+    for part, labels in zip(x.split(1000), y.split(1000), strict=True):
+        slope_here, z = gradient(model, part, labels, loss)
+        zero += int((slope_here == 0).all(1).sum())
+        saturated += int((z.softmax(1).gather(1, labels[:, None]) == 1).sum()) if loss == "cross-entropy" else 0
+    return zero, saturated

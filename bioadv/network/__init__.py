@@ -1,0 +1,1 @@
+"""The two-layer networks: local learning, training with labels, regularisers, pruning."""

@@ -1,0 +1,159 @@
+"""One two-layer classifier for every model of the paper; they differ in how the hidden weights come about.
+
+Shapes: x (B, D) images, M (H, D) hidden weights, h = x M^T (B, H) latent before the activation, a = ReLU(h)^n (B, H)
+latent after it, z = a V^T + b (B, C) logits. There is no hidden bias. With batch norm, h is normalised before the ReLU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.functional import linear
+
+from bioadv.data.files import read_tensors, write_tensors
+
+Tensor = torch.Tensor
+
+
+class TwoLayer(nn.Module):
+    """z = V ReLU(M x)^n + b.
+
+    inputs D, hidden H, classes C; power n >= 1 (the paper: 4.5 for KH, 1 for all others). Weights start at zero; see
+    :func:`init`.
+    """
+
+    def __init__(self, inputs: int, hidden: int, classes: int, power: float = 1.0, batch_norm: bool = False) -> None:
+        super().__init__()
+        for name, value, least in (("inputs", inputs, 1), ("hidden", hidden, 1), ("classes", classes, 2)):
+            if value < least:
+                raise ValueError(f"{name} = {value}; give at least {least}")
+        if not power >= 1:
+            raise ValueError(f"power = {power}; give n >= 1 (the paper uses 1 and 4.5)")
+        self.power = power
+        self.hidden = nn.Parameter(torch.zeros(hidden, inputs))
+        self.readout = nn.Parameter(torch.zeros(classes, hidden))
+        self.bias = nn.Parameter(torch.zeros(classes))
+        self.norm = nn.BatchNorm1d(hidden) if batch_norm else None
+
+    def before(self, x: Tensor) -> Tensor:
+        """Latent before the activation, (B, H) in the precision of the weights.
+
+        The product runs in the precision of ``x``: bfloat16 images make it several times faster on some processors.
+        """
+        h = linear(x, self.hidden.to(x.dtype)).to(self.hidden.dtype)
+        return h if self.norm is None else self.norm(h)
+
+    def activate(self, h: Tensor) -> Tensor:
+        """ReLU(h)^n, elementwise."""
+        return activation(h, self.power)
+
+    def after(self, x: Tensor) -> Tensor:
+        """Latent after the activation, (B, H)."""
+        return self.activate(self.before(x))
+
+    def logits(self, a: Tensor) -> Tensor:
+        """Logits (B, C) from the latent after the activation."""
+        return linear(a, self.readout, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, C) of images (B, D)."""
+        return self.logits(self.after(x))
+
+
+def activation(h: Tensor, power: float) -> Tensor:
+    """ReLU(h)^n, elementwise."""
+    return h.relu() if power == 1 else h.relu().pow(power)
+
+
+def slope(h: Tensor, power: float) -> Tensor:
+    """Derivative of ReLU(h)^n, elementwise; 0 at h = 0."""
+    return (h > 0).to(h.dtype) if power == 1 else power * h.relu().pow(power - 1)
+
+
+def curvature(h: Tensor, power: float) -> Tensor:
+    """Second derivative of ReLU(h)^n where it exists; 0 for h <= 0."""
+    if power == 1:
+        return torch.zeros_like(h)
+    return power * (power - 1) * torch.where(h > 0, h.clamp_min(1e-30).pow(power - 2), 0.0)
+
+
+def init(model: TwoLayer, generator: torch.Generator) -> TwoLayer:
+    """Set random weights in place and return the model.
+
+    Hidden: Gaussian with variance 2 / D (He; the paper's SHLP). Readout and bias: uniform within 1 / sqrt(H), as
+    ``torch.nn.Linear`` does.
+    """
+    with torch.no_grad():
+        hidden, inputs = model.hidden.shape
+        model.hidden.normal_(0, (2 / inputs) ** 0.5, generator=generator)
+        for parameter in (model.readout, model.bias):
+            parameter.uniform_(-(hidden**-0.5), hidden**-0.5, generator=generator)
+    return model
+
+
+@torch.no_grad()
+def folded(model: TwoLayer) -> tuple[Tensor, Tensor]:
+    """Weights (H, D) and offset (H,) of the latent before the activation, h = x W^T + offset.
+
+    Batch norm is multiplied in as it is in evaluation mode; without it these are M and zeros.
+    """
+    norm, weights = model.norm, model.hidden.detach()
+    if norm is None:
+        return weights, torch.zeros_like(weights[:, 0])
+    assert norm.running_var is not None  # BatchNorm1d's defaults
+    assert norm.running_mean is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return weights * scale[:, None], norm.bias - norm.running_mean * scale
+
+
+@contextlib.contextmanager
+def kept_statistics(model: TwoLayer) -> Iterator[None]:
+    """Put back the running statistics of batch norm afterwards: looking at latents is no step of training."""
+    kept = {name: value.clone() for name, value in model.named_buffers()}
+    try:
+        yield
+    finally:
+        for name, value in model.named_buffers():
+            value.copy_(kept[name])
+
+
+@torch.no_grad()
+def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 1000) -> Tensor:
+    """Apply a function to consecutive batches of x (N, D), without gradients, and join what it returns."""
+    return torch.cat([function(part) for part in x.split(size)])
+
+
+def save(model: TwoLayer, path: Path | str, **about: object) -> None:
+    """Write the weights as safetensors; the shape of the model and the keywords go into the file's header as JSON."""
+    hidden, inputs = model.hidden.shape
+    shape = {
+        "inputs": inputs,
+        "hidden": hidden,
+        "classes": len(model.bias),
+        "power": model.power,
+        "batch_norm": model.norm is not None,
+    }
+    write_tensors(path, model.state_dict(), model=shape, **about)
+
+
+def load(path: Path | str) -> TwoLayer:
+    """Read a model written by :func:`save`, in evaluation mode.
+
+    Raises ``FileNotFoundError``, or ``ValueError`` if the file is truncated or holds no model.
+    """
+    tensors, about = read_tensors(path)
+    shape = about.get("model")
+    if not isinstance(shape, dict):
+        raise ValueError(
+            f"{path} holds no model (its header describes {sorted(about)}); give a file written by bioadv train"
+        )
+    model = TwoLayer(**shape)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the model it describes ({error}); delete it") from error
+    return model.eval()

@@ -1,0 +1,1 @@
+"""What chapters draw and print."""

@@ -1,0 +1,86 @@
+"""What chapters need and nothing else does: a style, the images of the live cells, and checks that hold anywhere."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from bioadv.data import datasets
+from bioadv.pages import plots
+
+DATA_VARIABLE = "BIOADV_DATA"
+
+
+def begin() -> datasets.Dataset:
+    """Set the figure style and return the images of the live cells.
+
+    These are the photo patches, or what the environment variable ``BIOADV_DATA`` names: ``cifar10``, ``mnist``, an
+    ``.npz`` file or a folder of images.
+    """
+    plots.use_style()
+    torch.set_grad_enabled(True)
+    return datasets.load(os.environ.get(DATA_VARIABLE, "photo-patches"))
+
+
+def check(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
+    """Pass if low <= value <= high, and print the band, never the value: the output is the same on every machine.
+
+    Raises ``AssertionError`` with the value otherwise (a NaN is never inside).
+    """
+    band = (
+        f"at least {low:g}" if high == math.inf else f"at most {high:g}" if low == -math.inf else f"{low:g} to {high:g}"
+    )
+    if not low <= value <= high:
+        raise AssertionError(f"{name} is {value:g}, expected {band}")
+    print(f"✓ {name}: {band}")
+
+
+def observe(data: datasets.Dataset, name: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
+    """Like :func:`check` for what the chapter says of the photo patches; on other images the value is only shown."""
+    if data.name == "photo-patches":
+        check(name, value, low, high)
+    else:
+        print(f"on {data.name}, {name} is {value:.3g}; on the photo patches it is {low:g} to {high:g}")
+
+
+class Table:
+    """Rows of text as an HTML table that follows the page's theme, and as plain text."""
+
+    def __init__(self, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        self.header, self.rows = list(header), [[str(cell) for cell in row] for row in rows]
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{cell}</th>" for cell in self.header)
+        # The number of seeds that spread() appends is small and does not break.
+        rows = [[re.sub(r" \((\d+ seeds?)\)", r" <small>\1</small>", cell) for cell in row] for row in self.rows]
+        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+        return f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+    def __repr__(self) -> str:
+        table = [self.header, *self.rows]
+        widths = [max(len(row[i]) for row in table) for i in range(len(self.header))]
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def glue_all(values: Mapping[str, Any]) -> None:
+    """Make values available to the prose under their names, without showing them here."""
+    from myst_nb import glue  # only chapters need it; the package does not
+
+    for name, value in values.items():
+        glue(name, value, display=False)
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Mean and standard deviation over seeds as text, with the number of seeds; a dash if there are none."""
+    if not len(values):
+        return "–"
+    seeds = f"({len(values)} seed{'s' if len(values) > 1 else ''})"
+    mean = f"{np.mean(values):.{digits}f}"
+    return f"{mean} {seeds}" if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f} {seeds}"

@@ -1,0 +1,243 @@
+"""Figures of the chapter on robustness, in the style of :mod:`bioadv.pages.plots`; each is returned, not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bioadv.pages.plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH
+
+# One colour per model throughout the chapter, so that figures can be compared at a glance.
+COLOURS = {
+    "kh": BLUE,
+    "bp": RED,
+    "l2": GREEN,
+    "jreg": ORANGE,
+    "random": PURPLE,
+    "specreg": BLACK,
+    "specreg-logged": SKY,
+}
+SHORT = {
+    "kh": "KH",
+    "bp": "BP",
+    "l2": "L2",
+    "jreg": "JReg",
+    "random": "random",
+    "specreg": "SpecReg, stated",
+    "specreg-logged": "SpecReg, logged",
+}
+Curve = tuple[np.ndarray, np.ndarray]
+
+
+def _colour(model: str) -> str:
+    return COLOURS.get(model, BLACK)
+
+
+def _short(model: str) -> str:
+    return SHORT.get(model, model)
+
+
+def perturbed_images(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], notes: Mapping[str, tuple[str, str]]) -> Figure:
+    """A row per model: the image, the perturbation magnified on mid-grey until its largest pixel is full, their sum.
+
+    rows: (image, perturbed), each (H, W, C) in [0, 1]; notes: what the model says of either.
+    """
+    figure, panels = plt.subplots(len(rows), 3, figsize=(0.75 * WIDTH, 1.45 * len(rows)), squeeze=False)
+    for (model, (image, perturbed)), line in zip(rows.items(), panels, strict=True):
+        gain = 0.5 / max(float(np.abs(perturbed - image).max()), 1e-9)
+        difference = np.clip(0.5 + gain * (perturbed - image), 0, 1)
+        for axes, picture in zip(line, (image, difference, np.clip(perturbed, 0, 1)), strict=True):
+            axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1)
+            axes.set(xticks=[], yticks=[])
+            axes.grid(visible=False)
+            axes.spines[:].set_visible(False)
+        line[0].set_ylabel(_short(model), rotation=0, ha="right", va="center")
+        for axes, note in zip(line, (notes[model][0], f"× {gain:.0f}", notes[model][1]), strict=True):
+            axes.set_xlabel(note, fontsize=8)
+    for axes, title in zip(panels[0], ("image", "perturbation", "perturbed image"), strict=True):
+        axes.set_title(title, fontsize=9)
+    return figure
+
+
+def sweeps(
+    curves: Mapping[str, Mapping[str, Sequence[Curve]]],
+    norms: Mapping[str, Mapping[str, Sequence[np.ndarray]]],
+    seeds: bool = False,
+) -> Figure:
+    """The layout of the paper's Figure 1: per attack, accuracy against strength, and boxes of critical norms.
+
+    curves: by attack and model, one (strengths, accuracy) per seed; norms: by attack and model, critical norms (N,) of
+    each seed, NaN where an image never fails (dropped, as published). Boxes span the quartiles, whiskers 1.5 times
+    their distance, no fliers. seeds: name their number in the legend.
+    """
+    figure, panels = plt.subplots(len(curves), 2, figsize=(WIDTH, 2.15 * len(curves)), width_ratios=(3, 2))
+    for attack, (left, right) in zip(curves, np.atleast_2d(panels), strict=True):
+        for model, found in curves[attack].items():
+            name = f"{_short(model)}, {len(found)} seed{'s' * (len(found) > 1)}" if seeds else _short(model)
+            for number, (strengths, accuracy) in enumerate(found):
+                left.plot(strengths, accuracy, color=_colour(model), label=None if number else name)
+        left.set(xscale="log", ylim=(-0.03, 1.03), ylabel="relative accuracy", title=attack)
+        left.set_yticks([0, 0.5, 1], ["0", "½", "1"])
+        _boxes(right, norms[attack])
+    panels = np.atleast_2d(panels)
+    panels[-1, 0].set_xlabel(r"strength $\epsilon$")
+    panels[0, 1].set_title(r"critical norm $\|\Delta x\|_2$")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3 if seeds else 6))
+    return figure
+
+
+def _boxes(axes: Axes, norms: Mapping[str, Sequence[np.ndarray]]) -> None:
+    for place, (model, seeds) in enumerate(norms.items()):
+        width = 0.7 / len(seeds)
+        for number, values in enumerate(seeds):
+            axes.boxplot(
+                values[np.isfinite(values)],
+                positions=[place + (number - (len(seeds) - 1) / 2) * width],
+                widths=0.8 * width,
+                showfliers=False,
+                patch_artist=True,
+                boxprops={"facecolor": _colour(model), "alpha": 0.35, "edgecolor": _colour(model)},
+                medianprops={"color": BLACK},
+                whiskerprops={"color": _colour(model)},
+                capprops={"color": _colour(model)},
+            )
+    axes.set_xticks(range(len(norms)), [_short(model).split(",")[0] for model in norms], fontsize=8, rotation=30)
+    axes.set(ylim=(0, None), xlim=(-0.6, len(norms) - 0.4))
+    axes.grid(visible=False, axis="x")
+
+
+def first_and_half(first: Mapping[str, np.ndarray], half: Mapping[str, np.ndarray], side: float) -> Figure:
+    """Noise: distribution over images of the strength at the first failure and where half of the draws fail.
+
+    first, half: strengths (N,) by model, infinite where never; side: strength at which the noise is as long as an
+    image.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.7), sharey=True, sharex=True)
+    last = max(float(v[np.isfinite(v)].max(initial=0)) for values in (first, half) for v in values.values())
+    for axes, title, values in zip(panels, ("first failure", "fails half of the time"), (first, half), strict=True):
+        for model, strengths in values.items():
+            axes.plot(*_cumulative(strengths, last), color=_colour(model), label=_short(model))
+        axes.axvline(side, color=GREY, linestyle=":", linewidth=1)
+        axes.set(xscale="log", title=title, xlabel=r"strength $\epsilon$", ylim=(0, 1))
+    panels[0].annotate("noise as long\nas the image", (side, 0.03), (4, 0), textcoords="offset points", fontsize=8)
+    panels[0].set_ylabel("share of images")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(first))
+    return figure
+
+
+def _cumulative(values: np.ndarray, last: float) -> Curve:
+    """Share of the values at or below each of them; flat from the largest finite one to ``last``."""
+    finite = np.sort(values[np.isfinite(values)])
+    share = np.arange(1, len(finite) + 1) / len(values)
+    return np.append(finite, last), np.append(share, len(finite) / len(values))
+
+
+def compared(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], names: tuple[str, str], unit: str) -> Figure:
+    """Two critical strengths of the same images, a panel per model: (first, second), each (N,), infinite if never."""
+    figure, panels = plt.subplots(1, len(pairs), figsize=(WIDTH, 1.9), sharex=True, sharey=True)
+    known = np.concatenate([np.concatenate(pair) for pair in pairs.values()])
+    low, high = np.quantile(known[np.isfinite(known) & (known > 0)], [0.002, 1])
+    for axes, (model, (first, second)) in zip(np.atleast_1d(panels), pairs.items(), strict=True):
+        axes.plot([low, high], [low, high], color=GREY, linewidth=1)
+        axes.plot(first, second, ".", color=_colour(model), markersize=2.5, alpha=0.6)
+        axes.set(xscale="log", yscale="log", title=_short(model), xlim=(low, 1.1 * high), ylim=(low, 1.1 * high))
+    np.atleast_1d(panels)[0].set_ylabel(f"{names[1]}{unit}")
+    figure.supxlabel(f"{names[0]}{unit}", fontsize=10)
+    return figure
+
+
+def brackets(lower: Mapping[str, np.ndarray], upper: Mapping[str, np.ndarray], unit: str) -> Figure:
+    """Per image the radius that is certified and the one that an attack needs; images sorted by the latter."""
+    figure, panels = plt.subplots(1, len(lower), figsize=(WIDTH, 2.1), sharey=True)
+    for axes, model in zip(np.atleast_1d(panels), lower, strict=True):
+        order = np.argsort(upper[model])
+        rank = np.linspace(0, 1, len(order))
+        axes.fill_between(rank, lower[model][order], upper[model][order], color=_colour(model), alpha=0.3, linewidth=0)
+        axes.plot(rank, upper[model][order], color=_colour(model))
+        axes.plot(rank, lower[model][order], color=BLACK, linewidth=0.7)
+        axes.set(yscale="log", title=_short(model), xticks=[0, 1], xticklabels=["0", "1"])
+    np.atleast_1d(panels)[0].set_ylabel(unit)
+    figure.supxlabel("images, by rank of the attack", fontsize=10)
+    return figure
+
+
+def accuracy_and_norm(
+    points: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    paper: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+) -> Figure:
+    """The layout of the paper's Figure A2: median critical norm against accuracy, a panel per attack, a point per seed.
+
+    points, paper: by attack and model (accuracy, median); the paper's are drawn hollow.
+    """
+    figure, panels = plt.subplots(1, len(points), figsize=(WIDTH, 2.6))
+    for axes, (attack, models) in zip(np.atleast_1d(panels), points.items(), strict=True):
+        for model, seeds in models.items():
+            axes.plot(*np.transpose(seeds), "o", color=_colour(model), label=_short(model), markersize=6)
+        for model, place in (paper or {}).get(attack, {}).items():
+            label = None if model in models else f"{_short(model)}, paper"
+            axes.plot(*place, "o", markerfacecolor="none", color=_colour(model), markersize=9, label=label)
+        axes.margins(x=0.15, y=0.15)
+        axes.set(title=attack, xlabel="accuracy", ylim=(0, None))
+    np.atleast_1d(panels)[0].set_ylabel(r"median critical $\|\Delta x\|_2$")
+    handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
+    return figure
+
+
+def frontier(
+    curve: Mapping[str, Mapping[str, tuple[float, float]]],
+    models: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    hollow: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+) -> Figure:
+    """Median critical norm against accuracy, a panel per attack, beside the curve of a penalty with several strengths.
+
+    curve: by attack and strength (accuracy, median); models, hollow: by attack and model, one such point per seed.
+    """
+    figure, panels = plt.subplots(1, len(curve), figsize=(WIDTH, 3.6), sharey=True)
+    for axes, (attack, strengths) in zip(np.atleast_1d(panels), curve.items(), strict=True):
+        places = sorted(tuple(place) for place in strengths.values())
+        axes.plot([x for x, _ in places], [y for _, y in places], ".-", color=GREY, zorder=1)
+        for number, (strength, place) in enumerate(strengths.items()):
+            offset = (-10, -11) if number % 2 else (4, 4)  # in turn below and above, so that neighbours do not overlap
+            axes.annotate(strength, place, offset, textcoords="offset points", fontsize=8)
+        for model, seeds in models[attack].items():
+            axes.plot(*np.transpose(seeds), "o", color=_colour(model), label=_short(model))
+        for marker, (model, seeds) in zip("D^sv<>", hollow[attack].items(), strict=False):
+            axes.plot(*np.transpose(seeds), marker, fillstyle="none", color=BLACK, label=model)
+        axes.margins(0.12)
+        axes.set(title=attack, xlabel="accuracy on test images", yscale="log")
+    np.atleast_1d(panels)[0].set_ylabel(r"median critical $\|\Delta x\|_2$")
+    handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
+    return figure
+
+
+def absolute_accuracy(curves: Mapping[str, Curve], certified: Mapping[str, Curve]) -> Figure:
+    """Share of *all* images decided correctly against the size of the perturbation: attacked, and certain (dashed)."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
+    for model, curve in curves.items():
+        axes.plot(*curve, color=_colour(model), label=_short(model))
+        axes.plot(*certified[model], color=_colour(model), linestyle="--", linewidth=1)
+    axes.set(xlabel=r"size of the perturbation, $L^2$", ylabel="accuracy", ylim=(0, None), xlim=(0, None))
+    axes.legend()
+    return figure
+
+
+def masking(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """Accuracy against strength for several attacks, a panel per model; a gradient attack should never be the upper."""
+    figure, panels = plt.subplots(1, len(curves), figsize=(WIDTH, 2.5), sharey=True, sharex=True)
+    for axes, (model, attacks) in zip(np.atleast_1d(panels), curves.items(), strict=True):
+        for number, (attack, (strengths, accuracy)) in enumerate(attacks.items()):
+            style = ("-", "--", ":", "-.")[number % 4]
+            axes.plot(strengths, accuracy, style, color=f"C{number}", label=attack)
+        axes.set(xscale="log", title=_short(model), ylim=(-0.03, 1.03))
+        axes.set_xlabel(r"strength $\epsilon$")
+    np.atleast_1d(panels)[0].set_ylabel("relative accuracy")
+    handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
