@@ -34,14 +34,42 @@ def test_threshold_and_pruning(generator):
     assert w.all()  # not in place
 
 
-def test_published_threshold_scales_with_the_inputs():
-    assert pruning.published_threshold(3072) == 0.0015
-    rows = torch.rand(3, 784, generator=torch.Generator().manual_seed(0)) - 0.5
-    unit = rows / torch.linalg.vector_norm(rows, 3, dim=1, keepdim=True)
-    more = rows.repeat(1, 4) / torch.linalg.vector_norm(rows.repeat(1, 4), 3, dim=1, keepdim=True)
-    ratio = pruning.variances(unit) / pruning.variances(more)
-    torch.testing.assert_close(ratio / ratio, ratio / 4 ** (2 / 3), rtol=1e-3, atol=0)
-    assert pruning.published_threshold(784) == pytest.approx(0.0015 * (3072 / 784) ** (2 / 3))
+@given(
+    p=st.sampled_from([2.1, 3.0, 4.0, 6.0]), bright=st.floats(0.01, 0.99), low=st.floats(0, 1), seed=st.integers(0, 99)
+)
+def test_what_variance_units_of_one_norm_can_have(p, bright, low, seed):
+    """Two values and random pictures, all non-negative: below the pictures' bound, which is below that of anything."""
+    rng = np.random.default_rng(seed)
+    two_values = np.where(np.arange(5000) < 5000 * bright, 1, low)
+    for picture in (two_values, rng.uniform(0, 1, 5000) ** (1 / bright), rng.exponential(size=5000)):
+        w = torch.from_numpy(picture / np.linalg.norm(picture, p))[None]
+        share = float(pruning.variances(w)) / pruning.largest_variance(5000, p)
+        assert share <= pruning.picture_share(p) * 1.001 < 1
+
+
+@pytest.mark.parametrize("p", [2.5, 3.0, 5.0])
+def test_the_bounds_on_variances_are_reached(p, generator):
+    q, inputs = (p - 2) / (2 * p - 2), 20_000
+    signs = torch.ones(inputs, dtype=torch.float64)
+    signs[::2] = -1
+    bright = (torch.arange(inputs) < q * inputs).double()
+    noise = torch.randn(inputs, generator=generator, dtype=torch.float64)
+    for w, share in ((signs, 1), (bright, pruning.picture_share(p)), (noise, pruning.noise_share(p))):
+        unit = 2 * w / torch.linalg.vector_norm(w, p)
+        assert float(pruning.variances(unit[None])) / pruning.largest_variance(inputs, p, 2) == pytest.approx(
+            share, rel=0.02
+        )
+    assert pruning.picture_share(p) < pruning.noise_share(p)
+    assert pruning.picture_share(p) < pruning.threshold(inputs, p) / pruning.largest_variance(inputs, p)
+    assert pruning.threshold(inputs, p) / pruning.largest_variance(inputs, p) < pruning.noise_share(p)
+
+
+def test_the_threshold_goes_with_the_size_and_the_norm():
+    assert pruning.threshold(3072) == pytest.approx(0.00278, rel=0.01)
+    assert pruning.threshold(784) == pytest.approx(pruning.threshold(3072) * (3072 / 784) ** (2 / 3))
+    assert pruning.threshold(784, radius=2) == pytest.approx(4 * pruning.threshold(784))
+    with pytest.raises(ValueError, match=r"p = 2: .* keep all units \(model kh-unpruned\)"):
+        pruning.threshold(784, 2)
 
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan")])
@@ -51,7 +79,9 @@ def test_bad_thresholds_are_refused(threshold):
 
 
 def test_a_threshold_that_leaves_nothing_is_refused():
-    with pytest.raises(ValueError, match="prunes all 3 units; give one above 0.33"):
+    with pytest.raises(
+        ValueError, match="prunes all 3 units, their variances start at 0.333; train the layer for more epochs"
+    ):
         pruning.above_threshold(torch.eye(3), 0.01)
 
 

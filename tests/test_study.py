@@ -145,10 +145,41 @@ def test_models_of_a_seed_share_their_random_weights(tiny, tmp_path):
     synapses = study.files.read_tensors(runs / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
     hidden = {m: study.load_model(runs / m / "seed-0").hidden for m in ("kh", "kh-unpruned", "kh-linear")}
     assert torch.equal(hidden["kh-unpruned"], local_learning.metric(synapses, 3.0))
-    pruned = study.pruning.above_threshold(synapses)
+    pruned = study.pruning.above_threshold(synapses, study.pruning.threshold(48))
     assert pruned.any()
     assert torch.equal(hidden["kh"], torch.where(pruned[:, None], 0, hidden["kh-unpruned"]))
     assert torch.equal(hidden["kh-linear"], hidden["kh"])
+
+
+def test_the_published_threshold_stays_where_it_was_published():
+    """0.0015 exactly, as in the stored results; and it would prune whole layers on other images."""
+    assert study.prune_above(stand_in("cifar10")) == study.prune_above(stand_in("photo-patches")) == 0.0015
+    assert study.prune_above(stand_in("mnist")) == study.pruning.threshold(1)
+
+
+@pytest.mark.parametrize("kind", ["strokes", "grey"])
+def test_local_learning_on_small_grey_images(tmp_path, monkeypatch, kind):
+    """Digits on an empty ground have a variance near the largest that a picture can have; their layer is healthy."""
+    rng, parts = np.random.default_rng(0), {}
+    for split, count in (("train", 200), ("test", 40)):
+        y = np.arange(count) % 2
+        x = np.zeros((count, 28, 28, 1)) if kind == "strokes" else rng.uniform(0, 90, (count, 28, 28, 1))
+        for image, label in zip(x, y, strict=True):  # a thick stroke, upright or level
+            at = rng.integers(4, 18)
+            (image if label else image.swapaxes(0, 1))[at : at + 7, 2:26] = 255 if kind == "strokes" else 130
+        parts |= {f"x_{split}": x.astype(np.uint8), f"y_{split}": y}
+    np.savez(tmp_path / "grey.npz", **parts)
+    params = local_learning.KHParams(hidden=12, delta=0.1, batch=20, epochs=150)
+    monkeypatch.setattr(study, "scale", lambda data: study.Scale(params, epochs=4, batch=20))
+    result = train("kh", tmp_path / "grey.npz", tmp_path)
+    assert result.exit_code == 0, result.exception
+    layer = files.read_tensors(tmp_path / "grey" / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
+    converged = (torch.linalg.vector_norm(layer, 3, dim=1) - 1).abs() < 0.01
+    kept = study.load_model(tmp_path / "grey" / "kh" / "seed-0").hidden.any(1)
+    assert converged.float().mean() > 0.8
+    assert kept[converged].all()  # no unit that has converged goes
+    if kind == "strokes":
+        assert (layer[converged].var(1) > 0.0015 * (3072 / 784) ** (2 / 3)).all()  # all would go, however it is scaled
 
 
 def test_a_finished_run_is_left_alone(tiny, tmp_path):

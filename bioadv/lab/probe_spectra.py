@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
+from bioadv.lab import study
 from bioadv.measure import powerlaw, spectra
 from bioadv.network import pruning, regularizers
 from bioadv.network.models import TwoLayer
@@ -105,9 +106,9 @@ def measure_pruning(model: TwoLayer, data: Dataset, settings: dict[str, Any], pr
     w = m.sign() * m.abs() ** (1 / (settings["p"] - 1))  # synapses from the metric M = W |W|^(p-2)
     if not bool(w.any(1).all()):
         raise ValueError(f"{int((~w.any(1)).sum())} units have no weights: the layer is pruned; give a kh-layer run")
-    variance = pruning.variances(w)
+    variance, threshold = pruning.variances(w), study.prune_above(data, settings["p"])
     mixtures = {"mixture_published": _published_mixture(variance), "mixture": pruning.mixture(variance)}
-    masks = {"raw": torch.zeros(len(w), dtype=torch.bool), "threshold": pruning.above_threshold(w)}
+    masks = {"raw": torch.zeros(len(w), dtype=torch.bool), "threshold": pruning.above_threshold(w, threshold)}
     masks |= {name: found.prunes(variance) for name, found in mixtures.items()}
     x = datasets.unit_lp(data.test)
     generator = torch.Generator().manual_seed(settings["seed"])
@@ -115,7 +116,7 @@ def measure_pruning(model: TwoLayer, data: Dataset, settings: dict[str, Any], pr
     found: dict[str, Tensor | np.ndarray] = {"variances": variance, "norms": torch.linalg.vector_norm(w, 3, dim=1)}
     found["pruned"] = torch.stack([masks[name] for name in CRITERIA])
     none = float("nan")
-    cutoffs = [none, pruning.published_threshold(w.shape[1]), *(found.cutoff or none for found in mixtures.values())]
+    cutoffs = [none, threshold, *(found.cutoff or none for found in mixtures.values())]
     found["cutoffs"] = np.array(cutoffs)
     for name, mixture in mixtures.items():
         for part in ("means", "deviations", "weights", "scores"):

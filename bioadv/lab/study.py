@@ -26,6 +26,7 @@ Tensor = torch.Tensor
 LAYER = "kh-layer"
 KH_POWER = 4.5  # n of ReLU^n in the paper's KH model
 KH_ALPHA = 2.62  # exponent of the authors' KH layer, target of their SpecReg-KH (public code at e1b82cd)
+PUBLISHED_THRESHOLD_FOR = ("cifar10", "photo-patches")  # 32 x 32 colour photographs
 DTYPES = ("auto", "float32", "bfloat16")
 WEIGHTS, SYNAPSES = "model.safetensors", "layer.safetensors"  # of a model, of a KH layer; kept out of git
 
@@ -132,6 +133,17 @@ def live_scale(data: Dataset) -> Scale:
     """Sizes for a chapter's live cells, on any images: about as many steps as on the photo patches."""
     epochs = min(60, max(2, 300_000 // len(data.train)))
     return Scale(local_learning.live_params(data.name, len(data.train)), epochs=epochs, batch=250)
+
+
+def prune_above(data: Dataset, p: float = 3.0, radius: float = 1.0) -> float:
+    """Variance above which KH units are pruned: the published number on CIFAR-10 and on the photo patches.
+
+    On other images it is :func:`bioadv.network.pruning.threshold`, which holds for all of them; the published one does
+    not (on MNIST it prunes every unit of a healthy layer).
+    """
+    if data.name in PUBLISHED_THRESHOLD_FOR:
+        return pruning.PUBLISHED_THRESHOLD
+    return pruning.threshold(data.train.inputs, p, radius)
 
 
 def experiment(name: str) -> Experiment:
@@ -284,7 +296,9 @@ def _initial(chosen: Experiment, sizes: Scale, data: Dataset, seed: int, layer: 
     models.init(model, torch.Generator().manual_seed(seed))
     if layer is not None:
         if chosen.pruned:
-            layer = pruning.prune(layer, pruning.above_threshold(layer))
+            layer = pruning.prune(
+                layer, pruning.above_threshold(layer, prune_above(data, sizes.layer.p, sizes.layer.radius))
+            )
         with torch.no_grad():
             model.hidden.copy_(local_learning.metric(layer, sizes.layer.p))
     return model
