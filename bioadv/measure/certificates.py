@@ -9,6 +9,13 @@ convex, over that interval it lies above its tangent at h_j and below its chord.
 f large and the chord where it wants f small, the margin is bounded by a linear function of the perturbation, whose
 minimum over the ball is exact (linear bound, in the manner of CROWN, Zhang et al. 2018). Taking the worse end of each
 interval instead gives the interval bound. Both fall as r grows, and the larger of the two is used.
+
+The chord charges every unit as if all of them moved to the ends of their intervals at once. The bound of second order
+does not: it keeps the gradient of the margin as it is and bounds what curvature can take away from it. Over the
+interval, f lies below f(h_j) + f'(h_j) t + kappa_j t^2 / 2, so that in an L2 ball the margin loses at most
+r ||gradient|| + r^2 Lambda / 2, where Lambda bounds the largest eigenvalue of M^T diag(d) M, d_j = |v_j| kappa_j over
+the units that the margin wants small. That is the largest of diag(d)^1/2 M M^T diag(d)^1/2, which the Frobenius norm
+bounds, and so does the quotient of Collatz and Wielandt for the matrix of absolute values.
 """
 
 from __future__ import annotations
@@ -23,6 +30,8 @@ Tensor = torch.Tensor
 DUAL = {"linf": 1, "l2": 2}  # order of the norm dual to the ball's
 STEPS = 16  # halvings of the logarithm of the bracket
 BRACKET = (1e-3, 4.0)  # in units of the radius at which the model's linearisation fails
+METHODS = ("linear", "interval", "both", "second order", "all")
+ITERATIONS = 3  # of the power method that chooses the vector for the quotient of Collatz and Wielandt
 
 
 @torch.no_grad()
@@ -31,15 +40,18 @@ def margin_bound(
 ) -> Tensor:
     """Lower bound (B,) on right logit minus largest wrong one, over the ball of each radius (B,) around each image.
 
-    method: ``linear``, ``interval``, or ``both``, the larger of the two.
+    method: ``linear``, ``interval``, ``both``, the larger of the two; ``second order``, in L2 balls only; or ``all``,
+    the largest of the three.
     """
     weights = folded(model)[0]
+    overlaps = (weights @ weights.T).abs() if method in ("second order", "all") else weights.new_zeros(0)
     reach = radius[:, None] * torch.linalg.vector_norm(weights, DUAL[norm], dim=1)
     h = model.before(x)
     low, high = activation(h - reach, model.power), activation(h + reach, model.power)
     here, tangent = activation(h, model.power), slope(h, model.power)
     chord = torch.where(reach > 0, (high - low) / (2 * reach).clamp_min(torch.finfo(h.dtype).tiny), tangent)
     middle = low + chord * reach  # value of the chord at h
+    bent = curvature_bound(h, reach, model.power) if len(overlaps) else chord
     bounds = []
     for other in range(len(model.bias)):
         v = model.readout[y] - model.readout[other]
@@ -48,9 +60,52 @@ def margin_bound(
         linear = (up * here + down * middle).sum(1) + offset
         linear -= radius * torch.linalg.vector_norm((up * tangent + down * chord) @ weights, DUAL[norm], dim=1)
         interval = (up * low + down * high).sum(1) + offset
-        chosen = {"linear": linear, "interval": interval, "both": torch.maximum(linear, interval)}[method]
+        second = torch.full_like(linear, -torch.inf)
+        if len(overlaps):
+            loss = radius * torch.linalg.vector_norm((v * tangent) @ weights, dim=1)
+            loss += radius.square() / 2 * largest_eigenvalue_bound(torch.where(down < 0, -down * bent, 0.0), overlaps)
+            second = torch.where(loss.isfinite(), (v * here).sum(1) + offset - loss, -torch.inf)
+        both = torch.maximum(linear, interval)
+        kinds = {"linear": linear, "interval": interval, "both": both, "second order": second}
+        chosen = kinds.get(method, torch.maximum(both, second))
         bounds.append(torch.where(y == other, torch.inf, chosen))
     return torch.stack(bounds).amin(0)
+
+
+def curvature_bound(h: Tensor, reach: Tensor, power: float) -> Tensor:
+    """Smallest kappa with f(h + t) <= f(h) + f'(h) t + kappa t^2 / 2 for all |t| <= reach; elementwise, f = ReLU^n.
+
+    For n >= 2 the second derivative rises, so that the bound is tight at t = reach. For n = 1 it is tight where the
+    parabola touches the other branch, at t = -2 h, or at the end of the interval if that is nearer; the kink itself
+    (h = 0) has no parabola above it, and kappa is infinite. Raises ``ValueError`` for 1 < n < 2.
+    """
+    tiny = torch.finfo(h.dtype).tiny
+    if power == 1:
+        depth = h.abs()
+        at_end = 2 * (reach - depth) / reach.square().clamp_min(tiny)
+        return torch.where(reach <= depth, 0.0, torch.where(reach < 2 * depth, at_end, 1 / (2 * depth)))
+    if power < 2:
+        raise ValueError(f"power = {power}: the bound of second order is for n = 1 and n >= 2; use another method")
+    rise = activation(h + reach, power) - activation(h, power) - slope(h, power) * reach
+    return (2 * rise / reach.square().clamp_min(tiny)).clamp_min(0)
+
+
+def largest_eigenvalue_bound(d: Tensor, overlaps: Tensor) -> Tensor:
+    """Upper bound (B,) on the largest eigenvalue of M^T diag(d) M, for d (B, H) >= 0 and |M M^T| (H, H).
+
+    The smaller of the Frobenius norm and the quotient max_i (|A| u)_i / u_i of A = diag(d)^1/2 M M^T diag(d)^1/2, which
+    holds for every u > 0; a few steps of the power method make it tight.
+    """
+    frobenius = ((d @ overlaps.square()) * d).sum(1).clamp_min(0).sqrt()
+    root, used = d.sqrt(), d > 0
+    u = root / torch.linalg.vector_norm(root, dim=1, keepdim=True).clamp_min(torch.finfo(d.dtype).tiny)
+    quotient = torch.full_like(frobenius, torch.inf)
+    for _ in range(ITERATIONS):
+        image = root * ((root * u) @ overlaps)
+        ratio = torch.where(used, image / u.clamp_min(torch.finfo(d.dtype).tiny), 0.0)
+        quotient = torch.minimum(quotient, ratio.amax(1))
+        u = image / torch.linalg.vector_norm(image, dim=1, keepdim=True).clamp_min(torch.finfo(d.dtype).tiny)
+    return torch.minimum(frobenius, quotient)
 
 
 @torch.no_grad()
@@ -71,8 +126,10 @@ def certified_radius(
     """
     if norm not in DUAL:
         raise ValueError(f"norm = {norm!r} is not known; choose {' or '.join(DUAL)}")
-    if method not in ("linear", "interval", "both"):
-        raise ValueError(f"method = {method!r} is not known; choose linear, interval or both")
+    if method not in METHODS:
+        raise ValueError(f"method = {method!r} is not known; choose from {', '.join(METHODS)}")
+    if norm != "l2" and method in ("second order", "all"):
+        raise ValueError(f"method = {method!r} is for L2 balls; with norm = {norm!r} choose linear, interval or both")
     attacks.check(model, x, y)
     radii = np.zeros(len(x))
     for chosen in critical.bar(torch.arange(len(x)).split(size), progress):
