@@ -19,7 +19,8 @@ def runs(tmp_path, monkeypatch):
         for seed, value in enumerate(accuracies):
             folder = tmp_path / "cifar10" / model / f"seed-{seed}"
             folder.mkdir(parents=True)
-            (folder / "manifest.json").write_text(json.dumps({"accuracy": {"test": value}}))
+            about = {"configuration": {"model": model, "seed": seed, "data": ""}, "source": "", "seconds": 1.0}
+            (folder / "manifest.json").write_text(json.dumps({**about, "accuracy": {"test": value}}))
 
     return store
 

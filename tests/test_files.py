@@ -141,7 +141,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
     write = "files.write_json('x.json', 1)"
 
     def python(code):
-        program = f"import os, signal\nfrom bioadv import results\n{code}"
+        program = f"import os, signal\nfrom bioadv.data import files\n{code}"
         return subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False).returncode
 
     assert python(die) == -signal.SIGKILL
@@ -177,3 +177,54 @@ def test_a_generator_state_of_another_device_is_refused(tmp_path):
 
 def test_versions_name_what_matters():
     assert {"python", "torch", "numpy", "vector_instructions"} <= files.versions().keys()
+
+
+def test_no_flipped_bit_of_tensors_gives_other_tensors(tmp_path):
+    """Bits all over a small file: it is refused, or what is read is what was written."""
+    file, tensors = tmp_path / "x.safetensors", {"w": torch.randn(2, 3), "log": torch.arange(2), "one": torch.ones(())}
+    files.write_tensors(file, tensors, epoch=3, identity={"seed": 0})
+    content, refused = file.read_bytes(), 0
+    for position in range(0, 8 * len(content), 11):
+        damaged = bytearray(content)
+        damaged[position // 8] ^= 1 << position % 8
+        file.write_bytes(damaged)
+        try:
+            read, about = files.read_tensors(file)
+        except ValueError:
+            refused += 1
+        else:
+            assert read.keys() == tensors.keys()
+            assert all(torch.equal(read[name], tensors[name]) for name in read)
+            assert about["epoch"] == 3
+            assert about["identity"] == {"seed": 0}
+    assert refused > 7.5 * len(content) / 11
+
+
+def test_tensors_of_an_earlier_version_are_read(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.ones(2)}, tmp_path / "x.safetensors", {"epoch": "3"})
+    assert files.read_tensors(tmp_path / "x.safetensors")[1] == {"epoch": 3}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe{}", b"[" * 100_000, b"9" * 5000, b'{"a": NaN}', b'{"a": -Infinity}']
+)
+def test_what_is_no_json_is_refused_with_its_name(tmp_path, content):
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.json is not valid JSON .*; delete it and make it again"):
+        files.read_json(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"text"', "true"])
+def test_json_that_is_no_object_is_refused_with_its_name(tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(ValueError, match=r"x\.json holds .*, not a JSON object; delete it and make it again"):
+        files.read_object(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("content", ["{}", '{"seconds": "3"}', '{"seconds": true}', '{"seconds": null}'])
+def test_json_without_an_entry_is_refused_with_its_name(tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(ValueError, match=r"x\.json has seconds = .*, which is not what bioadv writes"):
+        files.read_object(tmp_path / "x.json", seconds=(int, float))

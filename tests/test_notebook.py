@@ -1,11 +1,14 @@
 import math
+import shutil
 
 import numpy as np
 import pytest
 
-from bioadv.lab.runs import RESULTS_VARIABLE, paper, stored
+from bioadv.lab.runs import RESULTS_VARIABLE, ROOT, paper, stored
 from bioadv.pages import notebook
 from bioadv.pages.notebook import Table, check, observe
+
+MANIFEST = '{"configuration": {"model": "bp", "seed": 0, "data": ""}, "dataset": "cifar10", "source": "", "seconds": 1}'
 
 
 def test_check_prints_the_band_and_never_the_value(capsys):
@@ -52,11 +55,39 @@ def test_stored_runs_by_seed(tmp_path, monkeypatch):
     for seed in (10, 2):
         folder = tmp_path / "cifar10" / "bp" / f"seed-{seed}"
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text("{}")
+        (folder / "manifest.json").write_text(MANIFEST)
     (tmp_path / "cifar10" / "bp" / "seed-3").mkdir()  # not finished
     assert list(stored("bp")) == [2, 10]
     assert stored("bp")[2] == tmp_path / "cifar10" / "bp" / "seed-2"
     assert stored("bp", "spectra.npz") == {}
+    (tmp_path / "cifar10" / "bp" / "seed-2 copy").mkdir()
+    (tmp_path / "cifar10" / "bp" / "seed-2 copy" / "manifest.json").write_text(MANIFEST)
+    assert list(stored("bp")) == [2, 10]
+    for content in ("[]", "{}", "null"):
+        (tmp_path / "cifar10" / "bp" / "seed-2" / "manifest.json").write_text(content)
+        with pytest.raises(ValueError, match=r"seed-2/manifest\.json h.*delete it and make it again"):
+            stored("bp")
+
+
+@pytest.mark.parametrize("name", ["", "nowhere", "file"])
+def test_results_that_are_not_there_are_an_error(tmp_path, monkeypatch, name):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path / name) if name else "")
+    with pytest.raises(FileNotFoundError, match="BIOADV_RESULTS = .* is not a folder; name one"):
+        stored("bp")
+
+
+@pytest.mark.parametrize(("model", "file"), [("bp", "log.npz"), ("pixels", "spectra.npz"), ("kh", "referees.npz")])
+def test_a_flipped_bit_in_a_stored_result_is_noticed(tmp_path, monkeypatch, model, file):
+    shutil.copytree(ROOT / "results" / "cifar10" / model, tmp_path / "cifar10" / model)
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
+    assert 0 in stored(model, file)
+    damaged = tmp_path / "cifar10" / model / "seed-0" / file
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 16
+    damaged.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"seed-0/{file} is not the file that .*\.json describes"):
+        stored(model, file)
 
 
 def test_spread_says_how_many_seeds():

@@ -69,6 +69,16 @@ def test_results_are_small_and_whole():
             assert path.with_name(f"{about}.json").is_file()
 
 
+@pytest.mark.parametrize("path", STORED, ids=name)
+def test_stored_results_have_digests_and_are_intact(path):
+    """For results of an earlier version, ``python -m tools.vouch results`` once."""
+    kept = provenance.read_description(path)[provenance.DIGESTS]
+    wanted = "log" if path.name == provenance.MANIFEST else path.stem
+    assert f"{wanted}.npz" in kept
+    here = [file for file in kept if path.with_name(file) in KEPT]
+    assert provenance.intact(path, *here)
+
+
 def test_every_accepted_change_is_one_that_a_result_needs():
     sources = {files.read_json(path)["source"] for path in STORED}
     entries = accept.accepted(RESULTS)

@@ -294,7 +294,7 @@ def test_a_manifest_never_describes_other_weights(tiny, tmp_path, monkeypatch):
 
     original = study.training.fit
     monkeypatch.setattr(study.training, "fit", fit)
-    monkeypatch.setattr(study.results, "write_arrays", full)
+    monkeypatch.setattr(study.files, "write_arrays", full)
     assert isinstance(train("bp", tiny, tmp_path).exception, OSError)
     assert during == [True]
     assert {path.name for path in folder.iterdir()} == {study.WEIGHTS, "log.npz", "checkpoint.safetensors"}
@@ -305,8 +305,8 @@ def test_a_run_stopped_behind_its_manifest_is_tidied(tiny, tmp_path, monkeypatch
     original = study.provenance.write_manifest
     for model, weights in (("bp", study.WEIGHTS), (LAYER, study.SYNAPSES)):
 
-        def stop(folder, **about):
-            original(folder, **about)
+        def stop(*given, **about):
+            original(*given, **about)
             raise KeyboardInterrupt
 
         monkeypatch.setattr(study.provenance, "write_manifest", stop)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
+import hashlib
 import json
 import os
 import platform
@@ -24,9 +25,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
+DIGEST = "sha256"  # in the header of tensors
 _STARTED = time.time() - 0.1  # the clock of files lags behind by some milliseconds
 
 
@@ -65,6 +67,12 @@ def _sweep(path: Path) -> None:
                 left.unlink()
 
 
+def tidy(path: Path) -> None:
+    """Remove a file that nobody needs any more, if it is there and may be removed; a read-only disk is no obstacle."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` as JSON, keys sorted, so that equal content gives equal bytes."""
     with atomic(path) as temporary:
@@ -75,9 +83,35 @@ def read_json(path: Path | str) -> Any:
     """Read a JSON file; ``FileNotFoundError`` or ``ValueError`` name the file."""
     path = Path(path)
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        return _parsed(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it and make it again") from error
+
+
+def read_object(path: Path | str, **needed: type | tuple[type, ...]) -> dict[str, Any]:
+    """Read a JSON file that holds an object, with these entries of these types; ``ValueError`` names the file."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds {str(value)[:40]!r}, not a JSON object; delete it and make it again")
+    for name, kind in needed.items():
+        if not isinstance(value.get(name), kind) or isinstance(value[name], bool):
+            have = str(value.get(name))[:40]
+            raise ValueError(
+                f"{path} has {name} = {have}, which is not what bioadv writes; delete it and make it again"
+            )
+    return value
+
+
+def _parsed(text: str) -> Any:
+    """A JSON text as values; ``ValueError`` whatever is wrong with it, NaN and infinity included."""
+
+    def refused(name: str) -> None:
+        raise ValueError(f"{name} is not a number")
+
+    try:
+        return json.loads(text, parse_constant=refused)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -100,27 +134,51 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
 
 
 def write_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], **about: Any) -> None:
-    """Write tensors as safetensors; the keywords go into the file's header as JSON."""
+    """Write tensors as safetensors; the keywords go into the file's header as JSON, and a digest of it all."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {name: json.dumps(value, sort_keys=True) for name, value in about.items()}
+    metadata[DIGEST] = _digest_of(whole, metadata)
     with atomic(path) as temporary:
         # Not save_file: it writes to a temporary name of its own, which a kill would leave behind.
-        temporary.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
+        temporary.write_bytes(save(whole, metadata))
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read ``(tensors, about)`` written by :func:`write_tensors`.
 
-    Raises ``FileNotFoundError``, or ``ValueError`` for a truncated or foreign file.
+    Raises ``FileNotFoundError``, or ``ValueError`` for a truncated, damaged or foreign file.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:
-        with safe_open(path, framework="pt") as file:
-            about = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
-            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 (no mapping)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is truncated or was not written by bioadv ({error}); delete it") from error
+        # Not safe_open: it opens the path twice, and a writer may replace the file in between.
+        content = path.read_bytes()
+        tensors = load(content)
+        header = _parsed(content[8 : 8 + int.from_bytes(content[:8], "little")].decode())
+        metadata = header.get("__metadata__") or {}
+        # Without one it comes from an earlier version; the damaged name of a digest harms nothing.
+        kept = metadata.pop(DIGEST, None)
+        if kept is not None and kept != _digest_of(tensors, metadata):
+            raise ValueError("its content does not have the digest that it was written with")
+        return tensors, {name: _parsed(text) for name, text in metadata.items()}
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} is truncated, damaged or was not written by bioadv ({error}); delete it") from error
+
+
+def _digest_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over names, types, shapes and bytes of tensors, and over the texts of the header."""
+    found = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def digest(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def set_state(generator: torch.Generator, state: torch.Tensor, path: Path | str) -> None:

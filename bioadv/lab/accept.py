@@ -59,7 +59,7 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
     data: the images of the study, or :func:`stand_in` where they are absent; then only their name counts. epochs:
     other than the scale's, as given to ``bioadv train``.
     """
-    about = files.read_json(file)
+    about = provenance.read_description(file)
     if file.name == provenance.MANIFEST:
         wanted, source = _training(about["configuration"], data, epochs)
         own = (about["configuration"]["model"], f"seed-{about['configuration']['seed']}")
@@ -135,8 +135,10 @@ def accepted(root: Path) -> list[dict[str, str]]:
     """What was accepted below ``root``: hashes old and new, date, reason, and a result that it was accepted for."""
     path = root / ACCEPTED
     entries: list[dict[str, str]] = files.read_json(path) if path.is_file() else []
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} is not a JSON list; restore it from git")
     for number, entry in enumerate(entries):
-        if not all(entry.get(key) for key in ("old", "new", "date", "reason", "result")):
+        if not isinstance(entry, dict) or not all(entry.get(key) for key in ("old", "new", "date", "reason", "result")):
             raise ValueError(f"{path}: entry {number} lacks old, new, date, reason or result; complete or remove it")
     return entries
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from bioadv.data import datasets, files
+from bioadv.data import datasets
 from bioadv.lab import accept, probes, provenance, study
 
 RULES = ("layer", "train", "probe")
@@ -120,7 +120,7 @@ class Study:
         manifest = provenance.read_manifest(file.parent)
         if not manifest or not file.is_file() or file.name == provenance.MANIFEST:
             return False
-        return files.read_json(file).get("training") != provenance.identity(manifest)
+        return provenance.read_description(file).get("training") != provenance.identity(manifest)
 
     def _finished(self, run: Run) -> bool:
         return (self.folder(run) / provenance.MANIFEST).is_file()

@@ -74,8 +74,8 @@ def run(folder: Path, name: str, data: Dataset, progress: bool = True) -> Path:
     chosen, (subject, training) = probe(name), _subject(folder, data)
     configuration = {"probe": name, "settings": chosen.settings, "run": subject}
     file, about = folder / f"{name}.npz", folder / f"{name}.json"
-    known = files.read_json(about) if about.is_file() else {}
-    if known.get("training") == training and file.is_file():
+    known = provenance.read_description(about) if about.is_file() else {}
+    if known.get("training") == training and provenance.intact(about, file.name):
         stored = known["configuration"]
         wanted = provenance.describe_all(configuration)
         if stored == wanted:
@@ -104,6 +104,7 @@ def run(folder: Path, name: str, data: Dataset, progress: bool = True) -> Path:
             "source": source,
             "environment": files.versions(),
             "training": training,
+            provenance.DIGESTS: provenance.digests(folder, [file.name]),
         },
     )
     for part_file in parts:
@@ -132,6 +133,7 @@ def _model(folder: Path, subject: dict[str, Any], data: Dataset) -> TwoLayer:
     if subject["model"] == PIXELS:
         hidden, power = torch.eye(data.test.inputs), 1.0
     elif subject["model"] == study.LAYER:
+        provenance.intact(folder / provenance.MANIFEST, study.SYNAPSES)
         synapses = files.read_tensors(folder / study.SYNAPSES)[0]["synapses"]
         hidden, power = local_learning.metric(synapses, subject["layer"]["p"]), study.KH_POWER
     else:

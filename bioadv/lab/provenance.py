@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ import torch
 from bioadv.data import files
 
 MANIFEST = "manifest.json"
+DIGESTS = "digests"  # in a manifest or a probe's .json: SHA-256 of the files beside it that it describes, by name
 
 
 def source_hash(*roots: Callable[..., Any]) -> str:
@@ -134,20 +135,63 @@ def describe(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def write_manifest(folder: Path, **about: Any) -> None:
-    """Write a run's manifest: what is given, and versions and threads. It is written last, so it marks a whole run."""
+def write_manifest(folder: Path, vouched: Iterable[str] = (), **about: Any) -> None:
+    """Write a run's manifest: what is given, and versions and threads. It is written last, so it marks a whole run.
+
+    vouched: names of the files in ``folder`` that it describes; their digests are kept, see :func:`intact`.
+    """
     about = {name: describe(value) for name, value in about.items()}
     environment = {**files.versions(), "threads": torch.get_num_threads()}
-    files.write_json(folder / MANIFEST, {**about, "environment": environment})
+    files.write_json(folder / MANIFEST, {**about, "environment": environment, DIGESTS: digests(folder, vouched)})
+
+
+def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of files in a folder, by name."""
+    return {name: files.digest(folder / name) for name in names}
+
+
+def intact(description: Path, *names: str) -> bool:
+    """Whether the files ``names`` beside a manifest, or beside a probe's ``.json``, are the ones that it describes.
+
+    False if one is missing. Raises ``ValueError`` with the file and the remedy if one was damaged or replaced: its
+    digest is another, or, where an earlier version kept none, it cannot be read.
+    """
+    kept = read_description(description).get(DIGESTS, {})
+    for name in names:
+        path = description.with_name(name)
+        if not path.is_file():
+            return False
+        if name not in kept:
+            files.read_tensors(path) if path.suffix == ".safetensors" else files.read_arrays(path)
+        elif files.digest(path) != kept[name]:
+            raise ValueError(
+                f"{path} is not the file that {description} describes (other SHA-256): it was damaged or replaced; "
+                "put the right one back, or remove it to make it again"
+            )
+    return True
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a run folder, or None if there is none, that is, if nothing in it is finished."""
+    """The manifest of a run folder, or None if there is none, that is, if nothing in it is finished.
+
+    ``ValueError`` with the file's name if it is not one.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    manifest: dict[str, Any] = files.read_json(path)
+    manifest = read_description(path, dataset=str)
+    for name, kind in {"model": str, "seed": int, "data": str}.items():
+        if not isinstance(manifest["configuration"].get(name), kind):
+            raise ValueError(f"{path} has no {name} in its configuration; delete it and make it again")
     return manifest
+
+
+def read_description(path: Path, **needed: type) -> dict[str, Any]:
+    """A manifest or a probe's ``.json``; ``ValueError`` with its name if it is neither."""
+    about = files.read_object(path, configuration=dict, source=str, seconds=(int, float), **needed)
+    if not isinstance(about.get(DIGESTS, {}), dict):
+        raise ValueError(f"{path} has {DIGESTS} that are no JSON object; delete it and make it again")
+    return about
 
 
 def remove_manifest(folder: Path) -> None:
@@ -157,13 +201,15 @@ def remove_manifest(folder: Path) -> None:
 
 def identity(manifest: dict[str, Any]) -> str:
     """SHA-256 of a manifest: two trainings of one configuration differ in it, by their results or their seconds."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    about = {name: value for name, value in manifest.items() if name != DIGESTS}
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
-def same_configuration(folder: Path, wanted: dict[str, Any]) -> bool:
-    """Whether a run folder holds a finished run of this configuration.
+def same_configuration(folder: Path, wanted: dict[str, Any], *names: str) -> bool:
+    """Whether a run folder holds a finished run of this configuration, with the files ``names`` intact.
 
-    False if nothing is finished; ``ValueError`` naming the first difference if it is another configuration's.
+    False if nothing is finished or a file is missing; ``ValueError`` naming the first difference if it is another
+    configuration's, or the file that was damaged or replaced.
     """
     manifest = read_manifest(folder)
     if manifest is None:
@@ -175,7 +221,7 @@ def same_configuration(folder: Path, wanted: dict[str, Any]) -> bool:
                 f"{folder} holds a run with {name} = {stored.get(name)}, not {value}; "
                 "give another --out folder, or remove this one"
             )
-    return True
+    return intact(folder / MANIFEST, *names)
 
 
 def describe_all(values: dict[str, Any]) -> dict[str, Any]:

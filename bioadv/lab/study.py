@@ -29,6 +29,7 @@ KH_ALPHA = 2.62  # exponent of the authors' KH layer, target of their SpecReg-KH
 PUBLISHED_THRESHOLD_FOR = ("cifar10", "photo-patches")  # 32 x 32 colour photographs
 DTYPES = ("auto", "float32", "bfloat16")
 WEIGHTS, SYNAPSES = "model.safetensors", "layer.safetensors"  # of a model, of a KH layer; kept out of git
+LOG = "log.npz"
 
 
 @dataclass(frozen=True)
@@ -232,8 +233,8 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
     # The precision that is chosen for this machine may be another than where the stored run was made.
     asked = {key: value for key, value in configuration.items() if key != "dtype" or where.dtype != "auto"}
     checkpoint = folder / "checkpoint.safetensors"
-    if provenance.same_configuration(folder, asked) and (folder / WEIGHTS).is_file():
-        checkpoint.unlink(missing_ok=True)  # of a run that was stopped between its last two steps
+    if provenance.same_configuration(folder, asked, WEIGHTS, LOG):
+        files.tidy(checkpoint)  # of a run that was stopped between its last two steps
         return folder
     model = _initial(chosen, sizes, data, seed, layer).to(device)
     sets = _sets(data, chosen.held_out, device)
@@ -256,8 +257,8 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
     accuracy = {part: training.accuracy(fitted.model, x, y) for part, (x, y) in sets.items()}
     provenance.remove_manifest(folder)
     models.save(fitted.model, folder / WEIGHTS)
-    files.write_arrays(folder / "log.npz", fitted.log)
-    _finish(folder, configuration, data, device, fitted.seconds, source, accuracy=accuracy)
+    files.write_arrays(folder / LOG, fitted.log)
+    _finish(folder, WEIGHTS, configuration, data, device, fitted.seconds, source, accuracy=accuracy)
     checkpoint.unlink(missing_ok=True)
     return folder
 
@@ -268,8 +269,8 @@ def _train_layer(data: Dataset, seed: int, where: Where, epochs: int | None) -> 
     configuration = {"model": LAYER, "seed": seed, "data": data.content_hash, "layer": params}
     folder = where.folder(data, LAYER, seed)
     checkpoint = folder / "checkpoint.safetensors"
-    if provenance.same_configuration(folder, configuration) and (folder / SYNAPSES).is_file():
-        checkpoint.unlink(missing_ok=True)
+    if provenance.same_configuration(folder, configuration, SYNAPSES, LOG):
+        files.tidy(checkpoint)
         return folder
     device = choose_device(where.device)
     x = datasets.unit_lp(data.train, params.p).to(device)
@@ -281,9 +282,9 @@ def _train_layer(data: Dataset, seed: int, where: Where, epochs: int | None) -> 
     provenance.remove_manifest(folder)
     files.write_tensors(folder / SYNAPSES, {"synapses": trained.synapses})
     arrays = {"norms": health.norms, "wins": health.wins, "alive": health.alive, "mean_weight": health.mean_weight}
-    files.write_arrays(folder / "log.npz", {**trained.history, **arrays})
+    files.write_arrays(folder / LOG, {**trained.history, **arrays})
     shares = {"converged": health.converged, "live": health.live, "winning": health.winning}
-    _finish(folder, configuration, data, device, trained.seconds, source, health=shares)
+    _finish(folder, SYNAPSES, configuration, data, device, trained.seconds, source, health=shares)
     checkpoint.unlink(missing_ok=True)
     return folder
 
@@ -328,6 +329,7 @@ def source_of(name: str) -> str:
 
 def _finish(
     folder: Path,
+    weights: str,
     configuration: dict[str, Any],
     data: Dataset,
     device: torch.device,
@@ -343,7 +345,7 @@ def _finish(
         "seconds": round(seconds, 1),
         "source": source,
     }
-    provenance.write_manifest(folder, **about, **outcome)
+    provenance.write_manifest(folder, (weights, LOG), **about, **outcome)
 
 
 def load_model(folder: Path) -> TwoLayer:
@@ -351,7 +353,7 @@ def load_model(folder: Path) -> TwoLayer:
     manifest = provenance.read_manifest(folder)
     if manifest is None:
         raise FileNotFoundError(f"{folder} holds no finished run; train the model first, or let it finish")
-    if not (folder / WEIGHTS).is_file():
+    if not provenance.intact(folder / provenance.MANIFEST, WEIGHTS):
         about = manifest["configuration"]
         command = f"bioadv train {about['model']} --data {manifest['dataset']} --seed {about['seed']}"
         raise FileNotFoundError(

@@ -1,0 +1,96 @@
+"""Runs with damaged, foreign and read-only files: refused with the file's name and a remedy, never taken for good."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bioadv.data import datasets
+from bioadv.lab import probes, provenance, study
+from bioadv.lab.probes import Probe
+from tests.test_study import command, small_scale, tiny, train
+
+__all__ = ["small_scale", "tiny"]  # fixtures
+
+
+def damaged(file):
+    """Flip one bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", ["bit", "cut", "foreign"])
+@pytest.mark.parametrize(("model", "name"), [("random", "model.safetensors"), ("random", "log.npz")])
+def test_a_finished_run_with_a_damaged_file_is_refused_with_its_name(tiny, tmp_path, model, name, harm):
+    assert train(model, tiny, tmp_path).exit_code == 0
+    folder = tmp_path / "tiny" / model / "seed-0"
+    if harm == "bit":
+        damaged(folder / name)
+    elif harm == "cut":
+        (folder / name).write_bytes((folder / name).read_bytes()[:-1])
+    else:
+        other = train(model, tiny, tmp_path / "other", seed=1)
+        assert other.exit_code == 0
+        (folder / name).write_bytes((tmp_path / "other" / "tiny" / model / "seed-1" / name).read_bytes())
+    refused = train(model, tiny, tmp_path).exception
+    assert isinstance(refused, ValueError)
+    assert f"{folder / name} is not the file that {folder / 'manifest.json'} describes" in str(refused)
+    if name == study.WEIGHTS:
+        with pytest.raises(ValueError, match=r"model\.safetensors is not the file that"):
+            study.load_model(folder)
+    (folder / name).unlink()  # the remedy
+    assert train(model, tiny, tmp_path).exit_code == 0
+    study.load_model(folder)
+
+
+def test_manifests_of_an_earlier_version_are_read_and_their_files_have_to_be_whole(tiny, tmp_path):
+    train("random", tiny, tmp_path)
+    folder = tmp_path / "tiny" / "random" / "seed-0"
+    about = json.loads((folder / "manifest.json").read_text())
+    assert about["digests"].keys() == {"model.safetensors", "log.npz"}
+    before = provenance.identity(about)
+    del about["digests"]
+    assert provenance.identity(about) == before
+    (folder / "manifest.json").write_text(json.dumps(about))
+    study.load_model(folder)
+    assert train("random", tiny, tmp_path).exit_code == 0
+    (folder / "log.npz").write_bytes(b"half")
+    assert "log.npz is not a whole .npz file" in str(train("random", tiny, tmp_path).exception)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{}", "null", "\udcff", '{"configuration": {}}'])
+def test_a_manifest_that_is_none_is_refused_with_its_name(tiny, tmp_path, content):
+    folder = tmp_path / "tiny" / "random" / "seed-0"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(content, errors="surrogateescape")
+    for refused in (
+        train("random", tiny, tmp_path),
+        command("info", folder),
+        command("probe", folder, "--probe", "spectra"),
+    ):
+        assert isinstance(refused.exception, ValueError)
+        assert f"{folder / 'manifest.json'} " in str(refused.exception)
+        assert "delete it" in str(refused.exception)
+
+
+def test_a_damaged_measurement_is_refused_with_its_name(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(probes.PROBES, "ones", Probe("ones", lambda *given: {"ones": np.ones(99)}))
+    monkeypatch.setattr(probes.provenance, "source_hash", lambda *functions: "code")
+    train("random", tiny, tmp_path)
+    folder, data = tmp_path / "tiny" / "random" / "seed-0", datasets.load(tiny)
+    file = probes.run(folder, "ones", data)
+    written = file.read_bytes()
+    damaged(file)
+    with pytest.raises(ValueError, match=r"ones\.npz is not the file that .*ones\.json describes .* remove it"):
+        probes.run(folder, "ones", data)
+    file.unlink()
+    assert probes.run(folder, "ones", data).read_bytes() == written
+    for content in ("[]", "3", "{}", "null"):
+        (folder / "ones.json").write_text(content)
+        with pytest.raises(ValueError, match=r"ones\.json h.*; delete it and make it again"):
+            probes.run(folder, "ones", data)
+    (folder / "ones.json").unlink()
+    damaged(folder / study.WEIGHTS)
+    with pytest.raises(ValueError, match=r"model\.safetensors is not the file that"):
+        probes.run(folder, "ones", data)
