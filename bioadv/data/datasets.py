@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bioadv.data import image_files, photos
+from bioadv.data import image_arrays, image_files, photos
 
 KNOWN = ("photo-patches", "cifar10", "mnist")
 DATA_DIR_VARIABLE = "BIOADV_DATA_DIR"
@@ -127,15 +127,19 @@ class Dataset:
         return hashlib.sha256((self.train.content_hash + self.test.content_hash).encode()).hexdigest()
 
 
-def load(name: str = "photo-patches", data_dir: Path | str | None = None, download: bool = True) -> Dataset:
+def load(name: Path | str = "photo-patches", data_dir: Path | str | None = None, download: bool = True) -> Dataset:
     """Load a dataset by name, or the user's own from an ``.npz`` file or an image folder.
 
-    name: ``photo-patches``, ``cifar10``, ``mnist``; a path to an ``.npz`` with x_train, y_train, x_test, y_test; or a
-    folder with one sub-folder of images per class, or ``train/`` and ``test/`` with one sub-folder per class each.
+    name: ``photo-patches``, ``cifar10``, ``mnist``; a path to an ``.npz`` with x_train, y_train, x_test, y_test
+    (:func:`bioadv.data.image_arrays.from_npz`); or to a folder with one sub-folder of images per class, or ``train/``
+    and ``test/`` with one sub-folder per class each (:func:`bioadv.data.image_files.from_folder`).
     data_dir: where CIFAR-10 and MNIST lie or are downloaded to; default ``$BIOADV_DATA_DIR``, else the user's cache.
 
     Raises ``ValueError`` for an unknown name or bad content, ``FileNotFoundError`` for missing files.
     """
+    name = os.fspath(name)
+    if not name.strip():
+        raise ValueError(f"dataset {name!r} is no name; give one of {', '.join(KNOWN)}, an .npz file or a folder")
     path, blocks = Path(name), {}
     if path.stem in KNOWN and name not in KNOWN:
         raise ValueError(
@@ -150,9 +154,9 @@ def load(name: str = "photo-patches", data_dir: Path | str | None = None, downlo
         sets, classes = image_files.cifar10(data_folder(data_dir), download)
     elif name == "mnist":
         sets, classes = image_files.mnist(data_folder(data_dir), download)
-    elif path.suffix == ".npz" and path.is_file():
-        sets, classes = image_files.from_npz(path)
-    elif path.is_dir():
+    elif path.suffix.lower() == ".npz" and os.path.isfile(path):
+        sets, classes = image_arrays.from_npz(path)
+    elif os.path.isdir(path):  # of os, which says no where Path raises: a name too long, a closed folder
         sets, classes = image_files.from_folder(path)
     else:
         known = ", ".join(KNOWN)
@@ -192,6 +196,14 @@ def gaussian_noise(count: int, inputs: int, generator: torch.Generator) -> torch
 
 
 def data_folder(data_dir: Path | str | None = None) -> Path:
-    """Where CIFAR-10 and MNIST lie: ``data_dir``, else ``$BIOADV_DATA_DIR``, else the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bioadv"
-    return Path(data_dir or os.environ.get(DATA_DIR_VARIABLE) or cache)
+    """Where CIFAR-10 and MNIST lie: ``data_dir``, else ``$BIOADV_DATA_DIR``, else the user's cache.
+
+    ``FileNotFoundError`` if the first or the second is given and no folder: a slip in it should not start a download.
+    """
+    given = os.environ.get(DATA_DIR_VARIABLE) if data_dir is None else data_dir
+    if given is None:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bioadv"
+    if not (str(given) and os.path.isdir(given)):
+        source = DATA_DIR_VARIABLE if data_dir is None else "data_dir"
+        raise FileNotFoundError(f"{source} = {str(given)!r} is no folder; make it, or name the one that holds the data")
+    return Path(given)

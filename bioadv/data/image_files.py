@@ -1,23 +1,25 @@
-"""Readers of image files: CIFAR-10 and MNIST as torchvision knows them, ``.npz`` files and folders of images.
+"""Readers of image files: CIFAR-10 and MNIST as torchvision knows them, and folders of the user's images.
 
-Each reader returns ``{"train": (pixels, labels), "test": (pixels, labels)}`` and the names of the classes; what is
-read is checked by :class:`bioadv.data.datasets.Images`. The user's images are put in a random order, always the same
-one: files are often sorted by class, and a validation set, or the first few images, should hold all classes.
+Each reader returns ``{"train": (pixels, labels), "test": (pixels, labels)}`` and the names of the classes.
 torchvision is imported where it is needed: that takes longer than to load torch itself, and most commands do without.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
 import tempfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from bioadv.data.files import read_arrays
+from bioadv.data import pictures
+from bioadv.data.image_arrays import FAINTEST, SPLITS, Sets, check_size, shuffled
 
-Sets = dict[str, tuple[np.ndarray, np.ndarray]]
+LITTER = ("__macosx", "@eadir", "thumbs.db", "desktop.ini")  # what systems leave in folders, besides hidden files
 
 # MD5 of the unpacked files; torchvision checks those of the archives only.
 MNIST_FILES = {
@@ -44,7 +46,6 @@ def cifar10(root: Path, download: bool = True) -> tuple[Sets, tuple[str, ...]]:
 def mnist(root: Path, download: bool = True) -> tuple[Sets, tuple[str, ...]]:
     """MNIST below ``root``, its files unpacked or gzipped; the MD5 of the unpacked content is verified."""
     from torchvision.datasets.mnist import MNIST, read_sn3_pascalvincent_tensor
-    from torchvision.datasets.utils import extract_archive
 
     raw = root / "MNIST" / "raw"
     _provide(MNIST, root, raw, download)
@@ -53,7 +54,7 @@ def mnist(root: Path, download: bool = True) -> tuple[Sets, tuple[str, ...]]:
         for key, (file, md5) in MNIST_FILES.items():
             path = raw / file
             if not path.is_file() and (raw / f"{file}.gz").is_file():
-                path = Path(extract_archive(str(raw / f"{file}.gz"), unpacked))
+                path = _unpacked(raw / f"{file}.gz", unpacked)
             _verify(path, md5, raw)
             arrays[key] = read_sn3_pascalvincent_tensor(str(path)).numpy()
     sets = {s: (arrays[s, "pixels"][..., None], arrays[s, "labels"].astype(np.int64)) for s in ("train", "test")}
@@ -78,6 +79,17 @@ def _provide(vision: type, root: Path, folder: Path, download: bool) -> None:
         raise FileNotFoundError(message) from error
 
 
+def _unpacked(archive: Path, folder: str) -> Path:
+    from torchvision.datasets.utils import extract_archive
+
+    try:
+        return Path(extract_archive(str(archive), folder))
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileNotFoundError(
+            f"{archive} is damaged ({error}); delete {archive.parent}, then load again to download it"
+        ) from error
+
+
 def _verify(file: Path, md5: str, folder: Path) -> None:
     from torchvision.datasets.utils import check_integrity
 
@@ -87,26 +99,15 @@ def _verify(file: Path, md5: str, folder: Path) -> None:
         )
 
 
-def from_npz(path: Path) -> tuple[Sets, tuple[str, ...]]:
-    """The user's images from an ``.npz`` file with x_train, y_train, x_test, y_test; grey ones may be (N, H, W)."""
-    arrays = read_arrays(path)
-    missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in arrays]
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)} (it has {', '.join(arrays)}); add them")
-    sets = {}
-    for split in ("train", "test"):
-        pixels, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
-        if not labels.size or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"{path}: y_{split} has dtype {labels.dtype}, size {labels.size}; give integer labels")
-        sets[split] = (pixels[..., None] if pixels.ndim == 3 else pixels, labels)
-    count = 1 + max(int(labels.max()) for _, labels in sets.values())
-    return _shuffled(sets), tuple(str(label) for label in range(count))
-
-
 def from_folder(path: Path) -> tuple[Sets, tuple[str, ...]]:
-    """The user's images: ``train/CLASS/*`` and ``test/CLASS/*``, or ``CLASS/*`` (every fifth is kept for testing)."""
+    """The user's images: ``train/CLASS/*`` and ``test/CLASS/*``, or ``CLASS/*`` (every fifth is kept for testing).
+
+    Hidden files and files that are no pictures are left alone; :mod:`bioadv.data.pictures` says what is made of a
+    picture. Images have one channel if all are grey, and float32 pixels if one is deep. Raises ``ValueError`` with the
+    file that cannot be used.
+    """
     if (path / "train").is_dir() and (path / "test").is_dir():
-        files = {split: _files_of_classes(path / split) for split in ("train", "test")}
+        files = {split: _files_of_classes(path / split) for split in SPLITS}
     else:
         every = _files_of_classes(path)
         few = [name for name, members in every.items() if len(members) < 5]
@@ -114,46 +115,71 @@ def from_folder(path: Path) -> tuple[Sets, tuple[str, ...]]:
             raise ValueError(f"{path}: class {few[0]!r} has fewer than 5 images; add some, or make train/ and test/")
         files = {
             split: {c: [f for i, f in enumerate(m) if (i % 5 == 4) == (split == "test")] for c, m in every.items()}
-            for split in ("train", "test")
+            for split in SPLITS
         }
     if list(files["train"]) != list(files["test"]):
         raise ValueError(
             f"{path}: train/ has classes {list(files['train'])}, test/ has {list(files['test'])}; make them alike"
         )
-    first = next(iter(files["train"].values()))[0]
-    sets = {}
-    for split, members in files.items():
-        pixels = np.stack([_read(file, first) for group in members.values() for file in group])
-        sets[split] = (pixels, np.repeat(np.arange(len(members)), [len(group) for group in members.values()]))
-    return _shuffled(sets), tuple(files["train"])
+    listed = {split: [file for group in files[split].values() for file in group] for split in SPLITS}
+    stacks = dict(zip(SPLITS, _stacks([listed[split] for split in SPLITS]), strict=True))
+    labels = {split: np.repeat(np.arange(len(files[split])), list(map(len, files[split].values()))) for split in SPLITS}
+    classes = tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in files["train"])
+    return shuffled({split: (stacks[split], labels[split]) for split in SPLITS}), classes
 
 
-def _shuffled(sets: Sets) -> Sets:
-    """Images and labels in a fixed random order; sets of unequal lengths are left to the check of what was read."""
-    orders = {s: np.random.default_rng(0).permutation(len(labels)) for s, (_, labels) in sets.items()}
-    return {s: (p[orders[s]], y[orders[s]]) if len(p) == len(y) else (p, y) for s, (p, y) in sets.items()}
+def _stacks(groups: Sequence[Sequence[Path]]) -> list[np.ndarray]:
+    """The pictures of each group of files as (N, H, W, C), all of one size, number of channels and dtype."""
+    first, read = groups[0][0], list[np.ndarray]()
+    for file in (file for group in groups for file in group):
+        one = pictures.read(file)
+        if not read:
+            check_size(str(first.parent.parent), sum(map(len, groups)), one.shape)
+        elif one.shape[:2] != read[0].shape[:2]:
+            (height, width), (rows, columns) = one.shape[:2], read[0].shape[:2]
+            sizes = f"{file} is {width} x {height} pixels, {first} is {columns} x {rows}"
+            raise ValueError(f"{sizes}; resize all images to one width and height first")
+        if one.max() < (FAINTEST if one.dtype == np.float32 else 1):
+            raise ValueError(f"{file} is all zero (black) and has no unit-norm version; remove it")
+        read.append(one)
+    channels = max(one.shape[2] for one in read)
+    deep = any(one.dtype == np.float32 for one in read)
+
+    def alike(one: np.ndarray) -> np.ndarray:
+        if deep and one.dtype == np.uint8:
+            one = one / np.float32(255)
+        return np.broadcast_to(one, (*one.shape[:2], channels))
+
+    ends = np.cumsum([0, *map(len, groups)])
+    return [np.stack([alike(one) for one in read[a:b]]) for a, b in itertools.pairwise(ends)]
 
 
 def _files_of_classes(folder: Path) -> dict[str, list[Path]]:
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
-    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    files = {c.name: sorted(f for f in c.iterdir() if f.suffix.lower() in IMG_EXTENSIONS) for c in classes}
+    """Picture files by class; ``ValueError`` for what lies where neither a class nor a picture is expected."""
+    known, others = pictures.suffixes()
+    entries = _entries(folder)
+    classes = [entry for entry in entries if entry.is_dir()]
+    files = {entry.name: [f for f in _entries(entry) if f.suffix.lower() in known] for entry in classes}
+    for file in (file for entry in classes for file in _entries(entry) if file.suffix.lower() not in known):
+        if file.is_dir():
+            raise ValueError(
+                f"{file} is a folder within a class; make CLASS/*.png, or train/CLASS/*.png and test/CLASS/*.png"
+            )
+        if file.suffix.lower() in others:
+            raise ValueError(f"{file} is a kind of picture that is not read; save it as PNG, or remove it")
     empty = [name for name, members in files.items() if not members]
     if len(files) < 2 or empty:
         found = f"class {empty[0]!r} holds no image" if empty else f"{len(files)} class folders"
-        raise ValueError(
-            f"{folder}: {found}; make one sub-folder of images ({', '.join(IMG_EXTENSIONS)}) for each class"
-        )
+        raise ValueError(f"{folder}: {found}; make one sub-folder of images ({', '.join(known)}) for each class")
+    beside = [entry for entry in entries if entry.suffix.lower() in (*known, *others) and entry not in classes]
+    if beside:
+        raise ValueError(f"{beside[0]} lies beside the folders of the classes; move it into one, or remove it")
     return files
 
 
-def _read(file: Path, like: Path) -> np.ndarray:
+def _entries(folder: Path) -> list[Path]:
     try:
-        with Image.open(file) as image, Image.open(like) as first:
-            if image.size != first.size:
-                sizes = f"{file} is {image.width} x {image.height} pixels, {like} is {first.width} x {first.height}"
-                raise ValueError(f"{sizes}; resize all images to one width and height first")
-            return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{file} cannot be read as an image ({error}); repair or remove it") from error
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be listed ({error.strerror}); allow reading it: chmod u+rx") from error
+    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in LITTER]

@@ -21,11 +21,14 @@ def begin() -> datasets.Dataset:
     """Set the figure style and return the images of the live cells.
 
     These are the photo patches, or what the environment variable ``BIOADV_DATA`` names: ``cifar10``, ``mnist``, an
-    ``.npz`` file or a folder of images.
+    ``.npz`` file or a folder of images. Raises ``ValueError`` if it is set and empty, and what ``load`` raises.
     """
     plots.use_style()
     torch.set_grad_enabled(True)
-    return datasets.load(os.environ.get(DATA_VARIABLE, "photo-patches"))
+    name = os.environ.get(DATA_VARIABLE, "photo-patches")
+    if not name.strip():
+        raise ValueError(f"{DATA_VARIABLE} is set but empty; unset it for the photo patches, or name other images")
+    return datasets.load(name)
 
 
 def check(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
