@@ -1,0 +1,96 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from bioadv.network import readout
+
+
+@pytest.fixture
+def latents(generator):
+    """Three overlapping classes in eight units of very different scales, one of them dead, and labels."""
+    y = torch.randint(3, (300,), generator=generator)
+    a = torch.randn(300, 8, generator=generator, dtype=torch.float64) + torch.eye(3, 8)[y] * 1.5
+    a = a * torch.logspace(-3, 3, 8) + 5
+    a[:, 4] = 0
+    return a, y
+
+
+def test_solution_is_that_of_another_library(latents):
+    a, y = latents
+    (found,) = readout.path(a, y, [0.01], 3)
+    standard = (a - a.mean(0)) / a.std(0).clamp_min(1e-12)
+    other = LogisticRegression(C=1 / (0.01 * len(a)), tol=1e-10, max_iter=5000).fit(standard.numpy(), y.numpy())
+    z = a @ found.readout.T + found.bias
+    theirs = torch.from_numpy(standard.numpy() @ other.coef_.T + other.intercept_)
+    torch.testing.assert_close(z - z.mean(1, keepdim=True), theirs - theirs.mean(1, keepdim=True), atol=2e-3, rtol=0)
+    assert found.converged
+    assert (found.readout[:, 4] == 0).all()
+    assert found.loss == pytest.approx(float(torch.nn.functional.cross_entropy(z, y)), abs=1e-9)
+
+
+def test_gradient_in_closed_form_is_that_of_autograd(latents, generator):
+    a, y = latents
+    flat = torch.randn(27, generator=generator, dtype=torch.float64, requires_grad=True)
+    s = (a - a.mean(0)) / a.std(0).clamp_min(1.0)
+    z = s @ flat.view(3, 9)[:, :-1].T + flat.view(3, 9)[:, -1]
+    loss = torch.nn.functional.cross_entropy(z, y) + 0.05 * flat.view(3, 9)[:, :-1].square().sum()
+    loss.backward()
+    value, gradient = readout._loss(flat.detach().numpy(), s, y, 0.1, (3, 9))
+    assert value == pytest.approx(loss.item())
+    np.testing.assert_allclose(gradient, flat.grad.numpy(), atol=1e-12)
+
+
+def test_along_the_path_the_norm_grows_and_the_loss_falls(latents):
+    a, y = latents
+    found = readout.path(a, y, [1.0, 0.1, 0.01, 0.001], 3)
+    assert all(one.converged for one in found)
+    assert all(later.norm > earlier.norm and later.loss < earlier.loss for earlier, later in pairwise(found))
+    (cold,) = readout.path(*latents, [0.001], 3)
+    torch.testing.assert_close(cold.readout * a.std(0), found[-1].readout * a.std(0), atol=1e-2, rtol=0)
+
+
+def test_single_precision_agrees_with_double(latents):
+    a, y = latents
+    single, double = (readout.path(part, y, [0.01], 3)[0] for part in (a.float(), a))
+    assert single.converged
+    assert single.loss == pytest.approx(double.loss, abs=1e-5)
+
+
+def test_what_has_not_converged_says_so(latents):
+    a, y = latents
+    (found,) = readout.path(a, y, [1e-6], 3, limit=2)
+    assert not found.converged
+    assert found.gradient > readout.TOLERANCE
+    assert found.steps <= 2
+
+
+@pytest.mark.parametrize(
+    ("penalties", "message"),
+    [
+        ([0.1, 1.0], "each smaller"),
+        ([0.1, 0.1], "each smaller"),
+        ([-1.0], "positive"),
+        ([], "positive"),
+        ([np.nan], "positive"),
+    ],
+)
+def test_bad_penalties_are_refused(latents, penalties, message):
+    with pytest.raises(ValueError, match=message):
+        readout.path(*latents, penalties, 3)
+
+
+def test_bad_latents_are_refused(latents):
+    a, y = latents
+    for bad, labels, message in [
+        (torch.ones(300, 8), y, "latents are constant"),
+        (a[:9], y, r"latents have shape \(9, 8\), labels \(300,\)"),
+        (a * torch.nan, y, "give finite"),
+        (a, y + 1, "labels span 1 to 3; give 0 to 2"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            readout.path(bad, labels, [0.1], 3)
+    with pytest.raises(ValueError, match="limit = 0"):
+        readout.path(a, y, [0.1], 3, limit=0)
