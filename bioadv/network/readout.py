@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -60,12 +61,7 @@ def path(a: Tensor, y: Tensor, penalties: Sequence[float], classes: int, limit: 
     are constant in every unit.
     """
     grid = [float(value) for value in penalties]
-    if (
-        not grid
-        or not all(np.isfinite(grid))
-        or min(grid) <= 0
-        or any(b >= a for a, b in zip(grid, grid[1:], strict=False))
-    ):
+    if not grid or not all(np.isfinite(grid)) or min(grid) <= 0 or any(b >= a for a, b in pairwise(grid)):
         raise ValueError(f"penalties = {grid}: give positive numbers, each smaller than the one before")
     if a.ndim != 2 or y.shape != a.shape[:1] or not bool(torch.isfinite(a).all()):
         raise ValueError(f"latents have shape {tuple(a.shape)}, labels {tuple(y.shape)}; give finite (N, H) and (N,)")
