@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.timing import interleaved, report
 from bioadv.data import datasets
-from bioadv.lab import study
+from bioadv.lab import runs
 from bioadv.measure import attacks, critical, noise
 from bioadv.measure.critical import GRID, NOISE_GRID
 from bioadv.network import models
@@ -29,7 +29,7 @@ IMAGES = int(os.environ.get("BIOADV_BENCHMARK_IMAGES", "500"))
 def _subject() -> tuple[str, TwoLayer, torch.Tensor, torch.Tensor]:
     folder = Path("results/cifar10/kh/seed-0")
     if datasets.DATA_DIR_VARIABLE in os.environ and (folder / "model.safetensors").is_file():
-        data, model, name = datasets.load("cifar10", download=False), study.load_model(folder), "KH on CIFAR-10"
+        data, model, name = datasets.load("cifar10", download=False), runs.load_model(folder), "KH on CIFAR-10"
         x, y = datasets.unit_lp(data.test), torch.tensor(data.test.labels)
     else:
         data, name = datasets.load(), "random features on photo patches"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from bioadv.data.datasets import load, unit_lp
 from bioadv.data.files import read_arrays, read_json
-from bioadv.lab import study
-from bioadv.lab.study import WEIGHTS, Where
+from bioadv.lab import runner
+from bioadv.lab.runner import Where
+from bioadv.lab.runs import WEIGHTS
 from bioadv.measure import powerlaw, spectra
 from bioadv.network import models
 
@@ -29,7 +30,7 @@ def main() -> None:
         for seed in SEEDS:
             for dtype in ("float32", "bfloat16"):
                 with tempfile.TemporaryDirectory() as folder:
-                    run = study.train(name, data, seed, Where(Path(folder), dtype=dtype, progress=False), EPOCHS)
+                    run = runner.train(name, data, seed, Where(Path(folder), dtype=dtype, progress=False), EPOCHS)
                     log, model = read_arrays(run / "log.npz"), models.load(run / WEIGHTS)
                     speed = read_json(run / "manifest.json")["seconds"] / EPOCHS
                 hidden = model.hidden.detach()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bioadv.data import datasets
-from bioadv.lab import probes, provenance, study
+from bioadv.lab import probes, provenance, runs
 from bioadv.lab.probes import Probe
 from tests.test_study import command, small_scale, tiny, train
 
@@ -36,12 +36,12 @@ def test_a_finished_run_with_a_damaged_file_is_refused_with_its_name(tiny, tmp_p
     refused = train(model, tiny, tmp_path).exception
     assert isinstance(refused, ValueError)
     assert f"{folder / name} is not the file that {folder / 'manifest.json'} describes" in str(refused)
-    if name == study.WEIGHTS:
+    if name == runs.WEIGHTS:
         with pytest.raises(ValueError, match=r"model\.safetensors is not the file that"):
-            study.load_model(folder)
+            runs.load_model(folder)
     (folder / name).unlink()  # the remedy
     assert train(model, tiny, tmp_path).exit_code == 0
-    study.load_model(folder)
+    runs.load_model(folder)
 
 
 def test_manifests_of_an_earlier_version_are_read_and_their_files_have_to_be_whole(tiny, tmp_path):
@@ -53,7 +53,7 @@ def test_manifests_of_an_earlier_version_are_read_and_their_files_have_to_be_who
     del about["digests"]
     assert provenance.identity(about) == before
     (folder / "manifest.json").write_text(json.dumps(about))
-    study.load_model(folder)
+    runs.load_model(folder)
     assert train("random", tiny, tmp_path).exit_code == 0
     (folder / "log.npz").write_bytes(b"half")
     assert "log.npz is not a whole .npz file" in str(train("random", tiny, tmp_path).exception)
@@ -91,6 +91,6 @@ def test_a_damaged_measurement_is_refused_with_its_name(tiny, tmp_path, monkeypa
         with pytest.raises(ValueError, match=r"ones\.json h.*; delete it and make it again"):
             probes.run(folder, "ones", data)
     (folder / "ones.json").unlink()
-    damaged(folder / study.WEIGHTS)
+    damaged(folder / runs.WEIGHTS)
     with pytest.raises(ValueError, match=r"model\.safetensors is not the file that"):
         probes.run(folder, "ones", data)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bioadv.data import datasets, image_arrays, image_files, pictures
 from bioadv.data.datasets import load
-from bioadv.lab import cli, provenance, study
+from bioadv.lab import cli, provenance, runner
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(1, 255, (4, 5, 3)).astype(np.uint8)
@@ -592,8 +592,8 @@ def test_a_path_is_good_to_the_end(tmp_path):
     """Through training, which writes the name of the images down, and reading it again."""
     root = folder(tmp_path / 'it\'s a "test" {x} $(y)', count=20)
     out = tmp_path / "out"
-    where = study.Where(out, progress=False, device="cpu", dtype="float32")
-    run = study.train("random", load(root), 0, where, 1)
+    where = runner.Where(out, progress=False, device="cpu", dtype="float32")
+    run = runner.train("random", load(root), 0, where, 1)
     manifest = provenance.read_manifest(run)
     assert manifest["dataset"] == str(root)
     assert load(manifest["dataset"]).content_hash == manifest["configuration"]["data"]

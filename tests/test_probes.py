@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, files
-from bioadv.lab import cli, probe_spectra, probes, study
+from bioadv.lab import cli, probe_spectra, probes, runner, runs, study
 from bioadv.lab.probes import Probe
 from bioadv.measure import powerlaw, spectra
 from bioadv.network import local_learning, models, pruning
@@ -36,7 +36,7 @@ def trained(tiny, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "scale", lambda data: study.Scale(params, epochs=2, batch=20))
         for model in ("random", "kh-unpruned"):
-            study.train(model, datasets.load(tiny), 0, study.Where(out, progress=False))
+            runner.train(model, datasets.load(tiny), 0, runner.Where(out, progress=False))
     return out / "tiny"
 
 
@@ -73,7 +73,7 @@ def test_a_probe_is_measured_once(run, tiny, counted):
     folder, data = run("random"), datasets.load(tiny)
     file = probes.run(folder, "counted", data)
     assert file == folder / "counted.npz"
-    assert files.read_arrays(file)["norm"] == pytest.approx(float(study.load_model(folder).hidden.detach().norm()))
+    assert files.read_arrays(file)["norm"] == pytest.approx(float(runs.load_model(folder).hidden.detach().norm()))
     assert probes.run(folder, "counted", data) == file
     assert counted == [{"grid": [1, 2]}]
     file.unlink()  # a manifest without its arrays is no result
@@ -188,7 +188,7 @@ def test_spectra_by_command(run, tiny, few):
     result = RUNNER.invoke(cli.app, ["probe", str(folder), "--probe", "spectra", "--data", tiny, "--no-progress"])
     assert result.exit_code == 0, result.output
     found, data = files.read_arrays(folder / "spectra.npz"), datasets.load(tiny)
-    model, x = study.load_model(folder), datasets.unit_lp(data.test)
+    model, x = runs.load_model(folder), datasets.unit_lp(data.test)
     latent = torch.cat(list(spectra.latents(model, x, after=True)))
     np.testing.assert_allclose(found["images_after"], spectra.eigenspectrum(spectra.moments(latent)), rtol=1e-5)
     of = spectra.moments(spectra.latents(model, x))
@@ -251,7 +251,7 @@ def test_pruning_of_a_layer(run, tiny, few):
 
 def test_a_pruned_layer_is_not_pruned_again(run, tiny, few):
     folder = run("kh-unpruned")
-    model = study.load_model(folder)
+    model = runs.load_model(folder)
     with torch.no_grad():
         model.hidden[3:5] = 0
     with pytest.raises(ValueError, match="2 units have no weights: the layer is pruned; give a kh-layer run"):

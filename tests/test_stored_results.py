@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bioadv.data import datasets, files
-from bioadv.lab import accept, probes, provenance, study
+from bioadv.lab import accept, probes, provenance, runner, runs, study
 from bioadv.network import local_learning
 from bioadv.network.regularizers import Spectral
 
@@ -112,11 +112,11 @@ def test_the_first_epoch_is_as_stored(model, tmp_path, request):
         return
     if study.EXPERIMENTS[model].hidden == "local":
         layer = folder.parent.parent / study.LAYER / folder.name
-        if not (layer / study.SYNAPSES).is_file():
+        if not (layer / runs.SYNAPSES).is_file():
             pytest.skip(f"{name(layer)} has no weights here; git does not keep them")
         shutil.copytree(layer, tmp_path / data.name / study.LAYER / folder.name)
-    where = study.Where(tmp_path, device="cpu", dtype="float32", progress=False)
-    again = files.read_arrays(study.train(model, data, seed, where, epochs=1) / "log.npz")
+    where = runner.Where(tmp_path, device="cpu", dtype="float32", progress=False)
+    again = files.read_arrays(runner.train(model, data, seed, where, epochs=1) / "log.npz")
     assert again.keys() == stored.keys()
     bands = {key: 2 * band if key.endswith("accuracy") else band for key in again}
     if isinstance(study.experiment(model).recipe.penalty, Spectral):
@@ -151,7 +151,7 @@ def compare(again, stored, bands):
 def made(tmp_path):
     """A finished run of ``bp`` on photo patches with a measurement, as today's code would leave them."""
     data = accept.stand_in("photo-patches")
-    folder = study.Where(tmp_path).folder(data, "bp", 0)
+    folder = runner.Where(tmp_path).folder(data, "bp", 0)
     configuration = {
         "model": "bp",
         "seed": 0,
@@ -160,7 +160,7 @@ def made(tmp_path):
         "dtype": "torch.bfloat16",
     }
     about = {"configuration": provenance.describe_all(configuration), "dataset": data.name, "seconds": 1.0}
-    files.write_json(folder / provenance.MANIFEST, {**about, "source": study.source_of("bp")})
+    files.write_json(folder / provenance.MANIFEST, {**about, "source": runner.source_of("bp")})
     probe = next(iter(probes.PROBES))
     measured = {"probe": probe, "settings": probes.PROBES[probe].settings, "run": about["configuration"]}
     files.write_arrays(folder / f"{probe}.npz", {})
@@ -168,7 +168,7 @@ def made(tmp_path):
         folder / f"{probe}.json",
         {
             "configuration": provenance.describe_all(measured),
-            "source": provenance.source_hash(*probes.PROBES[probe].functions.values()),
+            "source": probes.source_of(probe),
             "training": provenance.identity(provenance.read_manifest(folder)),
         },
     )
@@ -260,7 +260,7 @@ def test_a_changed_hash_is_accepted_with_a_reason(made, capsys):
     assert run(made, "--root", root) == 0
     [entry] = json.loads((root / accept.ACCEPTED).read_text())
     assert entry["old"] == "1" * 64
-    assert entry["new"] == study.source_of("bp")
+    assert entry["new"] == runner.source_of("bp")
     assert entry["reason"] == "a variable was renamed"
     assert entry["result"] == "photo-patches/bp/seed-0/manifest.json"
     # It holds for that change only.
@@ -270,7 +270,7 @@ def test_a_changed_hash_is_accepted_with_a_reason(made, capsys):
 
 
 def test_accepted_changes_follow_one_another(made):
-    root, today = made.parents[2], study.source_of("bp")
+    root, today = made.parents[2], runner.source_of("bp")
     steps = [("1" * 64, "2" * 64), ("2" * 64, today)]
     entries = [{"old": a, "new": b, "date": "2020-01-01", "reason": "r", "result": "x"} for a, b in steps]
     change(made / provenance.MANIFEST, "1" * 64, "source")

@@ -12,16 +12,20 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from bioadv.data import files
+from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import cli, probe_perturbations, provenance, study
+from bioadv.lab import cli, probe_perturbations, probes, provenance, runner, runs, study
 from bioadv.lab.accept import stand_in
+from bioadv.lab.looks import Look
 from bioadv.lab.provenance import source_hash
-from bioadv.lab.study import EXPERIMENTS, LAYER, Where
-from bioadv.network import local_learning, models
+from bioadv.lab.runner import Where
+from bioadv.lab.study import EXPERIMENTS, LAYER
+from bioadv.network import local_learning, models, pruning, streams, training
+from bioadv.network.hidden import Kind
 from bioadv.network.regularizers import JacobianPublished, Spectral
 
 RUNNER = CliRunner()
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -109,9 +113,9 @@ def test_bfloat16_only_where_the_processor_has_it(monkeypatch, amx, avx512, chos
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     cpu = torch.device("cpu")
-    assert study.choose_dtype("auto", cpu) == (chosen or torch.float32)
-    assert study.choose_dtype("float32", cpu) == torch.float32
-    assert study.choose_dtype("bfloat16", cpu) == torch.bfloat16
+    assert runner.choose_dtype("auto", cpu) == (chosen or torch.float32)
+    assert runner.choose_dtype("float32", cpu) == torch.float32
+    assert runner.choose_dtype("bfloat16", cpu) == torch.bfloat16
 
 
 @pytest.mark.parametrize("model", [LAYER, *EXPERIMENTS])
@@ -128,7 +132,7 @@ def test_every_model_trains_by_command(tiny, tmp_path, model):
     else:
         parts = {"train", "test", "validation"} if EXPERIMENTS[model].held_out else {"train", "test"}
         assert set(manifest["accuracy"]) == parts
-        loaded = study.load_model(folder)
+        loaded = runs.load_model(folder)
         assert loaded.hidden.shape == (16, 48)
         assert loaded.power == EXPERIMENTS[model].power
     names = {path.name for path in folder.iterdir()}
@@ -139,13 +143,13 @@ def test_models_of_a_seed_share_their_random_weights(tiny, tmp_path):
     """Random features keep the weights that backpropagation starts from, and the KH readout the KH layer."""
     for model in ("random", "kh", "kh-unpruned", "kh-linear"):
         assert train(model, tiny, tmp_path).exit_code == 0
-    runs = tmp_path / "tiny"
+    root = tmp_path / "tiny"
     start = models.init(models.TwoLayer(48, 16, 3), torch.Generator().manual_seed(0))
-    assert torch.equal(study.load_model(runs / "random" / "seed-0").hidden, start.hidden)
-    synapses = study.files.read_tensors(runs / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
-    hidden = {m: study.load_model(runs / m / "seed-0").hidden for m in ("kh", "kh-unpruned", "kh-linear")}
+    assert torch.equal(runs.load_model(root / "random" / "seed-0").hidden, start.hidden)
+    synapses = files.read_tensors(root / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
+    hidden = {m: runs.load_model(root / m / "seed-0").hidden for m in ("kh", "kh-unpruned", "kh-linear")}
     assert torch.equal(hidden["kh-unpruned"], local_learning.metric(synapses, 3.0))
-    pruned = study.pruning.above_threshold(synapses, study.pruning.threshold(48))
+    pruned = pruning.above_threshold(synapses, pruning.threshold(48))
     assert pruned.any()
     assert torch.equal(hidden["kh"], torch.where(pruned[:, None], 0, hidden["kh-unpruned"]))
     assert torch.equal(hidden["kh-linear"], hidden["kh"])
@@ -153,8 +157,8 @@ def test_models_of_a_seed_share_their_random_weights(tiny, tmp_path):
 
 def test_the_published_threshold_stays_where_it_was_published():
     """0.0015 exactly, as in the stored results; and it would prune whole layers on other images."""
-    assert study.prune_above(stand_in("cifar10")) == study.prune_above(stand_in("photo-patches")) == 0.0015
-    assert study.prune_above(stand_in("mnist")) == study.pruning.threshold(1)
+    assert runner.prune_above(stand_in("cifar10")) == runner.prune_above(stand_in("photo-patches")) == 0.0015
+    assert runner.prune_above(stand_in("mnist")) == pruning.threshold(1)
 
 
 @pytest.mark.parametrize("kind", ["strokes", "grey"])
@@ -175,7 +179,7 @@ def test_local_learning_on_small_grey_images(tmp_path, monkeypatch, kind):
     assert result.exit_code == 0, result.exception
     layer = files.read_tensors(tmp_path / "grey" / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
     converged = (torch.linalg.vector_norm(layer, 3, dim=1) - 1).abs() < 0.01
-    kept = study.load_model(tmp_path / "grey" / "kh" / "seed-0").hidden.any(1)
+    kept = runs.load_model(tmp_path / "grey" / "kh" / "seed-0").hidden.any(1)
     assert converged.float().mean() > 0.8
     assert kept[converged].all()  # no unit that has converged goes
     if kind == "strokes":
@@ -205,7 +209,7 @@ def test_another_configuration_is_refused_and_nothing_lost(tiny, tmp_path):
 def test_seeds_differ(tiny, tmp_path):
     for seed in (0, 1):
         train("bp", tiny, tmp_path, seed=seed)
-    first, second = (study.load_model(tmp_path / "tiny" / "bp" / f"seed-{s}").hidden for s in (0, 1))
+    first, second = (runs.load_model(tmp_path / "tiny" / "bp" / f"seed-{s}").hidden for s in (0, 1))
     assert not torch.equal(first, second)
 
 
@@ -255,34 +259,34 @@ def test_unfinished_models_are_not_loaded(tiny, tmp_path):
     folder = tmp_path / "tiny" / "bp" / "seed-0"
     (folder / "manifest.json").unlink()
     with pytest.raises(FileNotFoundError, match="holds no finished run"):
-        study.load_model(folder)
+        runs.load_model(folder)
 
 
 def test_a_run_that_lost_its_weights_is_trained_again(tiny, tmp_path):
     """As in a fresh clone: git keeps manifests and logs, not weights."""
     train("kh", tiny, tmp_path)
     folder, layer = (tmp_path / "tiny" / model / "seed-0" for model in ("kh", LAYER))
-    before = study.load_model(folder)
+    before = runs.load_model(folder)
     log = (folder / "log.npz").read_bytes()
-    (folder / study.WEIGHTS).unlink()
-    (layer / study.SYNAPSES).unlink()
+    (folder / runs.WEIGHTS).unlink()
+    (layer / runs.SYNAPSES).unlink()
     with pytest.raises(FileNotFoundError) as error:
-        study.load_model(folder)
+        runs.load_model(folder)
     assert "has its manifest but not its weights, model.safetensors" in str(error.value)
     assert f"bioadv train kh --data {tiny} --seed 0 --out {tmp_path}" in str(error.value)
     assert train("kh", tiny, tmp_path).exit_code == 0
-    again = study.load_model(folder)
+    again = runs.load_model(folder)
     assert torch.equal(again.hidden, before.hidden)
     assert torch.equal(again.readout, before.readout)
     assert (folder / "log.npz").read_bytes() == log
-    assert (layer / study.SYNAPSES).is_file()
+    assert (layer / runs.SYNAPSES).is_file()
 
 
 def test_a_manifest_never_describes_other_weights(tiny, tmp_path, monkeypatch):
     """Trained again after a loss and interrupted while writing, a run is unfinished; until then it is as it was."""
     train("bp", tiny, tmp_path)
     folder = tmp_path / "tiny" / "bp" / "seed-0"
-    (folder / study.WEIGHTS).unlink()
+    (folder / runs.WEIGHTS).unlink()
     during = []
 
     def fit(*given, **more):
@@ -292,26 +296,26 @@ def test_a_manifest_never_describes_other_weights(tiny, tmp_path, monkeypatch):
     def full(*given, **more):
         raise OSError("no space left")
 
-    original = study.training.fit
-    monkeypatch.setattr(study.training, "fit", fit)
-    monkeypatch.setattr(study.files, "write_arrays", full)
+    original = training.fit
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(files, "write_arrays", full)
     assert isinstance(train("bp", tiny, tmp_path).exception, OSError)
     assert during == [True]
-    assert {path.name for path in folder.iterdir()} == {study.WEIGHTS, "log.npz", "checkpoint.safetensors"}
+    assert {path.name for path in folder.iterdir()} == {runs.WEIGHTS, "log.npz", "checkpoint.safetensors"}
     monkeypatch.undo()
 
 
 def test_a_run_stopped_behind_its_manifest_is_tidied(tiny, tmp_path, monkeypatch):
-    original = study.provenance.write_manifest
-    for model, weights in (("bp", study.WEIGHTS), (LAYER, study.SYNAPSES)):
+    original = provenance.write_manifest
+    for model, weights in (("bp", runs.WEIGHTS), (LAYER, runs.SYNAPSES)):
 
         def stop(*given, **about):
             original(*given, **about)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(study.provenance, "write_manifest", stop)
+        monkeypatch.setattr(provenance, "write_manifest", stop)
         train(model, tiny, tmp_path)
-        monkeypatch.setattr(study.provenance, "write_manifest", original)
+        monkeypatch.setattr(provenance, "write_manifest", original)
         folder = tmp_path / "tiny" / model / "seed-0"
         assert (folder / "checkpoint.safetensors").is_file()
         written = (folder / weights).stat().st_mtime_ns
@@ -326,31 +330,33 @@ def test_the_precision_of_a_stored_run_is_no_obstacle_unless_one_is_asked_for(ti
     folder = tmp_path / "tiny" / "bp" / "seed-0"
     refused = train("bp", tiny, tmp_path, dtype="float32").exception
     assert "holds a run with dtype = torch.bfloat16, not torch.float32" in str(refused)
-    monkeypatch.setattr(study, "choose_dtype", lambda name, device: torch.float32)
-    before = (folder / study.WEIGHTS).stat().st_mtime_ns
+    monkeypatch.setattr(runner, "choose_dtype", lambda name, device: torch.float32)
+    before = (folder / runs.WEIGHTS).stat().st_mtime_ns
     assert train("bp", tiny, tmp_path).exit_code == 0
-    assert (folder / study.WEIGHTS).stat().st_mtime_ns == before
-    (folder / study.WEIGHTS).unlink()
+    assert (folder / runs.WEIGHTS).stat().st_mtime_ns == before
+    (folder / runs.WEIGHTS).unlink()
     assert train("bp", tiny, tmp_path).exit_code == 0
     assert (provenance.read_manifest(folder) or {})["configuration"]["dtype"] == "torch.float32"
 
 
 CHILD = """
 import sys
+from pathlib import Path
 from bioadv.data import datasets
 from bioadv.network import local_learning
-from bioadv.lab import study
+from bioadv.lab import runner, study
+from bioadv.network import training
 params = local_learning.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
 study.scale = lambda data: study.Scale(params, epochs=150, batch=20)
 data = datasets.load(sys.argv[1])
-resume = study.training._resume
+resume = training._resume
 def told(*given):
     state = resume(*given)
     print(state[0], flush=True)
     return state
-study.training._resume = told
+training._resume = told
 print("ready", flush=True)
-study.train("bp", data, 0, study.Where(study.Path(sys.argv[2]), progress=False, every=1, dtype="float32"))
+runner.train("bp", data, 0, runner.Where(Path(sys.argv[2]), progress=False, every=1, dtype="float32"))
 print("done", flush=True)
 """
 
@@ -386,7 +392,7 @@ def test_killed_runs_go_on_and_end_alike(tiny, tmp_path):
             assert int(printed[0]) >= reached
         reached = epoch_of(checkpoint)
     assert printed[-1] == "done"
-    whole, killed = (study.load_model(tmp_path / out / "tiny" / "bp" / "seed-0") for out in ("whole", "killed"))
+    whole, killed = (runs.load_model(tmp_path / out / "tiny" / "bp" / "seed-0") for out in ("whole", "killed"))
     assert torch.equal(whole.hidden, killed.hidden)
     assert torch.equal(whole.readout, killed.readout)
 
@@ -485,25 +491,138 @@ def test_a_constant_that_no_setting_holds_makes_results_stale(monkeypatch):
     """The number of steps of an attack, the guard of a division, the public code's false mean."""
     attack, rule, penalty = (
         lambda: source_hash(probe_perturbations.measure_recommended),
-        lambda: study.source_of(LAYER),
-        lambda: study.source_of("specreg-logged"),
+        lambda: runner.source_of(LAYER),
+        lambda: runner.source_of("specreg-logged"),
     )
     before = attack(), rule(), penalty()
     monkeypatch.setattr(probe_perturbations, "RECOMMENDED", replace(probe_perturbations.RECOMMENDED, steps=10))
     monkeypatch.setattr(local_learning, "SMALLEST_MAXIMUM", 1e-3)
-    monkeypatch.setattr(study.training.regularizers, "SHIFT", 0.03)
+    monkeypatch.setattr(training.regularizers, "SHIFT", 0.03)
     assert all(a != b for a, b in zip(before, (attack(), rule(), penalty()), strict=True))
+
+
+def test_the_seeds_and_the_runner_are_part_of_what_results_are_made_with(monkeypatch):
+    """What draws the order of the images, in what batches the taps are taken, how the measured model is made."""
+    before = runner.source_of("bp"), probes.source_of("spectra")
+    assert {"bioadv.runner.fit", "bioadv.models.in_batches", "bioadv.streams.ORDER"} <= set(
+        provenance.sources(*runner.roots("bp"))
+    )
+    assert "bioadv.probes.of_layer" in provenance.sources(probes.of_layer)
+    monkeypatch.setattr(streams, "ORDER", range(11_000, 12_000))
+    monkeypatch.setattr(local_learning, "PAPER_POWER", 4.0)
+    assert runner.source_of("bp") != before[0]
+    assert probes.source_of("spectra") != before[1]
+
+
+def test_keeping_and_showing_is_no_part_of_it():
+    """Checkpoints, bars, manifests, and what the registry holds besides the model's own entry."""
+    counted = {name for model in (LAYER, *EXPERIMENTS) for name in provenance.sources(*runner.roots(model))}
+    assert not [name for name in counted if provenance._uncounted(name)]
+    assert not [name for name in counted if name.endswith(("HIDDEN", "EXPERIMENTS", "._resume", "._state", ".bar"))]
+
+
+def test_every_function_that_is_left_out_of_the_hash_exists():
+    modules = {path.stem: path for path in (ROOT / "bioadv").rglob("*.py")}
+    for name in provenance.NOT_HASHED:
+        module, _, function = name.partition(".")
+        assert not function or f"def {function}(" in modules[module].read_text(), name
+
+
+def squares(given):
+    """A kind of hidden layer made up for the test: needs images, numbers of its own, and the KH layer."""
+    drawn = torch.randn(given.start.shape, generator=given.generator)
+    return given.images[:16].square() + drawn + given.layer
+
+
+def test_a_new_kind_and_a_new_model_train_and_make_nothing_stale(tiny, tmp_path, monkeypatch):
+    """They are a function and two lines: hashes and configurations of all other models stay as they are."""
+    data = datasets.load(tiny)
+
+    def everything():
+        names = [LAYER, *(name for name in EXPERIMENTS if name != "squares")]
+        hashes = {name: runner.source_of(name) for name in names} | {n: probes.source_of(n) for n in probes.PROBES}
+        return hashes, {name: provenance.describe_all(runner.configuration(name, data, 0)) for name in names}
+
+    before = everything()
+    monkeypatch.setitem(study.HIDDEN, "squares", Kind(squares, layer=True))
+    look = Look("squares", "#000000", "$s$")
+    new = study.Experiment("squares", look, "control", "squares", training.Recipe("constant"))
+    monkeypatch.setitem(EXPERIMENTS, "squares", new)
+    assert everything() == before
+    assert train("squares", tiny, tmp_path).exit_code == 0
+    root = tmp_path / "tiny"
+    trained = runs.load_model(root / "squares" / "seed-0")
+    layer = runs.Run(root, LAYER, 0).synapses()
+    own = torch.randn((16, 48), generator=torch.Generator().manual_seed(streams.DRAWN[0]))
+    assert torch.equal(trained.hidden, datasets.unit_lp(data.train)[:16].square() + own + layer)
+    assert runner.source_of("squares") not in before[0].values()
+
+
+def test_what_a_model_is_called_and_how_it_is_drawn_are_no_parameters(monkeypatch):
+    data, before = stand_in("cifar10"), runner.source_of("bp")
+    wanted = provenance.describe_all(runner.configuration("bp", data, 0))
+    other = replace(EXPERIMENTS["bp"], title="X", look=EXPERIMENTS["kh"].look, group="control")
+    monkeypatch.setitem(EXPERIMENTS, "bp", other)
+    assert provenance.describe_all(runner.configuration("bp", data, 0)) == wanted
+    assert runner.source_of("bp") == before
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"hidden": "locl"}, "X: hidden = 'locl' is not known; choose from backprop, random, local"),
+        ({"group": "extra"}, "X: group = 'extra' is not known; choose from published, control"),
+        ({"pruned": True}, "X: pruned = True, but 'backprop' is not made from a KH layer"),
+        ({"power": 0.5}, "X: power = 0.5; give n >= 1"),
+        ({"held_out": 1.0}, "X: held_out = 1.0; give a share"),
+    ],
+)
+def test_an_experiment_that_cannot_be_is_refused_when_it_is_registered(given, words):
+    with pytest.raises(ValueError, match=words):
+        replace(EXPERIMENTS["bp"], title="X", **given)
+
+
+def test_hidden_weights_of_another_shape_are_refused(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(study.HIDDEN, "random", Kind(lambda given: given.images))
+    error = str(train("random", tiny, tmp_path).exception)
+    assert "made weights of shape (60, 48)" in error
+    assert "make finite ones of shape (16, 48), hidden units times pixels" in error
+
+
+def test_looks_tell_models_apart():
+    """One colour, marker and short name each; shown together, in grey as well: by the marker."""
+    looks = {name: study.look(name) for name in (*EXPERIMENTS, *study.SUBJECTS)}
+    assert len({look.short for look in looks.values()}) == len(looks)
+    assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
+    together = [looks[name] for name, e in EXPERIMENTS.items() if e.group == "published" or name == "random"]
+    assert len({look.marker for look in together}) == len({look.colour for look in together}) == len(together)
+    with pytest.raises(ValueError, match="dash = 'wavy' is not known"):
+        Look("x", "#000000", "o", "wavy")
+
+
+def test_other_units_are_another_configuration(tiny, tmp_path, monkeypatch):
+    """Manifests from before do not hold the number, or hold the title, and are taken as they are."""
+    assert train("random", tiny, tmp_path).exit_code == 0
+    params = local_learning.KHParams(hidden=8, delta=0.1, batch=20, epochs=300)
+    monkeypatch.setattr(study, "scale", lambda data: study.Scale(params, epochs=4, batch=20))
+    assert "holds a run with units = 16, not 8" in str(train("random", tiny, tmp_path).exception)
+    manifest = runs.Run(tmp_path / "tiny", "random", 0).manifest
+    about = files.read_json(manifest)
+    del about["configuration"]["units"]
+    about["configuration"]["experiment"]["title"] = "as it was called then"
+    files.write_json(manifest, about)
+    assert train("random", tiny, tmp_path).exit_code == 0
 
 
 def test_the_forward_pass_is_part_of_what_results_are_made_with():
     """A change of TwoLayer, of the loop, or of the initial weights must make trainings and measurements stale."""
-    trained = set(provenance.sources(*study.SUPERVISED, *study.LOCAL))
+    trained = set(provenance.sources(*runner.roots("kh")))
     assert {
         "bioadv.models.TwoLayer",
         "bioadv.models.activation",
         "bioadv.training.fit",
     } < trained
-    assert {"bioadv.study._initial", "bioadv.study._sets", "bioadv.pruning.prune"} < trained
+    assert {"bioadv.runner.initialise", "bioadv.runner.image_sets", "bioadv.pruning.prune"} < trained
     assert {"bioadv.local_learning._epoch", "bioadv.local_learning.step"} < trained
     measured = set(provenance.sources(probe_perturbations.measure_recommended))
     assert {
@@ -514,13 +633,13 @@ def test_the_forward_pass_is_part_of_what_results_are_made_with():
 
 
 def test_hash_follows_modules():
-    names = source_hash(study.training._step_function)
-    keep = study.training.regularizers.latent_jacobian
+    names = source_hash(training._step_function)
+    keep = training.regularizers.latent_jacobian
     try:
-        study.training.regularizers.latent_jacobian = study.training.regularizers.logit_jacobian
-        assert source_hash(study.training._step_function) != names
+        training.regularizers.latent_jacobian = training.regularizers.logit_jacobian
+        assert source_hash(training._step_function) != names
     finally:
-        study.training.regularizers.latent_jacobian = keep
+        training.regularizers.latent_jacobian = keep
 
 
 def test_describe_is_json():
@@ -531,7 +650,7 @@ def test_describe_is_json():
 
 
 def test_run_folder_of_a_path(tmp_path, tiny):
-    data = study.datasets.load(tiny)
+    data = datasets.load(tiny)
     assert Where(Path("out")).folder(data, "bp", 3) == Path("out/tiny/bp/seed-3")
 
 

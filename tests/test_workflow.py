@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bioadv.data import datasets, files
-from bioadv.lab import plan, probes, provenance, study
+from bioadv.lab import plan, probes, provenance, runner, runs, study
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
@@ -135,9 +135,9 @@ def tiny(tmp_path):
 
 def finished(tiny, out, *models, epochs=2):
     """Trained models in ``out``, and the study that they belong to, with one probe."""
-    data, where = datasets.load(tiny), study.Where(out, progress=False, device="cpu", dtype="float32")
+    data, where = datasets.load(tiny), runner.Where(out, progress=False, device="cpu", dtype="float32")
     for model in models:
-        study.train(model, data, 0, where, epochs)
+        runner.train(model, data, 0, where, epochs)
     wanted = {**NO_PROBES, "landscape": ["models"]}
     given = config(
         data=tiny, out=str(out), stages=[{"models": list(models), "seeds": [0]}], probes=wanted, epochs=epochs
@@ -165,7 +165,7 @@ def test_runs_without_weights_are_named_only_if_they_are_needed(tiny, tmp_path):
     bp, random = (chosen.folder(plan.Run(model, 0)) for model in ("bp", "random"))
     measured(bp)
     for folder in (bp, random):
-        (folder / study.WEIGHTS).unlink()
+        (folder / runs.WEIGHTS).unlink()
     assert chosen.lost() == [plan.Run("random", 0)]  # what is measured needs no weights
     with pytest.raises(ValueError, match="stored without their weights") as error:
         plan.check(chosen)
@@ -181,7 +181,7 @@ def test_a_layer_without_weights_is_named_if_a_model_needs_it(tiny, tmp_path, mo
     )
     chosen, _ = finished(tiny, tmp_path / "out", "kh")
     layer = chosen.folder(plan.Run(study.LAYER, 0))
-    (layer / study.SYNAPSES).unlink()
+    (layer / runs.SYNAPSES).unlink()
     assert chosen.lost() == []
     (chosen.folder(plan.Run("kh", 0)) / provenance.MANIFEST).unlink()
     assert chosen.lost() == [plan.Run(study.LAYER, 0)]
@@ -340,7 +340,7 @@ def test_killed_work_goes_on_and_finished_work_stays(tiny, tmp_path, started):
     assert "out/tiny/bp/seed-0/manifest.json" in printed
     assert not (bp / provenance.MANIFEST).exists()
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in random.iterdir()}
-    assert set(before) == {provenance.MANIFEST, study.WEIGHTS, "log.npz"}
+    assert set(before) == {provenance.MANIFEST, runs.WEIGHTS, "log.npz"}
     # Then everything does.
     second = kill_when(snakemake(tmp_path, given, started=started), checkpoint, first, itself=True)[1]
     assert second > first > 0
@@ -353,7 +353,7 @@ def test_killed_work_goes_on_and_finished_work_stays(tiny, tmp_path, started):
     assert int(re.search(r"(\d+)/4000", log)[1]) >= second  # it did not begin anew
     # A fresh clone has no weights; what is stored is not made again.
     for folder in (random, bp):
-        (folder / study.WEIGHTS).unlink()
+        (folder / runs.WEIGHTS).unlink()
     shutil.rmtree(tmp_path / ".snakemake")
     code, printed = snakemake(tmp_path, given)
     assert code == 0, printed

@@ -22,7 +22,7 @@ import numpy as np
 
 from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import probes, provenance, study
+from bioadv.lab import probes, provenance, runner
 
 ACCEPTED = "accepted.json"
 STAND_IN = "stand-in"
@@ -77,9 +77,8 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
     if data.train.name == STAND_IN:
         wanted, have = _without_images(wanted), _without_images(have)
     found += [
-        Fault(file, f"was made with {key} = {have.get(key)}, today it is {value}")
-        for key, value in wanted.items()
-        if have.get(key) != value
+        Fault(file, f"was made with {key} = {before}, today it is {today}")
+        for key, (before, today) in provenance.differences(have, wanted).items()
     ]
     old = about["source"]
     if not _same_code(old, source, root):
@@ -89,14 +88,10 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
 
 def _training(have: dict[str, Any], data: Dataset, epochs: int | None) -> tuple[dict[str, Any], str]:
     """Configuration and source hash that a training has today."""
-    name = have["model"]
-    wanted = {"model": name, "seed": have["seed"], "data": data.content_hash}
-    if name == study.LAYER:
-        wanted["layer"] = study.scale(data).layer
-    else:
-        # The precision is a matter of the machine, not of the registry.
-        wanted |= {"experiment": study.at_scale(name, data, epochs), "dtype": have["dtype"]}
-    return provenance.describe_all(wanted), _source(name)
+    wanted = runner.configuration(have["model"], data, have["seed"], epochs)
+    if "dtype" in have:  # a matter of the machine, not of the registry
+        wanted["dtype"] = have["dtype"]
+    return provenance.describe_all(wanted), _source(have["model"])
 
 
 def _probe(
@@ -117,12 +112,12 @@ def _probe(
 
 @functools.cache
 def _source(name: str) -> str:
-    return study.source_of(name)
+    return runner.source_of(name)
 
 
 @functools.cache
 def _probe_source(name: str) -> str:
-    return provenance.source_hash(*probes.PROBES[name].functions.values())
+    return probes.source_of(name)
 
 
 def _without_images(configuration: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 import typer
 
 from bioadv.data import datasets
-from bioadv.lab import probes, provenance, study
+from bioadv.lab import probes, provenance, runner, study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,11 +33,11 @@ def train(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Train a model. Goes on where an interrupted run stopped, and leaves a finished one alone."""
-    where = study.Where(out, device, dtype, progress, every)
+    where = runner.Where(out, device, dtype, progress, every)
     if model != study.LAYER:
         study.experiment(model)  # an unknown name should not wait for the data
-    typer.echo(f"{model}, seed {seed}, on {study.choose_device(device)}", err=True)
-    folder = study.train(model, datasets.load(data, data_dir), seed, where, epochs)
+    typer.echo(f"{model}, seed {seed}, on {runner.choose_device(device)}", err=True)
+    folder = runner.train(model, datasets.load(data, data_dir), seed, where, epochs)
     typer.echo(f"{folder}: {_summary(folder)}")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bioadv.data import datasets
-from bioadv.lab import accept, probes, provenance, study
+from bioadv.lab import accept, probes, provenance, runner, runs, study
 
 RULES = ("layer", "train", "probe")
 RESOURCES = ("threads", "mem_mb", "runtime")
@@ -32,7 +32,7 @@ class Run:
     @property
     def weights(self) -> str:
         """Name of the file with its weights."""
-        return study.SYNAPSES if self.model == study.LAYER else study.WEIGHTS
+        return runs.SYNAPSES if self.model == study.LAYER else runs.WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def read(config: Mapping[str, Any]) -> Study:
     # By name only: this may be the login node of a cluster, whose GPUs are elsewhere.
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", chosen.device):
         raise ValueError(f"device = {chosen.device!r} is not known; give auto, cpu or cuda")
-    study.Where(device="cpu", dtype=chosen.dtype)
+    runner.Where(device="cpu", dtype=chosen.dtype)
     return chosen
 
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from bioadv.data.datasets import Dataset, unit_lp
 from bioadv.measure import attacks, landscapes
 from bioadv.measure.landscapes import Landscape, Plane
+from bioadv.network import streams
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
@@ -32,7 +33,6 @@ LANDSCAPE = {
     "adversarial_l2": 0.5,
     "other_power": {"linear": 1.0, "steep": 4.5},
 }
-STREAM = 10**9  # first seed of the planes: far from those of weights, whose first rows the directions would be
 ADVERSARIAL = attacks.PGD(steps=40, norm="l2", loss="margin", step=0.0625, best=True, project=True)
 
 
@@ -87,7 +87,7 @@ def _planes(
 
     None where the attack made no progress, as for a model whose units are all dead on the image.
     """
-    generator = torch.Generator().manual_seed(STREAM + 1000 * seed + image)
+    generator = torch.Generator().manual_seed(streams.pick(streams.PLANES, 1000 * seed + image))
     order = [(image + step) % len(x) for step in range(1, len(x))]
     following = next((i for i in order if labels[i] != labels[image]), order[0])
     random = landscapes.random_plane(x[image], generator)

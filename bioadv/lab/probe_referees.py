@@ -10,11 +10,10 @@ import torch
 
 from bioadv.data.datasets import Dataset, unit_lp
 from bioadv.measure import referees
-from bioadv.network import models
+from bioadv.network import models, streams
 from bioadv.network.models import TwoLayer
 
 # Black-box attacks need thousands of forward passes per image and get fewer images: the first of the same list.
-STREAM = 10**9  # first seed of the attacks: far from those of weights, which a direction of search could repeat
 REFEREES = {
     "images": 500,
     "seed": 0,
@@ -39,7 +38,7 @@ def measure_referees(model: TwoLayer, data: Dataset, settings: dict[str, Any], p
     if not len(right):
         raise ValueError("model: it classifies no test image correctly, so there is nothing to attack")
     pool, (x, y), shape = x, (x[right], y[right]), data.test.shape
-    seed = STREAM + settings["seed"]
+    seed = streams.pick(streams.REFEREES, settings["seed"])
     arrays = {"index": right.numpy(), "ddn_l2": referees.ddn(model, x, y, seed=seed, **settings["ddn"]).norms(x)}
     for loss in ("ce", "dlr"):
         found = referees.apgd(model, x, y, loss, seed=seed, progress=progress, **settings["apgd"])

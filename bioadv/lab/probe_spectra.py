@@ -14,24 +14,23 @@ from tqdm import tqdm
 
 from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
-from bioadv.lab import study
+from bioadv.lab import runner
 from bioadv.measure import powerlaw, spectra
-from bioadv.network import pruning, regularizers
+from bioadv.network import pruning, regularizers, streams
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
 Arrays = dict[str, np.ndarray]
 # Settings: sizes of the populations (the first so many units, as published), noise images and their seed, random
-# subsets of units (how many, of what size), and replicates of the bootstrap over images. The seed must be none that a
-# model is trained with: from the same seed, noise images would be the very numbers that the weights started from.
+# subsets of units (how many, of what size), and replicates of the bootstrap over images.
 SPECTRA: dict[str, Any] = {
     "sizes": [10, 50, 100, 500, 1000, 1500, 2000],
     "noise": 10_000,
-    "seed": 730_000,
+    "seed": streams.NOISE[0],
     "subsets": [5, 500],
     "replicates": 12,
 }
-PRUNING: dict[str, Any] = {"p": 3.0, "noise": 10_000, "seed": 730_000, "replicates": 49, "pictures": 12}
+PRUNING: dict[str, Any] = {"p": 3.0, "noise": 10_000, "seed": streams.NOISE[0], "replicates": 49, "pictures": 12}
 CRITERIA = ("raw", "threshold", "mixture_published", "mixture")
 
 
@@ -106,7 +105,7 @@ def measure_pruning(model: TwoLayer, data: Dataset, settings: dict[str, Any], pr
     w = m.sign() * m.abs() ** (1 / (settings["p"] - 1))  # synapses from the metric M = W |W|^(p-2)
     if not bool(w.any(1).all()):
         raise ValueError(f"{int((~w.any(1)).sum())} units have no weights: the layer is pruned; give a kh-layer run")
-    variance, threshold = pruning.variances(w), study.prune_above(data, settings["p"])
+    variance, threshold = pruning.variances(w), runner.prune_above(data, settings["p"])
     mixtures = {"mixture_published": _published_mixture(variance), "mixture": pruning.mixture(variance)}
     masks = {"raw": torch.zeros(len(w), dtype=torch.bool), "threshold": pruning.above_threshold(w, threshold)}
     masks |= {name: found.prunes(variance) for name, found in mixtures.items()}

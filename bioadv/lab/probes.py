@@ -21,10 +21,12 @@ import torch
 from bioadv.data import files
 from bioadv.data.datasets import Dataset
 from bioadv.lab import probe_landscape, probe_perturbations, probe_referees, probe_spectra, provenance, study
+from bioadv.lab.runs import Run
 from bioadv.network import local_learning
 from bioadv.network.models import TwoLayer
 
 Arrays = dict[str, np.ndarray]
+Tensor = torch.Tensor
 Measure = Callable[[TwoLayer, Dataset, dict[str, Any], bool], Arrays]
 
 
@@ -55,7 +57,7 @@ PROBES: dict[str, Probe] = {
     "pruning": Probe("pruning of a local layer", probe_spectra.measure_pruning, probe_spectra.PRUNING),
 }
 SECONDS = "_seconds"  # in the file of a part
-PIXELS = "pixels"  # stands for a model: the images themselves, every pixel a unit
+PIXELS = study.PIXELS
 
 
 def probe(name: str) -> Probe:
@@ -82,7 +84,7 @@ def run(folder: Path, name: str, data: Dataset, progress: bool = True) -> Path:
             return file
         changed = [key for key in wanted if stored.get(key) != wanted[key]]
         raise ValueError(f"{about} was measured with another {' and '.join(changed)}; remove it to measure again")
-    source = provenance.source_hash(*chosen.functions.values())
+    source = source_of(name)
     identity = provenance.describe_all({**configuration, "training": training, "source": source})
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     model, arrays, parts, seconds = _model(folder, subject, data), Arrays(), [], 0.0
@@ -129,16 +131,31 @@ def _subject(folder: Path, data: Dataset) -> tuple[dict[str, Any], str]:
 
 
 def _model(folder: Path, subject: dict[str, Any], data: Dataset) -> TwoLayer:
-    """The model that is measured; a bare layer, or the pixels as one, has a readout of zeros."""
+    """The model that is measured."""
     if subject["model"] == PIXELS:
-        hidden, power = torch.eye(data.test.inputs), 1.0
-    elif subject["model"] == study.LAYER:
-        provenance.intact(folder / provenance.MANIFEST, study.SYNAPSES)
-        synapses = files.read_tensors(folder / study.SYNAPSES)[0]["synapses"]
-        hidden, power = local_learning.metric(synapses, subject["layer"]["p"]), study.KH_POWER
-    else:
-        return study.load_model(folder)
+        return of_pixels(data)
+    if subject["model"] == study.LAYER:
+        return of_layer(Run.at(folder).synapses(), subject["layer"]["p"], data)
+    return Run.at(folder).load()
+
+
+def of_pixels(data: Dataset) -> TwoLayer:
+    """The images themselves as a hidden layer, every pixel a unit; the readout is zero."""
+    return _bare(torch.eye(data.test.inputs), 1.0, data)
+
+
+def of_layer(synapses: Tensor, p: float, data: Dataset) -> TwoLayer:
+    """A KH layer as it was trained, not pruned, with the activation of the paper's KH model; the readout is zero."""
+    return _bare(local_learning.metric(synapses, p), local_learning.PAPER_POWER, data)
+
+
+def _bare(hidden: Tensor, power: float, data: Dataset) -> TwoLayer:
     model = TwoLayer(hidden.shape[1], len(hidden), len(data.test.classes), power)
     with torch.no_grad():
         model.hidden.copy_(hidden)
     return model.eval()
+
+
+def source_of(name: str) -> str:
+    """Hash of the code that a probe measures with, from the model that it is given on."""
+    return provenance.source_hash(*probe(name).functions.values(), of_pixels, of_layer)

@@ -8,7 +8,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,14 +20,25 @@ from bioadv.data import files
 
 MANIFEST = "manifest.json"
 DIGESTS = "digests"  # in a manifest or a probe's .json: SHA-256 of the files beside it that it describes, by name
+# What moves no number and is not hashed: reading and writing, bars, manifests, and the registry, whose parameters are
+# compared themselves (what it holds is hashed where a function is given it). By module, or by module and function.
+NOT_HASHED = frozenset(
+    {
+        *("files", "progress", "provenance", "runs", "study", "looks"),
+        *("training._identity", "training._state", "training._resume", "training._diverged"),
+        *("local_learning._identity", "local_learning._resume", "local_learning._as_tensors"),
+    }
+)
+NO_PARAMETERS = ("title", "group")  # in older manifests; what a model is called moves no number
+LATER = ("units", "layer")  # not in older manifests
 
 
 def source_hash(*roots: Callable[..., Any]) -> str:
     """SHA-256 over the syntax trees of functions and classes and of all of bioadv that they refer to by name.
 
     Constants of modules count by their values, and a class that is only named in an annotation counts too, since its
-    methods are called. Docstrings, comments, layout, annotations themselves and error messages do not count; reading
-    and writing files (:mod:`bioadv.data.files`) does not either. What does count is what can move a number.
+    methods are called. Docstrings, comments, layout, annotations themselves and error messages do not count, nor does
+    ``NOT_HASHED``. What does count is what can move a number.
     """
     seen = sources(*roots)
     return hashlib.sha256("\n".join(f"{name} {seen[name]}" for name in sorted(seen)).encode()).hexdigest()
@@ -39,7 +50,7 @@ def sources(*roots: Callable[..., Any]) -> dict[str, str]:
     while pending:
         item = pending.pop()
         name = _name(item)
-        if name in seen:
+        if name in seen or _uncounted(name):
             continue
         tree = ast.parse(textwrap.dedent(inspect.getsource(item)))
         code, constants = _referred(tree, inspect.getmodule(item))
@@ -56,6 +67,12 @@ def _name(item: Any) -> str:
 
 def _module(name: str) -> str:
     return f"bioadv.{name.rpartition('.')[2]}"
+
+
+def _uncounted(name: str) -> bool:
+    """Whether a function, class or constant, by its full name, is among ``NOT_HASHED``."""
+    _, module, inner = name.split(".", 2)
+    return module in NOT_HASHED or f"{module}.{inner}" in NOT_HASHED
 
 
 class _Bare(ast.NodeTransformer):
@@ -106,10 +123,10 @@ def _referred(tree: ast.AST, module: ModuleType | None) -> tuple[list[Any], dict
             continue
         value = getattr(owner, name)
         if inspect.isfunction(value) or inspect.isclass(value):
-            if value.__module__.startswith("bioadv.") and value.__module__ != files.__name__:
+            if value.__module__.startswith("bioadv."):
                 code.append(value)
-        elif owner is not files and name.isupper():
-            constants[f"{_module(owner.__name__)}.{name}"] = _value(value)
+        elif name.isupper() and not _uncounted(constant := f"{_module(owner.__name__)}.{name}"):
+            constants[constant] = _value(value)
     return code, constants
 
 
@@ -129,9 +146,10 @@ def _value(value: Any) -> str:
 
 
 def describe(value: Any) -> Any:
-    """A parameter as JSON: dataclasses become dictionaries that name their kind."""
+    """A parameter as JSON: dataclasses become dictionaries that name their kind, without what is no parameter."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {"kind": type(value).__name__, **{k: describe(getattr(value, k)) for k in asdict(value)}}
+        names = (one.name for one in fields(value) if one.metadata.get("parameter", True))
+        return {"kind": type(value).__name__, **{name: describe(getattr(value, name)) for name in names}}
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -214,14 +232,35 @@ def same_configuration(folder: Path, wanted: dict[str, Any], *names: str) -> boo
     manifest = read_manifest(folder)
     if manifest is None:
         return False
-    stored = manifest.get("configuration", {})
-    for name, value in describe_all(wanted).items():
-        if stored.get(name) != value:
-            raise ValueError(
-                f"{folder} holds a run with {name} = {stored.get(name)}, not {value}; "
-                "give another --out folder, or remove this one"
-            )
+    for name, (stored, value) in differences(manifest.get("configuration", {}), describe_all(wanted)).items():
+        raise ValueError(
+            f"{folder} holds a run with {name} = {stored}, not {value}; give another --out folder, or remove this one"
+        )
     return intact(folder / MANIFEST, *names)
+
+
+def differences(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Parameters in which a stored configuration is another than the wanted one: by name, (stored, wanted).
+
+    Both as JSON. What older manifests hold besides parameters, or do not hold yet, makes no difference.
+    """
+    pairs = {name: (_parameters(stored.get(name)), _parameters(value)) for name, value in wanted.items()}
+    found = {}
+    for name, (have, value) in pairs.items():
+        if name in LATER and name not in stored:
+            continue
+        if name == "run" and isinstance(have, dict) and isinstance(value, dict):  # that a probe measured
+            if differences(have, value) or not set(have) <= set(value):
+                found[name] = (have, value)
+        elif have != value:
+            found[name] = (have, value)
+    return found
+
+
+def _parameters(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _parameters(inner) for key, inner in value.items() if key not in NO_PARAMETERS}
+    return value
 
 
 def describe_all(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,46 +1,146 @@
-"""What the study has made: the runs that are stored, and the numbers of the paper that they stand beside."""
+"""The runs of the study: where each lies, what it holds, which there are, and the paper's numbers beside them.
+
+A run is a folder ``OUT/DATASET/MODEL/seed-S`` with ``model.safetensors`` (or ``layer.safetensors``), ``log.npz``,
+``manifest.json``, and what probes measured: ``PROBE.npz`` and ``PROBE.json``. It is finished once it has its manifest.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from bioadv.lab import provenance
+import numpy as np
+import torch
+
+from bioadv.data import files
+from bioadv.lab import provenance, study
+from bioadv.network import models
+from bioadv.network.models import TwoLayer
 
 RESULTS_VARIABLE = "BIOADV_RESULTS"
 ROOT = Path(__file__).parents[2]
+WEIGHTS, SYNAPSES = "model.safetensors", "layer.safetensors"  # of a model, of a KH layer; kept out of git
+LOG = "log.npz"
+SEED = re.compile(r"seed-(\d+)")
 
 
-def paper() -> dict[str, Any]:
-    """The numbers of the paper and of its authors' stored figures, from ``book/paper.yaml``."""
-    import yaml
+@dataclass(frozen=True, order=True)
+class Run:
+    """A run by its place: the folder of a dataset's runs, the model (or KH layer, or the pixels), the seed."""
 
-    numbers: dict[str, Any] = yaml.safe_load((ROOT / "book" / "paper.yaml").read_text())
-    return numbers
+    root: Path
+    model: str
+    seed: int
+
+    @classmethod
+    def at(cls, folder: Path) -> Run:
+        """The run of a folder ``.../DATASET/MODEL/seed-S``; ``ValueError`` for a folder of another name."""
+        match = SEED.fullmatch(folder.name)
+        if not match:
+            raise ValueError(f"{folder} is not the folder of a run; give OUT/DATASET/MODEL/seed-S")
+        return cls(folder.parent.parent, folder.parent.name, int(match[1]))
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the run lies."""
+        return self.root / self.model / f"seed-{self.seed}"
+
+    @property
+    def layer(self) -> Run:
+        """The KH layer of the same seed."""
+        return Run(self.root, study.LAYER, self.seed)
+
+    @property
+    def weights(self) -> Path:
+        """File of its weights, or of the synapses of a KH layer."""
+        return self.folder / (SYNAPSES if self.model == study.LAYER else WEIGHTS)
+
+    @property
+    def manifest(self) -> Path:
+        """File that describes the run and marks it as finished."""
+        return self.folder / provenance.MANIFEST
+
+    @property
+    def log(self) -> Path:
+        """File of what happened in each epoch."""
+        return self.folder / LOG
+
+    @property
+    def checkpoint(self) -> Path:
+        """File that an unfinished training goes on from."""
+        return self.folder / "checkpoint.safetensors"
+
+    def measured(self, probe: str) -> Path:
+        """File that describes what a probe measured; the arrays lie beside it, see :func:`arrays`."""
+        return self.folder / f"{probe}.json"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Its manifest; ``FileNotFoundError`` if the run is not finished."""
+        found = provenance.read_manifest(self.folder)
+        if found is None:
+            raise FileNotFoundError(f"{self.folder} holds no finished run; train the model first, or let it finish")
+        return found
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test images that it decides correctly."""
+        return float(self.about["accuracy"]["test"])
+
+    def arrays(self, name: str) -> Mapping[str, np.ndarray]:
+        """Arrays of its ``log``, or of what a probe measured; read once, and not to be changed."""
+        return arrays(self.folder / f"{name}.npz")
+
+    def last(self, name: str) -> float:
+        """What the log has for the last epoch."""
+        return float(self.arrays("log")[name][-1])
+
+    def load(self) -> TwoLayer:
+        """The trained model; ``FileNotFoundError`` if the run is not finished or its weights are gone."""
+        self._check_weights()
+        return models.load(self.weights)
+
+    def synapses(self) -> torch.Tensor:
+        """Synapses (H, D) of a trained KH layer; raises as :meth:`load` does."""
+        self._check_weights()
+        return files.read_tensors(self.weights)[0]["synapses"]
+
+    def _check_weights(self) -> None:
+        about = self.about
+        if not provenance.intact(self.manifest, self.weights.name):
+            command = f"bioadv train {self.model} --data {about['dataset']} --seed {self.seed}"
+            raise FileNotFoundError(
+                f"{self.folder} has its manifest but not its weights, {self.weights.name} (git does not keep them); "
+                f"train it again: {command} --out {self.root.parent}"
+            )
 
 
-def stored(model: str, file: str = provenance.MANIFEST, data: str = "cifar10") -> dict[int, Path]:
-    """The runs of a model at the paper's scale that are at hand and have ``file``: folders by seed, in order.
+def arrays(path: Path) -> Mapping[str, np.ndarray]:
+    """Arrays of an ``.npz`` file, read-only; kept in memory while the file stays as it is."""
+    state = path.stat()
+    return _read(path, state.st_mtime_ns, state.st_size, state.st_ino)
 
-    They lie in ``results/`` beside the package, or in the folder named by ``BIOADV_RESULTS``. Raises ``ValueError`` if
-    a file there is not the one that its manifest, or its probe's ``.json``, describes, and ``FileNotFoundError`` if
-    ``BIOADV_RESULTS`` names no folder.
-    """
-    root = Path(os.environ.get(RESULTS_VARIABLE, ROOT / "results"))
-    if RESULTS_VARIABLE in os.environ and not (os.environ[RESULTS_VARIABLE] and root.is_dir()):
-        raise FileNotFoundError(
-            f"{RESULTS_VARIABLE} = {os.environ[RESULTS_VARIABLE]!r} is not a folder; name one that holds "
-            "DATASET/MODEL/seed-S, or unset it for the results of the book"
-        )
-    found = {}
-    for path in (root / data / model).glob(f"seed-*/{file}"):
-        seed = path.parent.name.removeprefix("seed-")
-        if seed.isdecimal():
-            found[int(seed)] = path.parent
-            _check(path.parent)
-    return dict(sorted(found.items()))
+
+@functools.lru_cache(maxsize=128)
+def _read(path: Path, *state: int) -> Mapping[str, np.ndarray]:
+    found = files.read_arrays(path)
+    for values in found.values():
+        values.flags.writeable = False
+    return MappingProxyType(found)
+
+
+def in_folder(root: Path, model: str, file: str = provenance.MANIFEST) -> dict[int, Run]:
+    """Runs of a model below the folder of a dataset that have ``file``: by seed, in order."""
+    found = {Run.at(path.parent) for path in (root / model).glob(f"seed-*/{file}") if SEED.fullmatch(path.parent.name)}
+    for run in found:
+        _check(run.folder)
+    return {run.seed: run for run in sorted(found)}
 
 
 def _check(folder: Path) -> None:
@@ -57,3 +157,37 @@ def _check(folder: Path) -> None:
 def _intact(description: Path, name: str, _changed: int) -> None:
     """Check a file once, and again only when it has changed."""
     provenance.intact(description, name)
+
+
+def at_hand(model: str, having: str = provenance.MANIFEST, data: str = "cifar10") -> dict[int, Run]:
+    """The runs of a model at the paper's scale that are at hand and have a file: by seed, in order.
+
+    They lie in ``results/`` beside the package, or in the folder named by ``BIOADV_RESULTS``. Raises ``ValueError`` if
+    a file there is not the one that its manifest, or its probe's ``.json``, describes, and ``FileNotFoundError`` if
+    ``BIOADV_RESULTS`` names no folder.
+    """
+    root = Path(os.environ.get(RESULTS_VARIABLE, ROOT / "results"))
+    if RESULTS_VARIABLE in os.environ and not (os.environ[RESULTS_VARIABLE] and root.is_dir()):
+        raise FileNotFoundError(
+            f"{RESULTS_VARIABLE} = {os.environ[RESULTS_VARIABLE]!r} is not a folder; name one that holds "
+            "DATASET/MODEL/seed-S, or unset it for the results of the book"
+        )
+    return in_folder(root / data, model, having)
+
+
+def stored(model: str, file: str = provenance.MANIFEST, data: str = "cifar10") -> dict[int, Path]:
+    """The folders of :func:`at_hand`."""
+    return {seed: run.folder for seed, run in at_hand(model, file, data).items()}
+
+
+def load_model(folder: Path) -> TwoLayer:
+    """The trained model of a run folder; ``FileNotFoundError`` if the run is not finished or its weights are gone."""
+    return Run.at(folder).load()
+
+
+def paper() -> dict[str, Any]:
+    """The numbers of the paper and of its authors' stored figures, from ``book/paper.yaml``."""
+    import yaml
+
+    numbers: dict[str, Any] = yaml.safe_load((ROOT / "book" / "paper.yaml").read_text())
+    return numbers

@@ -23,7 +23,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bioadv.measure import attacks, critical
+from bioadv.data.progress import bar
+from bioadv.measure import attacks
 from bioadv.network.models import TwoLayer, activation, folded, slope
 
 Tensor = torch.Tensor
@@ -132,7 +133,7 @@ def certified_radius(
         raise ValueError(f"method = {method!r} is for L2 balls; with norm = {norm!r} choose linear, interval or both")
     attacks.check(model, x, y)
     radii = np.zeros(len(x))
-    for chosen in critical.bar(torch.arange(len(x)).split(size), progress):
+    for chosen in bar(torch.arange(len(x)).split(size), progress):
         radii[chosen.numpy()] = _bisect(model, x[chosen], y[chosen], norm, method).cpu().numpy()
     return radii
 

@@ -9,16 +9,16 @@ image. :func:`search` brackets it per image instead, each image with its own str
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from bioadv.data.progress import bar
 from bioadv.measure import attacks
 from bioadv.measure.attacks import PGD, PUBLISHED, PUBLISHED_BOX, Box
+from bioadv.network import streams
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
@@ -26,8 +26,7 @@ Attack = Callable[[Tensor, Tensor], Tensor]  # (which images (k,), their strengt
 
 GRID = np.logspace(-6, -1.5, 400)  # the public code's strengths for FGSM and PGD
 L2_GRID = np.logspace(-4, 0.5, 400)  # ours, for attacks in an L2 ball
-# Not a seed that models start from: the same stream of random numbers would correlate starts and noise with weights.
-SEED = 20_000
+SEED = streams.ATTACKS[0]
 NOISE_GRID = np.logspace(-6, np.log(2.5), 400)  # and for noise; the upper end is 10^(ln 2.5) = 8.25, as written there
 
 
@@ -229,8 +228,3 @@ def check(model: TwoLayer, x: Tensor, y: Tensor, grid: np.ndarray) -> None:
     lost = int((margins > 1e-4).sum())  # a tie may be decided either way, with the size of the batch
     if lost:
         raise ValueError(f"x: the model gets {lost} of {len(x)} images wrong unperturbed; keep critical.correct(...)")
-
-
-def bar(steps: Sequence[Tensor] | Sequence[int], progress: bool | str) -> Iterable[Any]:
-    """The steps with a progress bar, if one is asked for; a text is its title."""
-    return tqdm(steps, progress if isinstance(progress, str) else "search", disable=not progress, leave=False)

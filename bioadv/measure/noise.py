@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bioadv.data.progress import bar
 from bioadv.measure import attacks, critical
 from bioadv.measure.critical import NOISE_GRID, Critical
 from bioadv.network.models import TwoLayer, folded
@@ -84,7 +85,7 @@ def sweep(
     offsets = torch.randperm(count, generator=generator, device=generator.device)[: len(grid)].tolist()
     wrapped = torch.cat([draws.latent, draws.latent[:size]])  # so that any run of images is a slice
     fails = np.empty((len(x), len(grid)), bool)
-    for chosen in critical.bar(torch.arange(len(x)).split(size), progress):
+    for chosen in bar(torch.arange(len(x)).split(size), progress):
         h, labels, first = model.before(x[chosen]), y[chosen], int(chosen[0])
         for i, offset in enumerate(offsets):
             at = (first + offset) % count

@@ -24,6 +24,7 @@ from bioadv.data.files import read_tensors, set_state, write_tensors
 
 Tensor = torch.Tensor
 SMALLEST_MAXIMUM = 1e-9  # the public code's guard against division by zero in the normalised step
+PAPER_POWER = 4.5  # n of ReLU^n behind the layer in the paper's KH model
 LARGE = 10**6  # weights from which on the choice of the library for a product matters
 
 

@@ -1,0 +1,268 @@
+"""Trains a model of the study, or the KH layer, and keeps what comes out in the folder of its run.
+
+A run that was killed goes on from its checkpoint; a finished one is left alone. The manifest is written last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bioadv.data import datasets, files
+from bioadv.data.datasets import Dataset
+from bioadv.lab import provenance, study
+from bioadv.lab.runs import Run
+from bioadv.network import hidden, local_learning, models, pruning, streams, training
+from bioadv.network.hidden import Given, Kind
+from bioadv.network.local_learning import KHParams, Trained
+from bioadv.network.models import TwoLayer
+from bioadv.network.training import Fitted
+
+Tensor = torch.Tensor
+Sets = dict[str, tuple[Tensor, Tensor]]
+PUBLISHED_THRESHOLD_FOR = ("cifar10", "photo-patches")  # 32 x 32 colour photographs
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where and how a run computes: root of the output, device, precision of products, bars, epochs per checkpoint."""
+
+    out: Path = Path("results")
+    device: str = "auto"
+    dtype: str = "auto"
+    progress: bool = True
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype = {self.dtype!r} is not known; choose from {', '.join(DTYPES)}")
+        choose_device(self.device)
+
+    def run(self, data: Dataset, model: str, seed: int) -> Run:
+        """A run by its place."""
+        return Run(self.out / Path(data.name).stem, model, seed)
+
+    def folder(self, data: Dataset, model: str, seed: int) -> Path:
+        """The folder of a run."""
+        return self.run(data, model, seed).folder
+
+    def keeping(self, run: Run) -> dict[str, Any]:
+        """How a training of this run keeps its state and shows its progress; moves no number."""
+        return {"checkpoint": run.checkpoint, "every": self.every, "progress": self.progress}
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``: CUDA if there is one, else the CPU; ``ValueError`` for an unknown or absent one.
+
+    Not Apple's MPS: it has no double precision, in which covariances and sums over images are taken.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device = {name!r} cannot be used ({reason}); give auto, cuda or cpu") from error
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """``auto``: bfloat16 products on CUDA and on processors with instructions for them, else float32."""
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    fast = device.type == "cuda" or (device.type == "cpu" and native)
+    chosen = ("bfloat16" if fast else "float32") if name == "auto" else name
+    return torch.bfloat16 if chosen == "bfloat16" else torch.float32
+
+
+def configuration(name: str, data: Dataset, seed: int, epochs: int | None = None) -> dict[str, Any]:
+    """What a run is made with, but for the precision, which is a matter of the machine; epochs: not the scale's."""
+    sizes = study.scale(data).layer
+    about: dict[str, Any] = {"model": name, "seed": seed, "data": data.content_hash}
+    if name == study.LAYER:
+        return {**about, "layer": replace(sizes, epochs=epochs) if epochs else sizes}
+    chosen = study.at_scale(name, data, epochs)
+    about |= {"experiment": chosen, "units": sizes.hidden}
+    return {**about, "layer": sizes} if chosen.kind.layer else about
+
+
+def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None = None) -> Path:
+    """Train a model and return its run folder; what is finished is not done again, what was interrupted goes on.
+
+    A finished run has its manifest and its weights. Where only the weights are missing, as in a fresh clone, it is
+    trained again; the manifest stays until the new one is ready. Models with a local layer train that first if it is
+    not there yet. Raises ``ValueError`` for an unknown model, a bad seed or number of epochs, or a folder that holds
+    another configuration.
+    """
+    streams.pick(streams.START, seed)
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"epochs = {epochs}; give at least 1")
+    make = _train_layer if name == study.LAYER else _train_model
+    return make(name, data, where.run(data, name, seed), where, epochs)
+
+
+def _train_model(name: str, data: Dataset, run: Run, where: Where, epochs: int | None) -> Path:
+    chosen, device = study.at_scale(name, data, epochs), choose_device(where.device)
+    dtype = choose_dtype(where.dtype, device) if chosen.kind.trained else torch.float32
+    wanted = configuration(name, data, run.seed, epochs)
+    # The precision that is chosen for this machine may be another than where the stored run was made.
+    if _finished(run, wanted if where.dtype == "auto" else {**wanted, "dtype": str(dtype)}):
+        return run.folder
+    layer, params = None, study.scale(data).layer
+    if chosen.kind.layer:
+        train(study.LAYER, data, run.seed, where)
+        layer = pruned(run.layer.synapses(), params, data) if chosen.pruned else run.layer.synapses()
+    sets = image_sets(data, chosen.held_out)
+    model = TwoLayer(data.train.inputs, params.hidden, len(data.train.classes), chosen.power, chosen.batch_norm)
+    initialise(model, chosen.kind, sets["train"][0], run.seed, params.p, layer)
+    sets = {part: (x.to(device), y.to(device)) for part, (x, y) in sets.items()}
+    # Hashed before the run, not after it: that is the code which is about to be executed.
+    source = source_of(name)
+    fitted = fit(model.to(device), sets, chosen.recipe, run.seed, chosen.kind, dtype, where.keeping(run))
+    accuracy = accuracies(fitted.model, sets)
+    provenance.remove_manifest(run.folder)
+    models.save(fitted.model, run.weights)
+    files.write_arrays(run.log, fitted.log)
+    wanted["dtype"] = str(dtype)
+    return _finish(run, wanted, data, device, fitted.seconds, source, accuracy=accuracy)
+
+
+def _train_layer(name: str, data: Dataset, run: Run, where: Where, epochs: int | None) -> Path:
+    wanted = configuration(name, data, run.seed, epochs)
+    if _finished(run, wanted):
+        return run.folder
+    device, params, source = choose_device(where.device), wanted["layer"], source_of(name)
+    trained, health = train_synapses(data, params, run.seed, device, where.keeping(run))
+    provenance.remove_manifest(run.folder)
+    files.write_tensors(run.weights, {"synapses": trained.synapses})
+    arrays = {"norms": health.norms, "wins": health.wins, "alive": health.alive, "mean_weight": health.mean_weight}
+    files.write_arrays(run.log, {**trained.history, **arrays})
+    shares = {"converged": health.converged, "live": health.live, "winning": health.winning}
+    return _finish(run, wanted, data, device, trained.seconds, source, health=shares)
+
+
+def _finished(run: Run, wanted: dict[str, Any]) -> bool:
+    """Whether the run is there, whole; tidies up behind one that was stopped between its last two steps."""
+    done = provenance.same_configuration(run.folder, wanted, run.weights.name, run.log.name)
+    if done:
+        files.tidy(run.checkpoint)
+    return done
+
+
+def _finish(
+    run: Run,
+    wanted: dict[str, Any],
+    data: Dataset,
+    device: torch.device,
+    seconds: float,
+    source: str,
+    **outcome: Any,
+) -> Path:
+    """Write the manifest, which marks the run as whole; then its checkpoint is of no more use."""
+    about = {
+        "configuration": provenance.describe_all(wanted),
+        "dataset": data.name,
+        "device": str(device),
+        "seconds": round(seconds, 1),
+        "source": source,
+    }
+    provenance.write_manifest(run.folder, (run.weights.name, run.log.name), **about, **outcome)
+    run.checkpoint.unlink(missing_ok=True)
+    return run.folder
+
+
+# What moves a number; the source of all this, and of what it refers to, is hashed into each manifest.
+
+
+def image_sets(data: Dataset, held_out: float) -> Sets:
+    """Unit-norm images and labels by part: train, test, and validation, the held-out share at the end of train."""
+    x, y = datasets.unit_lp(data.train), torch.tensor(data.train.labels)
+    sets = {"test": (datasets.unit_lp(data.test), torch.tensor(data.test.labels))}
+    kept = len(x) - round(held_out * len(x))
+    if kept < len(x):
+        sets["validation"] = (x[kept:], y[kept:])
+    return {"train": (x[:kept], y[:kept]), **sets}
+
+
+def prune_above(data: Dataset, p: float = 3.0, radius: float = 1.0) -> float:
+    """Variance above which KH units are pruned: the published number on CIFAR-10 and on the photo patches.
+
+    On other images it is :func:`bioadv.network.pruning.threshold`, which holds for all of them; the published one does
+    not (on MNIST it prunes every unit of a healthy layer).
+    """
+    if data.name in PUBLISHED_THRESHOLD_FOR:
+        return pruning.PUBLISHED_THRESHOLD
+    return pruning.threshold(data.train.inputs, p, radius)
+
+
+def pruned(synapses: Tensor, params: KHParams, data: Dataset) -> Tensor:
+    """The synapses (H, D) of a layer with those of units above the threshold set to zero."""
+    threshold = prune_above(data, params.p, params.radius)
+    return pruning.prune(synapses, pruning.above_threshold(synapses, threshold))
+
+
+def initialise(model: TwoLayer, kind: Kind, images: Tensor, seed: int, p: float, layer: Tensor | None) -> TwoLayer:
+    """The network before training with labels, in place; the same seed gives all models the same random weights."""
+    models.init(model, torch.Generator().manual_seed(streams.pick(streams.START, seed)))
+    drawn = torch.Generator().manual_seed(streams.pick(streams.DRAWN, seed))
+    with torch.no_grad():
+        model.hidden.copy_(hidden.weights(kind, Given(images, model.hidden.detach().clone(), drawn, p, layer)))
+    return model
+
+
+def fit(
+    model: TwoLayer,
+    sets: Sets,
+    recipe: training.Recipe,
+    seed: int,
+    kind: Kind,
+    dtype: torch.dtype,
+    keeping: dict[str, Any],
+) -> Fitted:
+    """Train with labels: everything on images in ``dtype``, or the readout alone on latents, computed once."""
+    tap: Callable[[Tensor], Tensor] = (lambda x: x.to(dtype)) if kind.trained else model.after
+    seen = {part: (models.in_batches(tap, x), y) for part, (x, y) in sets.items()}
+    order = torch.Generator(model.hidden.device).manual_seed(streams.pick(streams.ORDER, seed))
+    x, y = seen.pop("train")
+    return training.fit(model, x, y, recipe, order, evaluate=seen, readout_only=not kind.trained, **keeping)
+
+
+def accuracies(model: TwoLayer, sets: Sets) -> dict[str, float]:
+    """Share of the images of each part that the model decides correctly."""
+    return {part: training.accuracy(model, x, y) for part, (x, y) in sets.items()}
+
+
+def train_synapses(
+    data: Dataset, params: KHParams, seed: int, device: torch.device, keeping: dict[str, Any]
+) -> tuple[Trained, local_learning.Health]:
+    """Train a KH layer on the training images, and say whether it is alive."""
+    x = datasets.unit_lp(data.train, params.p)
+    generator = torch.Generator(device).manual_seed(streams.pick(streams.START, seed))
+    trained = local_learning.train(x.to(device), params, generator, **keeping)
+    return trained, local_learning.health(trained.synapses, x, params)
+
+
+LOCAL = (train_synapses,)
+SUPERVISED = (image_sets, initialise, fit, accuracies)
+
+
+def source_of(name: str) -> str:
+    """Hash of the code that a model, or the KH layer, is trained with; see ``bioadv.lab.provenance.source_hash``.
+
+    Of the kinds of hidden layers only the model's own counts.
+    """
+    return provenance.source_hash(*roots(name))
+
+
+def roots(name: str) -> tuple[Callable[..., Any], ...]:
+    """The functions whose source :func:`source_of` takes."""
+    if name == study.LAYER:
+        return LOCAL
+    chosen = study.experiment(name)
+    kind = chosen.kind
+    return (*SUPERVISED, kind.weights, *(LOCAL if kind.layer else ()), *((pruned,) if chosen.pruned else ()))

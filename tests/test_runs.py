@@ -1,0 +1,51 @@
+import os
+
+import numpy as np
+import pytest
+
+from bioadv.data import files
+from bioadv.lab import runs, study
+from bioadv.lab.runs import Run
+
+CONFIGURATION = {"model": "bp", "seed": 2, "data": "of the images"}
+DESCRIBED = {"configuration": CONFIGURATION, "dataset": "cifar10", "source": "", "seconds": 1.0}
+
+
+def test_a_run_knows_its_place(tmp_path):
+    run = Run(tmp_path / "cifar10", "bp", 3)
+    assert run.folder == tmp_path / "cifar10" / "bp" / "seed-3"
+    assert Run.at(run.folder) == run
+    assert run.weights == run.folder / "model.safetensors"
+    assert run.layer.weights == tmp_path / "cifar10" / study.LAYER / "seed-3" / "layer.safetensors"
+    with pytest.raises(ValueError, match="is not the folder of a run; give OUT/DATASET/MODEL/seed-S"):
+        Run.at(tmp_path)
+
+
+def test_only_finished_runs_are_at_hand(tmp_path, monkeypatch):
+    monkeypatch.setenv(runs.RESULTS_VARIABLE, str(tmp_path))
+    for seed in (10, 2):
+        files.write_json(Run(tmp_path / "cifar10", "bp", seed).manifest, {**DESCRIBED, "accuracy": {"test": 0.5}})
+    for name in ("seed-3", "seed-x", "seed-4.old"):
+        (tmp_path / "cifar10" / "bp" / name).mkdir()
+    files.write_json(tmp_path / "cifar10" / "bp" / "seed-4.old" / "manifest.json", DESCRIBED)
+    found = runs.at_hand("bp")
+    assert list(found) == [2, 10]
+    assert found[2].accuracy == 0.5
+    assert runs.stored("bp") == {seed: run.folder for seed, run in found.items()}
+    assert runs.at_hand("bp", "spectra.json") == {}
+    with pytest.raises(FileNotFoundError, match="holds no finished run"):
+        Run(tmp_path / "cifar10", "bp", 3).accuracy  # noqa: B018
+
+
+def test_arrays_are_read_once_and_again_when_they_change(tmp_path, monkeypatch):
+    run, read = Run(tmp_path, "bp", 0), []
+    files.write_arrays(run.log, {"loss": np.array([3.0, 2.0])})
+    original = files.read_arrays
+    monkeypatch.setattr(files, "read_arrays", lambda path: read.append(path) or original(path))
+    assert [run.last("loss") for _ in range(5)] == [2.0] * 5
+    assert len(read) == 1
+    with pytest.raises(ValueError, match="read-only"):
+        run.arrays("log")["loss"][0] = 1.0
+    files.write_arrays(run.log, {"loss": np.array([3.0, 1.0])})
+    os.utime(run.log, ns=(0, 0))
+    assert run.last("loss") == 1.0
