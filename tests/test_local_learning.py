@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bioadv.data import files
 from bioadv.network import local_learning as ll
 from bioadv.network.local_learning import KHParams
 
@@ -155,7 +156,7 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, stop):
         pass
 
     written = []
-    original = ll.write_tensors
+    original = ll.write_checkpoint
 
     def stopping(*args, **kwargs):
         original(*args, **kwargs)
@@ -163,12 +164,12 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, stop):
         if len(written) == stop:
             raise StoppedError
 
-    ll.write_tensors, restore = stopping, ll.write_tensors
+    ll.write_checkpoint, restore = stopping, ll.write_checkpoint
     try:
         with pytest.raises(StoppedError):
             ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, every=1, progress=False)
     finally:
-        ll.write_tensors = restore
+        ll.write_checkpoint = restore
     resumed = ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, every=1, progress=False)
     assert torch.equal(resumed.synapses, whole.synapses)
     for name in ll.HISTORY:
@@ -203,12 +204,12 @@ from tests.test_local_learning import TINY, tiny_images
 from bioadv.network import local_learning as ll
 from dataclasses import replace
 torch.set_num_threads(1)
-resume = ll._resume
+read = ll.read_checkpoint
 def told(*given):
-    state = resume(*given)
+    state = read(*given)
     print(state[1], flush=True)
     return state
-ll._resume = told
+ll.read_checkpoint = told
 print("ready", flush=True)
 params, generator = replace(TINY, epochs=400), torch.Generator().manual_seed(5)
 ll.train(tiny_images(), params, generator, checkpoint=sys.argv[1], every=1, progress=False)
@@ -226,16 +227,16 @@ def test_killed_at_random_moments_nothing_is_lost(tmp_path):
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         if attempt < 3:
-            while child.poll() is None and (not file.exists() or ll.read_tensors(file)[1]["epoch"] <= reached):
+            while child.poll() is None and (not file.exists() or files.read_tensors(file)[1]["epoch"] <= reached):
                 time.sleep(0.005)
             time.sleep(rng.uniform(0, 0.05))
             child.send_signal(signal.SIGKILL)
         printed = child.communicate()[0].split()
         if reached:  # it did not begin anew
             assert int(printed[0]) >= reached
-        reached = int(ll.read_tensors(file)[1]["epoch"])
+        reached = int(files.read_tensors(file)[1]["epoch"])
     assert printed[-1] == "done"
-    killed = ll.read_tensors(file)[0]["synapses"]
+    killed = files.read_tensors(file)[0]["synapses"]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -291,9 +292,35 @@ def test_foreign_checkpoints_are_refused_and_kept(tmp_path):
     refuse("made with images = ", images=x.flip(0))
     assert file.read_bytes() == content
     file.write_bytes(content[: len(content) // 2])
-    refuse("truncated or was not written by bioadv.*delete")
-    ll.write_tensors(file, {"other": torch.zeros(2)})
+    refuse("truncated, damaged or was not written by bioadv.*delete")
+    files.write_tensors(file, {"other": torch.zeros(2)})
     refuse("not a checkpoint of local learning")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "about", "words"),
+    [
+        ({"synapses": None}, {}, "lacks synapses"),
+        ({"synapses": torch.zeros(12, 7)}, {}, r"has synapses as torch.float32 \(12, 7\), this run as"),
+        ({"synapses": torch.zeros(1).double()}, {}, "has synapses as torch.float64"),
+        ({"norm": None}, {}, "lacks norm"),
+        ({"norm": torch.zeros(2).double()}, {}, "has norm as"),
+        ({"other": torch.zeros(2)}, {}, "has, unlike this run, other"),
+        ({"generator": torch.zeros(7, dtype=torch.uint8)}, {}, "was made on another kind of device"),
+        ({}, {"epoch": TINY.epochs + 1}, "is of epoch 7, this run has epochs 1 to 6"),
+        ({}, {"epoch": -1}, "is of epoch -1"),
+        ({}, {"epoch": True}, "is of epoch True"),
+    ],
+    ids=str,
+)
+def test_a_state_that_does_not_fit_is_refused(tmp_path, tensors, about, words):
+    x, file = tiny_images(), tmp_path / "kh.safetensors"
+    ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, progress=False)
+    kept, header = files.read_tensors(file)
+    kept = {name: tensor for name, tensor in (kept | tensors).items() if tensor is not None}
+    files.write_tensors(file, kept, **{**header, **about})
+    with pytest.raises(ValueError, match=rf"kh\.safetensors {words}.*(delete|give)"):
+        ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, progress=False)
 
 
 def test_live_parameters_depend_on_the_dataset():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from bioadv.data import files
 from bioadv.network import graphs, models, regularizers, training
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
@@ -162,14 +163,14 @@ def test_readout_on_latents_is_the_readout_on_images():
 def test_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch, kind, batch_norm):
     recipe, file = Recipe("constant", kind, epochs=6, batch=25), tmp_path / "c.safetensors"
     whole = fit(fresh(batch_norm=batch_norm), recipe)
-    original = training.write_tensors
+    original = training.write_checkpoint
 
     def stopping(path, *args, **about):
         original(path, *args, **about)
         if about["epoch"] == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "write_tensors", stopping)
+    monkeypatch.setattr(training, "write_checkpoint", stopping)
     with pytest.raises(KeyboardInterrupt):
         fit(fresh(batch_norm=batch_norm), recipe, checkpoint=file, every=2)
     written = []
@@ -178,7 +179,7 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch, kind
         written.append(about["epoch"])
         original(path, *args, **about)
 
-    monkeypatch.setattr(training, "write_tensors", counting)
+    monkeypatch.setattr(training, "write_checkpoint", counting)
     resumed = fit(fresh(batch_norm=batch_norm), recipe, checkpoint=file, every=2)
     assert written == [6]  # it did not begin anew
     for name, value in whole.model.state_dict().items():
@@ -218,8 +219,8 @@ def test_divergence_names_the_epoch_and_keeps_the_checkpoint(tmp_path):
             )
     finally:
         training.accuracy = original
-    assert training.read_tensors(file)[1]["epoch"] == 2
-    assert all(torch.isfinite(t).all() for n, t in training.read_tensors(file)[0].items() if n.startswith("model"))
+    assert files.read_tensors(file)[1]["epoch"] == 2
+    assert all(torch.isfinite(t).all() for n, t in files.read_tensors(file)[0].items() if n.startswith("model"))
     with torch.no_grad():
         model.hidden[:] = torch.inf
     with pytest.raises(TrainingDiverged, match="epoch 1; no checkpoint was kept"):
@@ -247,9 +248,75 @@ def test_foreign_checkpoints_are_refused_and_kept(tmp_path):
     file.write_bytes(content[:1000])
     with pytest.raises(ValueError, match="truncated"):
         fit(fresh(), recipe, checkpoint=file)
-    training.write_tensors(file, {"w": torch.zeros(1)}, epoch=1)
+    files.write_tensors(file, {"w": torch.zeros(1)}, epoch=1)
     with pytest.raises(ValueError, match="not a checkpoint of training"):
         fit(fresh(), recipe, checkpoint=file)
+
+
+def altered(file, tensors, about):
+    """Write a checkpoint with other tensors (None: without them) or another description, whole in itself."""
+    kept, header = files.read_tensors(file)
+    kept = {name: tensor for name, tensor in (kept | tensors).items() if tensor is not None}
+    files.write_tensors(file, kept, **{**header, **about})
+
+
+@pytest.mark.parametrize(
+    ("tensors", "about", "words"),
+    [
+        (
+            {f"adam.{i}.{name}": None for i in range(3) for name in ("step", "exp_avg", "exp_avg_sq")},
+            {},
+            "lacks adam.0",
+        ),
+        ({"adam.2.exp_avg": None}, {}, "lacks adam.2.exp_avg"),
+        (
+            {"adam.2.exp_avg": torch.zeros(8)},
+            {},
+            r"has adam.2.exp_avg as torch.float32 \(8,\), this run as .* \(8, 12\)",
+        ),
+        ({"adam.3.exp_avg": torch.zeros(8)}, {}, "has, unlike this run, adam.3.exp_avg"),
+        ({"model.hidden": torch.zeros(8, 12).double()}, {}, "has model.hidden as torch.float64"),
+        ({"model.bias": None}, {}, "lacks model.bias"),
+        ({"log.loss": None}, {}, "lacks log.loss"),
+        ({"log.test_accuracy": torch.zeros(1).double()}, {}, r"has log.test_accuracy as torch.float64 \(1,\)"),
+        ({"generator": torch.zeros(7, dtype=torch.uint8)}, {}, "was made on another kind of device"),
+        ({"generator": None}, {}, "is not a checkpoint of training"),
+        ({}, {"epoch": 5}, "is of epoch 5, this run has epochs 1 to 4"),
+        ({}, {"epoch": -1}, "is of epoch -1"),
+        ({}, {"epoch": 2.5}, "is of epoch 2.5"),
+        ({}, {"epoch": None}, "is of epoch None"),
+        ({}, {"seconds": -1}, "took -1 seconds"),
+        ({}, {"identity": []}, "is not a checkpoint of training"),
+    ],
+    ids=str,
+)
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(tmp_path, tensors, about, words):
+    file, recipe = tmp_path / "c.safetensors", Recipe("constant", L2(1e-3), epochs=4, batch=25)
+    fit(fresh(), recipe, checkpoint=file)
+    altered(file, tensors, about)
+    content, model, generator = file.read_bytes(), fresh(), torch.Generator().manual_seed(3)
+    before, seed = model.hidden.clone(), generator.get_state()
+    with pytest.raises(ValueError, match=rf"c\.safetensors {words}.*(delete|give)"):
+        training.fit(
+            model, *blobs(), recipe, generator, evaluate={"test": blobs(seed=1)}, checkpoint=file, progress=False
+        )
+    assert file.read_bytes() == content
+    assert torch.equal(model.hidden, before)
+    assert torch.equal(generator.get_state(), seed)
+
+
+def test_a_readout_behind_batch_norm_goes_on_from_its_checkpoint(tmp_path):
+    """The parameters of batch norm do not learn then, and the optimizer has no state for them."""
+    file, recipe = tmp_path / "c.safetensors", Recipe("constant", None, epochs=2, batch=25)
+    x, y = blobs()
+    given = {"readout_only": True, "checkpoint": file, "progress": False}
+    ended = []
+    for _ in range(2):
+        model = fresh(batch_norm=True)
+        latents = model.eval().after(x).detach()
+        training.fit(model, latents, y, recipe, torch.Generator().manual_seed(3), **given)
+        ended.append(model.readout.detach())
+    assert torch.equal(*ended)
 
 
 @pytest.mark.parametrize(

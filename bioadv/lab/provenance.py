@@ -197,16 +197,16 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    manifest = read_description(path, dataset=str)
+    manifest = read_description(path, dataset=str, seconds=(int, float))
     for name, kind in {"model": str, "seed": int, "data": str}.items():
         if not isinstance(manifest["configuration"].get(name), kind):
             raise ValueError(f"{path} has no {name} in its configuration; delete it and make it again")
     return manifest
 
 
-def read_description(path: Path, **needed: type) -> dict[str, Any]:
+def read_description(path: Path, **needed: type | tuple[type, ...]) -> dict[str, Any]:
     """A manifest or a probe's ``.json``; ``ValueError`` with its name if it is neither."""
-    about = files.read_object(path, configuration=dict, source=str, seconds=(int, float), **needed)
+    about = files.read_object(path, configuration=dict, source=str, **needed)
     if not isinstance(about.get(DIGESTS, {}), dict):
         raise ValueError(f"{path} has {DIGESTS} that are no JSON object; delete it and make it again")
     return about

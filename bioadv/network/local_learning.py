@@ -20,7 +20,7 @@ import torch
 from torch.nn.functional import embedding_bag, linear
 from tqdm import tqdm
 
-from bioadv.data.files import read_tensors, set_state, write_tensors
+from bioadv.data.files import read_checkpoint, write_checkpoint
 
 Tensor = torch.Tensor
 SMALLEST_MAXIMUM = 1e-9  # the public code's guard against division by zero in the normalised step
@@ -241,8 +241,11 @@ def train(
     identity = {} if checkpoint is None else _identity(x, params, generator)
     done, seconds, history = 0, 0.0, {name: np.zeros(params.epochs) for name in HISTORY}
     if checkpoint is not None and Path(checkpoint).exists():
-        w, done, seconds = _resume(Path(checkpoint), identity, generator, history)
-        w = w.to(x)
+        like = {"synapses": x.new_empty(params.hidden, x.shape[1]), **_as_tensors(history)}
+        state, done, seconds = read_checkpoint(checkpoint, "local learning", identity, like, params.epochs, generator)
+        w = state["synapses"].to(x)
+        for name in HISTORY:
+            history[name][:] = state[name].numpy()
     else:
         w = init(params, x.shape[1], generator, x.dtype)
     start = time.perf_counter() - seconds
@@ -260,7 +263,7 @@ def train(
         if checkpoint is not None and (epoch % every == 0 or epoch == params.epochs):
             state = {"synapses": w, "generator": generator.get_state(), **_as_tensors(history)}
             seconds = time.perf_counter() - start
-            write_tensors(checkpoint, state, epoch=epoch, seconds=seconds, identity=identity)
+            write_checkpoint(checkpoint, state, epoch=epoch, seconds=seconds, identity=identity)
     return Trained(w.cpu(), params, history, time.perf_counter() - start)
 
 
@@ -280,26 +283,6 @@ def _identity(x: Tensor, params: KHParams, generator: torch.Generator) -> dict[s
         "seed": generator.initial_seed(),
         **asdict(params),
     }
-
-
-def _resume(
-    path: Path, identity: dict[str, object], generator: torch.Generator, history: dict[str, np.ndarray]
-) -> tuple[Tensor, int, float]:
-    """Restore generator and history in place; return the synapses, the epochs done and the seconds they took."""
-    tensors, about = read_tensors(path)
-    stored = about.get("identity")
-    if not isinstance(stored, dict) or "synapses" not in tensors:
-        raise ValueError(f"{path} is not a checkpoint of local learning; give another file name")
-    for name, value in identity.items():
-        if stored.get(name) != value:
-            raise ValueError(
-                f"{path} was made with {name} = {stored.get(name)}, this run has {value}; "
-                "give another checkpoint file, or delete this one"
-            )
-    set_state(generator, tensors["generator"], path)
-    for name in HISTORY:
-        history[name][:] = tensors[name].numpy()
-    return tensors["synapses"], int(about["epoch"]), float(about["seconds"])
 
 
 def _as_tensors(history: dict[str, np.ndarray]) -> dict[str, Tensor]:

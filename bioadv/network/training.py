@@ -19,7 +19,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from bioadv.data.files import read_tensors, set_state, write_tensors
+from bioadv.data.files import read_checkpoint, write_checkpoint
 from bioadv.network import models, regularizers
 from bioadv.network.graphs import captured
 from bioadv.network.models import TwoLayer
@@ -154,8 +154,9 @@ def fit(
             shown = {name: f"{log[f'{name}_accuracy'][epoch - 1]:.3f}" for name in sets}
         bar.set_postfix({"loss": f"{log['loss'][epoch - 1]:.3f}", **shown}, refresh=False)
         if checkpoint is not None and (epoch % every == 0 or epoch == recipe.epochs):
-            about = {"epoch": epoch, "seconds": time.perf_counter() - start, "identity": identity}
-            write_tensors(checkpoint, _state(model, optimizer, generator, log), **about)
+            state = {**_state(model, optimizer, log), "generator": generator.get_state()}
+            seconds = time.perf_counter() - start
+            write_checkpoint(checkpoint, state, epoch=epoch, seconds=seconds, identity=identity)
             done = epoch
     return Fitted(model.eval(), log, time.perf_counter() - start)
 
@@ -201,7 +202,7 @@ def _check_batches(model: TwoLayer, recipe: Recipe, images: int) -> None:
 def _optimizer(model: TwoLayer, recipe: Recipe, readout_only: bool) -> torch.optim.Adam:
     """Adam; a penalty that is a weight decay is applied inside it, which is exact and costs nothing."""
     hidden, rest = regularizers.decay(recipe.penalty)
-    norm = [] if model.norm is None else list(model.norm.parameters())
+    norm = [] if model.norm is None or readout_only else list(model.norm.parameters())
     groups: list[dict[str, Any]] = [{"params": [model.readout, model.bias, *norm], "weight_decay": rest}]
     if not readout_only:
         groups.append({"params": [model.hidden], "weight_decay": hidden})
@@ -298,15 +299,12 @@ def _identity(
     }
 
 
-def _state(
-    model: TwoLayer, optimizer: torch.optim.Adam, generator: torch.Generator, log: dict[str, np.ndarray]
-) -> dict[str, Tensor]:
-    """All that the next epoch depends on, as named tensors."""
+def _state(model: TwoLayer, optimizer: torch.optim.Adam, log: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    """All that the next epoch depends on beside the generator, and the log, as named tensors."""
     state = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         state |= {f"adam.{index}.{name}": value for name, value in moments.items()}
-    state |= {f"log.{name}": torch.from_numpy(values) for name, values in log.items()}
-    return {**state, "generator": generator.get_state()}
+    return state | {f"log.{name}": torch.from_numpy(values) for name, values in log.items()}
 
 
 def _resume(
@@ -318,16 +316,8 @@ def _resume(
     log: dict[str, np.ndarray],
 ) -> tuple[int, float]:
     """Restore everything in place; return the epochs done and the seconds they took."""
-    tensors, about = read_tensors(path)
-    stored = about.get("identity")
-    if not isinstance(stored, dict) or "generator" not in tensors:
-        raise ValueError(f"{path} is not a checkpoint of training; give another file name")
-    for name, value in identity.items():
-        if stored.get(name) != value:
-            raise ValueError(
-                f"{path} was made with {name} = {stored.get(name)}, this run has {value}; "
-                "give another checkpoint file, or delete this one"
-            )
+    like = {**_state(model, optimizer, log), **_moments(optimizer)}
+    tensors, done, seconds = read_checkpoint(path, "training", identity, like, len(log["loss"]), generator)
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -336,7 +326,15 @@ def _resume(
             moments.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     for name, values in log.items():
-        if f"log.{name}" in tensors:
-            values[:] = tensors[f"log.{name}"].numpy()
-    set_state(generator, tensors["generator"], path)
-    return int(about["epoch"]), float(about["seconds"])
+        values[:] = tensors[f"log.{name}"].numpy()
+    return done, seconds
+
+
+def _moments(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
+    """What Adam keeps of each parameter after its first step, by the names of :func:`_state`; values do not count."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return {
+        f"adam.{index}.{name}": torch.zeros(()) if name == "step" else parameter
+        for index, parameter in enumerate(parameters)
+        for name in ("step", "exp_avg", "exp_avg_sq")
+    }
