@@ -16,7 +16,7 @@ from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
 from bioadv.lab import runner
 from bioadv.measure import powerlaw, spectra
-from bioadv.network import pruning, regularizers, streams
+from bioadv.network import products, pruning, regularizers, streams
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
@@ -77,7 +77,7 @@ def measure_spectra(model: TwoLayer, data: Dataset, settings: dict[str, Any], pr
     found["images_float32_centred"] = spectra.published(spectra.published_latents(model, images), first.mean(0))
     if model.norm is None:
         m = model.hidden.detach().double()
-        found["noise_exact"] = torch.linalg.eigvalsh(m @ m.T).flip(0)
+        found["noise_exact"] = torch.linalg.eigvalsh(products.product(m, m)).flip(0)
     bar.update()
     bar.close()
     return {name: _stored(values) for name, values in found.items()}

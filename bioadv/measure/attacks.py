@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bioadv.data.datasets import Images
-from bioadv.network.models import TwoLayer, folded, slope
+from bioadv.network.models import TwoLayer, frozen, slope
 
 Tensor = torch.Tensor
 Box = tuple[float, float | Tensor]
@@ -143,7 +143,7 @@ def gradient(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-entropy")
         other = z.scatter(1, y[:, None], -float("inf")).argmax(1)
         at_logits = torch.zeros_like(z).scatter_(1, other[:, None], 1.0).scatter_(1, y[:, None], -1.0)
     at_latent = (at_logits @ model.readout).mul_(slope(h, model.power))
-    return at_latent @ folded(model)[0], z
+    return model.pull(at_latent), z
 
 
 def gaussian(x: Tensor, eps: float | Tensor, generator: torch.Generator) -> Tensor:
@@ -201,11 +201,12 @@ def pgd(
         now = now.clamp(low, high)
     best, reached = x, torch.full((len(x),), -float("inf"), dtype=x.dtype, device=x.device)
     moved, length = now - x, _step_length(params, strength)
+    model = frozen(model)
     for _ in range(params.steps):
         uphill, z = gradient(model, now, y, params.loss)
         if params.best:
             best, reached = _better(best, reached, now, margin(z, y))
-        moved = _into_ball(moved + _unit(uphill, params.norm).mul_(length), strength, params.norm)
+        moved = _into_ball(moved.addcmul_(_unit(uphill, params.norm), length), strength, params.norm)
         now = x + moved
         if params.project:
             now = now.clamp_(low, high)
@@ -250,6 +251,7 @@ def zero_gradients(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-ent
     """
     check(model, x, y)
     zero = saturated = 0
+    model = frozen(model)
     for part, labels in zip(x.split(1000), y.split(1000), strict=True):
         slope_here, z = gradient(model, part, labels, loss)
         zero += int((slope_here == 0).all(1).sum())

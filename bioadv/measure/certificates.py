@@ -25,7 +25,7 @@ import torch
 
 from bioadv.data.progress import bar
 from bioadv.measure import attacks
-from bioadv.network.models import TwoLayer, activation, folded, slope
+from bioadv.network.models import TwoLayer, activation, folded, frozen, slope
 
 Tensor = torch.Tensor
 DUAL = {"linf": 1, "l2": 2}  # order of the norm dual to the ball's
@@ -59,7 +59,7 @@ def margin_bound(
         up, down = v.clamp_min(0), v.clamp_max(0)
         offset = model.bias[y] - model.bias[other]
         linear = (up * here + down * middle).sum(1) + offset
-        linear -= radius * torch.linalg.vector_norm((up * tangent + down * chord) @ weights, DUAL[norm], dim=1)
+        linear -= radius * torch.linalg.vector_norm(model.pull(up * tangent + down * chord), DUAL[norm], dim=1)
         interval = (up * low + down * high).sum(1) + offset
         second = torch.full_like(linear, -torch.inf)
         if len(overlaps):
@@ -132,7 +132,7 @@ def certified_radius(
     if norm != "l2" and method in ("second order", "all"):
         raise ValueError(f"method = {method!r} is for L2 balls; with norm = {norm!r} choose linear, interval or both")
     attacks.check(model, x, y)
-    radii = np.zeros(len(x))
+    radii, model = np.zeros(len(x)), frozen(model)
     for chosen in bar(torch.arange(len(x)).split(size), progress):
         radii[chosen.numpy()] = _bisect(model, x[chosen], y[chosen], norm, method).cpu().numpy()
     return radii

@@ -19,7 +19,7 @@ from bioadv.data.progress import bar
 from bioadv.measure import attacks
 from bioadv.measure.attacks import PGD, PUBLISHED, PUBLISHED_BOX, Box
 from bioadv.network import streams
-from bioadv.network.models import TwoLayer
+from bioadv.network.models import TwoLayer, frozen
 
 Tensor = torch.Tensor
 Attack = Callable[[Tensor, Tensor], Tensor]  # (which images (k,), their strengths (k,)) -> perturbed images (k, D)
@@ -57,6 +57,7 @@ class Critical:
 def fgsm(model: TwoLayer, x: Tensor, y: Tensor, box: Box = PUBLISHED_BOX) -> Attack:
     """FGSM on images x (N, D): one gradient each, computed here; a strength then only moves and clamps."""
     attacks.check(model, x, y, box)
+    model = frozen(model)
     direction = _in_parts(lambda i: attacks.gradient(model, x[i], y[i])[0].sign(), len(x))
     return lambda chosen, eps: attacks.along(x[chosen], direction[chosen], eps, _part(box, chosen))
 
@@ -66,6 +67,7 @@ def pgd(
 ) -> Attack:
     """PGD on images x (N, D). A random start is drawn once per image and scaled with the strength."""
     attacks.check(model, x, y, box)
+    model = frozen(model)
     begin = attacks.start(params, x, torch.Generator(x.device).manual_seed(seed)) if params.random_start else None
 
     def attack(chosen: Tensor, eps: Tensor) -> Tensor:
@@ -87,6 +89,7 @@ def _in_parts(function: Callable[[Tensor], Tensor], count: int, size: int = 1000
 def correct(model: TwoLayer, x: Tensor, y: Tensor) -> Tensor:
     """Indices of the images (N, D) that the model decides correctly; ``ValueError`` if there is none."""
     attacks.check(model, x, y)
+    model = frozen(model)
     right = (~_in_parts(lambda i: attacks.wrong(model, x[i], y[i]), len(x))).nonzero()[:, 0]
     if len(right) == 0:
         raise ValueError(f"the model decides none of {len(x)} images correctly; there is nothing to attack")
@@ -95,7 +98,7 @@ def correct(model: TwoLayer, x: Tensor, y: Tensor) -> Tensor:
 
 def guess(model: TwoLayer, x: Tensor, y: Tensor, grid: np.ndarray = GRID, norm: str = "linf") -> np.ndarray:
     """Grid index (N,) where a linear model would fail: margin over the dual norm of the margin's gradient."""
-    order = 1 if norm == "linf" else 2
+    order, model = 1 if norm == "linf" else 2, frozen(model)
 
     def linear(i: Tensor) -> Tensor:
         slope, z = attacks.gradient(model, x[i], y[i], "margin")
@@ -124,6 +127,7 @@ def search(
 
     Raises ``ValueError`` for a grid that is not positive and ascending, or images that the model gets wrong already.
     """
+    model = frozen(model)
     check(model, x, y, grid)
     start = np.full(len(x), len(grid) // 2) if near is None else np.asarray(near)
     index, norm, tried = np.full(len(x), len(grid)), np.full(len(x), np.nan, np.float32), 0
@@ -181,6 +185,7 @@ def brute_force(
     progress: bool | str = False,
 ) -> Critical:
     """The published definition: every strength on every image, the first that fails. Raises as :func:`search` does."""
+    model = frozen(model)
     check(model, x, y, grid)
     index, norm = np.full(len(x), len(grid)), np.full(len(x), np.nan, np.float32)
     for i in bar(range(len(grid) - 1, -1, -1), progress):
@@ -203,7 +208,7 @@ def accuracies(
     progress: bool | str = False,
 ) -> np.ndarray:
     """True accuracy (G,) under an attack at each strength, as a share of the given images; no monotony is assumed."""
-    right = np.zeros(len(grid))
+    right, model = np.zeros(len(grid)), frozen(model)
     for i in bar(range(len(grid)), progress):
         for chosen in torch.arange(len(x)).split(size):
             moved = attack(chosen, torch.full((len(chosen),), grid[i]).to(x))

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from bioadv.network.models import TwoLayer, folded, slope
+from bioadv.network import products
+from bioadv.network.models import TwoLayer, folded, frozen, slope
 
 Tensor = torch.Tensor
 PAPER_RADIUS = 20.0  # of the paper's plane, L2 units
@@ -95,6 +96,7 @@ def landscape(
         raise ValueError(f"radius = {radius}; give a finite length > 0, in L2 units of the images")
     if points < 2:
         raise ValueError(f"points = {points}; give at least 2 per side")
+    model = frozen(model)
     weights, offset = folded(model)
     if len(plane.origin) != weights.shape[1]:
         raise ValueError(f"plane: its points have {len(plane.origin)} inputs, the model has {weights.shape[1]}")
@@ -102,14 +104,14 @@ def landscape(
     s = torch.linspace(-radius, radius, points, dtype=weights.dtype)
     square, pair = weights.square().sum(1), None
     if logit_jacobian:
-        pair = (weights @ weights.T) * (model.readout.T @ model.readout)
+        pair = products.product(weights, weights).mul_(model.readout.T @ model.readout)
     across = (origin + offset) + s[:, None] * u  # (P, H), the row t = 0
     parts: list[list[Tensor]] = [[], [], [], []]
     for t in s.split(rows):
         h = (across + t[:, None, None] * v).flatten(0, 1)
         f = slope(h, model.power)
         parts[0].append(f.square() @ square)
-        parts[1].append(h.new_zeros(0) if pair is None else (f @ pair).mul_(f).sum(1))
+        parts[1].append(h.new_zeros(0) if pair is None else products.against(f, pair).mul_(f).sum(1))
         # ReLU(h)^n = f'(h) h / n: one power serves both.
         confidence, chosen = model.logits(f.mul_(h).div_(model.power)).softmax(1).max(1)
         parts[2].append(chosen)

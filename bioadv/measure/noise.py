@@ -16,7 +16,8 @@ import torch
 from bioadv.data.progress import bar
 from bioadv.measure import attacks, critical
 from bioadv.measure.critical import NOISE_GRID, Critical
-from bioadv.network.models import TwoLayer, folded
+from bioadv.network import products
+from bioadv.network.models import TwoLayer, folded, frozen
 
 Tensor = torch.Tensor
 SMALLEST_POOL = 5000
@@ -24,7 +25,10 @@ SMALLEST_POOL = 5000
 
 @dataclass(frozen=True)
 class Pool:
-    """Draws of standard normal noise: latent (P, H), how far each moves h per unit of strength; norms (P,) of the u."""
+    """Draws of standard normal noise: latent (P, H), how far each moves h per unit of strength; norms (P,) of the u.
+
+    H counts the units of the frozen model (:class:`bioadv.network.models.Frozen`), without those that never respond.
+    """
 
     latent: Tensor
     norms: Tensor
@@ -53,11 +57,11 @@ def pool(model: TwoLayer, generator: torch.Generator, count: int = SMALLEST_POOL
     """
     if count < 1:
         raise ValueError(f"count = {count}; give the number of draws, at least 1")
-    weights = folded(model)[0]
+    weights = folded(frozen(model))[0]
     latent, norms = weights.new_empty(count, len(weights)), weights.new_empty(count)
     for some in torch.arange(count).split(500):
         u = torch.randn(len(some), weights.shape[1], generator=generator, dtype=weights.dtype, device=generator.device)
-        latent[some], norms[some] = u @ weights.T, torch.linalg.vector_norm(u, dim=1)
+        latent[some], norms[some] = products.product(u, weights), torch.linalg.vector_norm(u, dim=1)
     return Pool(latent, norms)
 
 
@@ -77,6 +81,7 @@ def sweep(
     Raises ``ValueError`` for a pool smaller than the grid (an image would meet a draw twice), and as
     :func:`bioadv.measure.critical.search` does.
     """
+    model = frozen(model)
     critical.check(model, x, y, grid)
     count = len(draws.latent)
     if count < len(grid):

@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from bioadv.network.models import TwoLayer
+from bioadv.network.models import TwoLayer, frozen
 
 Tensor = torch.Tensor
 DDN_SCALE = 8.0  # unit-L3 images of CIFAR-10 times 8 have about the norm of images with pixels in [0, 1]
@@ -56,7 +56,7 @@ def ddn(model: TwoLayer, x: Tensor, y: Tensor, steps: int = 200, seed: int = 0, 
 
     x (N, D), y (N,), all classified correctly; steps: gradients per image.
     """
-    _check(model, x, y)
+    model = _checked(model, x, y)
     attack = _foolbox().attacks.DDNAttack(steps=steps, init_epsilon=1.0)
     run = _runner(attack, lambda inputs: model(inputs / DDN_SCALE), (0.0, DDN_SCALE))
     with _seeded(seed):
@@ -82,7 +82,7 @@ def hop_skip_jump(
     evaluations: random directions of the first jump, growing with the root of the step; gamma: width of the probed
     shell, as a multiple of the library's default, which is so thin that float32 rounding decides in it.
     """
-    _check(model, x, y)
+    model = _checked(model, x, y)
     _same_shape(x, starts, "starts")
     if not bool((model(starts).argmax(1) != y).all()):
         raise ValueError("starts: some have the class of their image; take them from starting_points")
@@ -136,7 +136,7 @@ def apgd(
     images are attacked at ``high`` first, then each at its own geometric mean of the highest failure (or ``low``) and
     the lowest success, ``rounds`` times: epsilon is then known to a factor (high / low)^(2^-rounds).
     """
-    _check(model, x, y)
+    model = _checked(model, x, y)
     from pyautoattack.autopgd_base import APGDAttack
 
     if loss not in ("ce", "dlr"):
@@ -173,7 +173,7 @@ def square(
     shape: height, width, channels of the images; epsilons: rising. An image counts as broken at all larger epsilons
     too, since a perturbation within one is within the other.
     """
-    _check(model, x, y)
+    model = _checked(model, x, y)
     from pyautoattack.square import SquareAttack
 
     if sorted(epsilons) != epsilons or not epsilons or not epsilons[0] > 0:
@@ -196,8 +196,8 @@ def square(
     return torch.stack(rows)
 
 
-def _check(model: TwoLayer, x: Tensor, y: Tensor) -> None:
-    """Refuse what the libraries would take silently."""
+def _checked(model: TwoLayer, x: Tensor, y: Tensor) -> TwoLayer:
+    """The model, frozen, for the libraries; what they would take silently is refused."""
     if absent := missing():
         raise ModuleNotFoundError(f"{' and '.join(absent)}: not installed; pip install 'bioadv[referees]'")
     if model.training:
@@ -213,6 +213,7 @@ def _check(model: TwoLayer, x: Tensor, y: Tensor) -> None:
     wrong = int((logits.argmax(1) != y).sum())
     if wrong:
         raise ValueError(f"{wrong} of {len(x)} images are misclassified unperturbed; attack only correct ones")
+    return frozen(model)
 
 
 def _same_shape(x: Tensor, other: Tensor, name: str) -> None:

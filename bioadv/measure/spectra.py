@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import linear
 
+from bioadv.network import products
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
@@ -59,7 +60,7 @@ def moments(latent: Tensor | Iterable[Tensor]) -> Moments:
         if count == 0:
             mean, scatter = torch.zeros_like(centre), centre.new_zeros(len(centre), len(centre))
         step, total = centre - mean, count + len(here)
-        scatter.addmm_(here.T, here).addr_(step, step, alpha=count * len(here) / total)
+        scatter.add_(products.outer(here, here)).addr_(step, step, alpha=count * len(here) / total)
         mean = mean + step * (len(here) / total)
         count = total
     if count < 2:
@@ -73,7 +74,7 @@ def linear_moments(images: Moments, m: Tensor) -> Moments:
     m (H, D). Only for latents that are linear in x: before the activation, without batch norm.
     """
     m = m.detach().double()
-    return Moments(images.count, m @ images.mean, m @ images.covariance @ m.T)
+    return Moments(images.count, m @ images.mean, products.product(products.product(m, images.covariance), m))
 
 
 def eigenspectrum(of: Moments, units: int | Tensor | None = None) -> Tensor:
@@ -164,7 +165,7 @@ def bootstrap(
         count = int(weight.sum())
         mean = weight @ rows / count
         scaled = (rows - mean) * weight.sqrt()[:, None]
-        found.append(statistic(eigenspectrum(Moments(count, mean, scaled.T @ scaled / (count - 1)))))
+        found.append(statistic(eigenspectrum(Moments(count, mean, products.outer(scaled, scaled) / (count - 1)))))
     return torch.stack(found)
 
 
@@ -178,5 +179,5 @@ def cross_validated(first: Tensor, second: Tensor) -> Tensor:
         shapes = f"{tuple(first.shape)} and {tuple(second.shape)}"
         raise ValueError(f"first and second have shapes {shapes}; give two (N, H) responses to the same images")
     a, b = (part.double() - part.double().mean(0) for part in (first, second))
-    directions = torch.linalg.eigh(a.T @ a)[1].flip(1)[:, : len(a) - 1]
+    directions = torch.linalg.eigh(products.outer(a, a))[1].flip(1)[:, : len(a) - 1]
     return ((a @ directions) * (b @ directions)).sum(0) / (len(a) - 1)

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import embedding_bag, linear
+from torch.nn.functional import embedding_bag
 from tqdm import tqdm
 
 from bioadv.data.files import read_checkpoint, write_checkpoint
+from bioadv.network import products
 
 Tensor = torch.Tensor
 SMALLEST_MAXIMUM = 1e-9  # the public code's guard against division by zero in the normalised step
 PAPER_POWER = 4.5  # n of ReLU^n behind the layer in the paper's KH model
-LARGE = 10**6  # weights from which on the choice of the library for a product matters
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,8 @@ def metric(w: Tensor, p: float) -> Tensor:
 
 
 def responses(x: Tensor, m: Tensor) -> Tensor:
-    """``x M^T`` (B, H) of images x (B, D) and a metric m (H, D), in the precision of both.
-
-    Large float32 products on a CPU go to oneDNN, not to torch's default BLAS, which on some processors runs at half the
-    speed. Both are IEEE single precision and differ in the order of their sums.
-    """
-    if x.is_cpu and x.dtype == torch.float32 and m.numel() >= LARGE and torch.backends.mkldnn.is_available():
-        return linear(x.to_mkldnn(), m.to_mkldnn()).to_dense()
-    return x @ m.T
+    """``x M^T`` (B, H) of images x (B, D) and a metric m (H, D), in the precision of the metric."""
+    return products.product(x.to(m.dtype), m)
 
 
 def learning_rate(params: KHParams, epoch: int) -> float:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.functional import linear
 
 from bioadv.data.files import read_tensors, write_tensors
+from bioadv.network import products
 
 Tensor = torch.Tensor
 
@@ -44,8 +45,13 @@ class TwoLayer(nn.Module):
 
         The product runs in the precision of ``x``: bfloat16 images make it several times faster on some processors.
         """
-        h = linear(x, self.hidden.to(x.dtype)).to(self.hidden.dtype)
+        h = products.linear(x, self.hidden.to(x.dtype)).to(self.hidden.dtype)
         return h if self.norm is None else self.norm(h)
+
+    @torch.no_grad()
+    def pull(self, g: Tensor) -> Tensor:
+        """Gradient (B, D) by the images of what has the gradient g (B, H) by h, in evaluation mode: g M."""
+        return products.against(g, folded(self)[0])
 
     def activate(self, h: Tensor) -> Tensor:
         """ReLU(h)^n, elementwise."""
@@ -103,11 +109,46 @@ def folded(model: TwoLayer) -> tuple[Tensor, Tensor]:
     """
     norm, weights = model.norm, model.hidden.detach()
     if norm is None:
-        return weights, torch.zeros_like(weights[:, 0])
+        return weights, model.offset if isinstance(model, Frozen) else torch.zeros_like(weights[:, 0])
     assert norm.running_var is not None  # BatchNorm1d's defaults
     assert norm.running_mean is not None
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     return weights * scale[:, None], norm.bias - norm.running_mean * scale
+
+
+class Frozen(TwoLayer):
+    """A model in evaluation mode that is looked at many times: the same logits and gradients at less cost.
+
+    Batch norm is multiplied into the weights, these are laid out once, and units whose weights are all zero leave, for
+    they respond to no image: pruned ones, and those that a decay has emptied. So H is smaller. It does not follow later
+    changes of the model it was made from.
+    """
+
+    def __init__(self, model: TwoLayer) -> None:
+        weights, offset = folded(model)
+        kept = weights.any(1) | (offset != 0)
+        kept[0] |= not kept.any()  # a model of no units is none
+        super().__init__(weights.shape[1], 1, len(model.bias), model.power)
+        self.hidden = nn.Parameter(weights[kept], requires_grad=False)
+        self.readout = nn.Parameter(model.readout.detach()[:, kept], requires_grad=False)
+        self.bias = nn.Parameter(model.bias.detach(), requires_grad=False)
+        self.offset, self.shifted = offset[kept], bool(offset.any())
+        self.packed = products.Packed(self.hidden)
+        self.train(model.training)
+
+    def before(self, x: Tensor) -> Tensor:
+        """Latent before the activation, (B, H)."""
+        h = self.packed.linear(x)
+        return h + self.offset if self.shifted else h
+
+    def pull(self, g: Tensor) -> Tensor:
+        """Gradient (B, D) by the images of what has the gradient g (B, H) by h."""
+        return self.packed.against(g)
+
+
+def frozen(model: TwoLayer) -> Frozen:
+    """The model for measurements that look at it many times; a frozen one as it is."""
+    return model if isinstance(model, Frozen) else Frozen(model)
 
 
 @contextlib.contextmanager

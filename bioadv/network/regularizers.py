@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from bioadv.network import products
 from bioadv.network.models import TwoLayer, curvature, slope
 
 Tensor = torch.Tensor
@@ -192,7 +193,7 @@ class _LogitJacobian(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, m: Tensor, v: Tensor, f: Tensor, f_slope: Tensor | None, h: Tensor) -> Tensor:
-        gram, overlap, joint = m @ m.T, v.T @ v, f.T @ f  # each (H, H)
+        gram, overlap, joint = products.product(m, m), v.T @ v, products.outer(f, f)  # each (H, H)
         ctx.save_for_backward(m, v, f, f_slope, gram, overlap, joint)
         return (gram * overlap).mul_(joint).sum() / len(h)
 
@@ -201,9 +202,9 @@ class _LogitJacobian(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         m, v, f, f_slope, gram, overlap, joint = ctx.saved_tensors
         scale = 2 * gradient / len(f)
-        to_m = (overlap * joint).mul_(scale) @ m
+        to_m = products.against((overlap * joint).mul_(scale), m)
         to_v = v @ (gram * joint).mul_(scale)
-        to_h = None if f_slope is None else (f @ (gram * overlap)).mul_(f_slope).mul_(scale)
+        to_h = None if f_slope is None else products.against(f, gram * overlap).mul_(f_slope).mul_(scale)
         return to_m, to_v, None, None, to_h
 
 
@@ -220,16 +221,16 @@ def principal_directions(
     """
     if kind.variant == "logged":
         shifted = model.before(x) - SHIFT
-        moments = shifted.T @ shifted / len(x)
+        moments = products.outer(shifted, shifted) / len(x)
     elif kind.variant == "stated" and sigma is not None and model.norm is None:
-        moments = model.hidden @ sigma @ model.hidden.T
+        moments = products.product(products.product(model.hidden, sigma), model.hidden)  # sigma is symmetric
     else:
         tap = model.after if kind.variant == "scale-free" else model.before
         mean = torch.stack([tap(part).sum(0) for part in x.split(size)]).sum(0) / len(x)
         moments = torch.zeros(len(mean), len(mean), dtype=mean.dtype, device=mean.device)
         for part in x.split(size):
             centred = tap(part) - mean
-            moments.addmm_(centred.T, centred)
+            moments += products.outer(centred, centred)
         moments /= len(x) - 1
     if not bool(torch.isfinite(moments).all()):
         raise FloatingPointError("the covariance of the latent is not finite")
@@ -246,7 +247,7 @@ def spectral(kind: Spectral, latent: Tensor, directions: Tensor) -> Tensor:
     """
     shift = SHIFT if kind.variant == "logged" else latent.mean(0)
     divisor = len(latent) if kind.variant == "logged" else len(latent) - 1
-    projected = ((latent - shift).to(directions.dtype) @ directions).to(latent.dtype)
+    projected = products.linear((latent - shift).to(directions.dtype), directions.T).to(latent.dtype)
     eigenvalues = projected.square().sum(0) / divisor
     n = torch.arange(1, len(eigenvalues) + 1, dtype=latent.dtype, device=latent.device)
     first = kind.tau

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from bioadv.data.files import read_checkpoint, write_checkpoint
-from bioadv.network import models, regularizers
+from bioadv.network import models, products, regularizers
 from bioadv.network.graphs import captured
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import LatentJacobian, LogitJacobian, Penalty, Spectral
@@ -263,7 +263,7 @@ def _covariance(x: Tensor, size: int = 5000) -> Tensor:
     moments = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
     for part in x.split(size):
         centred = part.double() - mean
-        moments.addmm_(centred.T, centred)
+        moments += products.outer(centred, centred)
     return (moments / (len(x) - 1)).float()
 
 
