@@ -87,6 +87,7 @@ def test_the_manifest_says_where_it_came_from(run, tiny, counted):
     about = json.loads((folder / "counted.json").read_text())
     assert about["configuration"]["probe"] == "counted"
     assert about["configuration"]["settings"] == {"grid": [1, 2]}
+    assert {"torch", "threads", "products"} <= about["environment"].keys()
     assert about["configuration"]["run"] == json.loads((folder / "manifest.json").read_text())["configuration"]
     assert about["configuration"]["run"]["data"] == data.content_hash
     assert about["source"] == "code"

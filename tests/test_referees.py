@@ -108,7 +108,7 @@ def test_square_never_beats_the_distance_and_is_monotone(oracle):
     assert success[easy].float().mean() > 0.8
 
 
-def test_square_sees_pixels_where_they_are():
+def test_square_sees_pixels_where_they_are(monkeypatch):
     """Only one pixel's green channel decides; what is wrongly laid out finds another one."""
     height, width, channels = SHAPE
     model = TwoLayer(INPUTS, INPUTS, 2).eval()

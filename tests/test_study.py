@@ -126,7 +126,7 @@ def test_every_model_trains_by_command(tiny, tmp_path, model):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["configuration"]["model"] == model
     assert len(manifest["configuration"]["data"]) == len(manifest["source"]) == 64
-    assert {"torch", "threads", "python"} <= manifest["environment"].keys()
+    assert {"torch", "threads", "python", "products"} <= manifest["environment"].keys()
     if model == LAYER:
         assert set(manifest["health"]) == {"converged", "live", "winning"}
     else:

@@ -104,7 +104,7 @@ def run(folder: Path, name: str, data: Dataset, progress: bool = True) -> Path:
             "configuration": provenance.describe_all(configuration),
             "seconds": round(seconds, 1),
             "source": source,
-            "environment": files.versions(),
+            "environment": provenance.environment(),
             "training": training,
             provenance.DIGESTS: provenance.digests(folder, [file.name]),
         },

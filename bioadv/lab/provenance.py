@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from bioadv.data import files
+from bioadv.network import products
 
 MANIFEST = "manifest.json"
 DIGESTS = "digests"  # in a manifest or a probe's .json: SHA-256 of the files beside it that it describes, by name
@@ -154,13 +155,12 @@ def describe(value: Any) -> Any:
 
 
 def write_manifest(folder: Path, vouched: Iterable[str] = (), **about: Any) -> None:
-    """Write a run's manifest: what is given, and versions and threads. It is written last, so it marks a whole run.
+    """Write a run's manifest: what is given, and the environment. It is written last, so it marks a whole run.
 
     vouched: names of the files in ``folder`` that it describes; their digests are kept, see :func:`intact`.
     """
     about = {name: describe(value) for name, value in about.items()}
-    environment = {**files.versions(), "threads": torch.get_num_threads()}
-    files.write_json(folder / MANIFEST, {**about, "environment": environment, DIGESTS: digests(folder, vouched)})
+    files.write_json(folder / MANIFEST, {**about, "environment": environment(), DIGESTS: digests(folder, vouched)})
 
 
 def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
@@ -187,6 +187,11 @@ def intact(description: Path, *names: str) -> bool:
                 "put the right one back, or remove it to make it again"
             )
     return True
+
+
+def environment() -> dict[str, Any]:
+    """What the last digits of a result can depend on: versions, threads, and the library of large products."""
+    return {**files.versions(), "threads": torch.get_num_threads(), "products": products.library()}
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
