@@ -118,8 +118,8 @@ def test_square_sees_pixels_where_they_are(monkeypatch):
         model.bias[0] = 0.55
     x, y = torch.full((3, INPUTS), 0.5), torch.zeros(3, dtype=torch.long)
     seen = []
-    original = model.forward
-    model.forward = lambda images: seen.append(images.clone()) or original(images)
+    original = TwoLayer.forward
+    monkeypatch.setattr(TwoLayer, "forward", lambda self, images: seen.append(images.clone()) or original(self, images))
     assert referees.square(model, x, y, SHAPE, [0.1], queries=50).all()
     # The attack starts with vertical stripes: in our layout (height, width, channel) rows are then all the same.
     stripes = seen[2].reshape(3, height, width, channels)

@@ -25,6 +25,7 @@ import torch
 
 from bioadv.data.progress import bar
 from bioadv.measure import attacks
+from bioadv.network import products
 from bioadv.network.models import TwoLayer, activation, folded, frozen, slope
 
 Tensor = torch.Tensor
@@ -45,7 +46,7 @@ def margin_bound(
     the largest of the three.
     """
     weights = folded(model)[0]
-    overlaps = (weights @ weights.T).abs() if method in ("second order", "all") else weights.new_zeros(0)
+    overlaps = products.product(weights, weights).abs() if method in ("second order", "all") else weights.new_zeros(0)
     reach = radius[:, None] * torch.linalg.vector_norm(weights, DUAL[norm], dim=1)
     h = model.before(x)
     low, high = activation(h - reach, model.power), activation(h + reach, model.power)
@@ -63,7 +64,7 @@ def margin_bound(
         interval = (up * low + down * high).sum(1) + offset
         second = torch.full_like(linear, -torch.inf)
         if len(overlaps):
-            loss = radius * torch.linalg.vector_norm((v * tangent) @ weights, dim=1)
+            loss = radius * torch.linalg.vector_norm(model.pull(v * tangent), dim=1)
             loss += radius.square() / 2 * largest_eigenvalue_bound(torch.where(down < 0, -down * bent, 0.0), overlaps)
             second = torch.where(loss.isfinite(), (v * here).sum(1) + offset - loss, -torch.inf)
         both = torch.maximum(linear, interval)
@@ -97,12 +98,12 @@ def largest_eigenvalue_bound(d: Tensor, overlaps: Tensor) -> Tensor:
     The smaller of the Frobenius norm and the quotient max_i (|A| u)_i / u_i of A = diag(d)^1/2 M M^T diag(d)^1/2, which
     holds for every u > 0; a few steps of the power method make it tight.
     """
-    frobenius = ((d @ overlaps.square()) * d).sum(1).clamp_min(0).sqrt()
+    frobenius = (products.product(d, overlaps.square()) * d).sum(1).clamp_min(0).sqrt()
     root, used = d.sqrt(), d > 0
     u = root / torch.linalg.vector_norm(root, dim=1, keepdim=True).clamp_min(torch.finfo(d.dtype).tiny)
     quotient = torch.full_like(frobenius, torch.inf)
     for _ in range(ITERATIONS):
-        image = root * ((root * u) @ overlaps)
+        image = root * products.product(root * u, overlaps)
         ratio = torch.where(used, image / u.clamp_min(torch.finfo(d.dtype).tiny), 0.0)
         quotient = torch.minimum(quotient, ratio.amax(1))
         u = image / torch.linalg.vector_norm(image, dim=1, keepdim=True).clamp_min(torch.finfo(d.dtype).tiny)
