@@ -2,7 +2,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from bioadv.pages import plots
+from bioadv.data import datasets
+from bioadv.measure import landscapes
+from bioadv.pages import plots, plots_geometry, plots_robustness
 
 mpl.use("Agg")
 
@@ -52,6 +54,36 @@ def test_zero_filters_are_grey():
 def test_example_images_show_every_class(patches):
     figure = plots.example_images(patches.test, per_class=2)
     assert [axes.get_title() for axes in figure.axes] == list(patches.test.classes)
+
+
+ODD = ("a$b", r"$\\frac$", "<b>", "100%", "_x", "{y}", "a\nb", r"\\alpha $x^$")
+
+
+def test_names_of_classes_are_drawn_as_they_are(tmp_path):
+    """Not as formulas, which may not even parse."""
+    labels = np.arange(2 * len(ODD)) % len(ODD)
+    mine = datasets.Images(np.full((len(labels), 4, 5, 1), 9, np.uint8), labels, ODD, "mine")
+    figure = plots.example_images(mine)
+    assert [axes.get_title() for axes in figure.axes] == list(ODD)
+    figure.savefig(tmp_path / "x.png")
+    pictures = np.ones((4, 5, 3)), np.zeros((4, 5, 3))
+    named = dict(zip("abcdefgh", zip(ODD, ODD[::-1], strict=True), strict=True))
+    figure = plots_robustness.perturbed_images(dict.fromkeys(named, pictures), named)
+    assert set(ODD) <= {axes.get_xlabel() for axes in figure.axes}
+    figure.savefig(tmp_path / "x.png")
+    side = np.array([-1.0, 0, 1])
+    decided = np.arange(9).reshape(3, 3) % len(ODD)
+    found = landscapes.Landscape(side, np.ones((3, 3)), None, decided, np.ones((3, 3)))
+    figure = plots_geometry.landscapes({"one": found}, ODD)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(ODD)
+    figure.savefig(tmp_path / "x.png")
+
+
+def test_example_images_leave_out_what_is_not_there():
+    labels = np.repeat(np.arange(1, 40), 2)
+    mine = datasets.Images(np.full((78, 4, 4, 1), 9, np.uint8), labels, tuple(map(str, range(1000))), "mine")
+    figure = plots.example_images(mine)
+    assert [axes.get_title() for axes in figure.axes] == [str(label) for label in range(1, 11)]
 
 
 def test_layer_history_draws_what_it_is_given():

@@ -76,15 +76,16 @@ def _show(axes: Axes, sheet: np.ndarray) -> None:
     axes.set_axis_off()
 
 
-def example_images(images: Images, per_class: int = 4) -> Figure:
-    """A column of example images for each class, the class name above it."""
-    classes = range(len(images.classes))
-    figure, columns = plt.subplots(1, len(classes), figsize=(WIDTH, 0.75 * per_class))
-    for label, axes in zip(classes, np.atleast_1d(columns), strict=True):
+def example_images(images: Images, per_class: int = 4, columns: int = 10) -> Figure:
+    """A column of example images for each class that has any, its name above it; the first ``columns`` of them."""
+    classes = np.unique(images.labels)[:columns]
+    figure, panels = plt.subplots(1, len(classes), figsize=(WIDTH, 0.75 * per_class))
+    for label, axes in zip(classes, np.atleast_1d(panels), strict=True):
         members = np.flatnonzero(images.labels == label)
         chosen = members[np.linspace(0, len(members) - 1, per_class).astype(int)]
         _show(axes, tile(images.pixels[chosen] / images.pixel_max, columns=1))
-        axes.set_title(images.classes[label], rotation=45, ha="left", fontsize=8)
+        # A class is called what the user likes: dollar signs are no formula.
+        axes.set_title(images.classes[label], rotation=45, ha="left", fontsize=8, parse_math=False)
     return figure
 
 

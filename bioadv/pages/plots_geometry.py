@@ -62,8 +62,11 @@ def landscapes(
     panels[0, 0].set_ylabel(r"$\|\partial a/\partial x\|$", fontsize=9)
     panels[1, 0].set_ylabel("decisions", fontsize=9)
     present = np.unique(np.concatenate([np.unique(one.classes) for one in found.values()]))
-    handles = [Patch(color=tuple(CLASS_COLOURS[label % 10]), label=classes[label]) for label in present]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), fontsize=8)
+    handles = [Patch(color=tuple(CLASS_COLOURS[label % 10]), label=f"class {label}") for label in present]
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), fontsize=8)
+    for label, text in zip(present, legend.get_texts(), strict=True):
+        # Set afterwards: a legend leaves out labels that begin with an underscore, and reads dollar signs as formulas.
+        text.set(text=classes[label], parse_math=False)
     return figure
 
 

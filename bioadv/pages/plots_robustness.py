@@ -57,7 +57,7 @@ def perturbed_images(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], notes: M
             axes.spines[:].set_visible(False)
         line[0].set_ylabel(_short(model), rotation=0, ha="right", va="center")
         for axes, note in zip(line, (notes[model][0], f"× {gain:.0f}", notes[model][1]), strict=True):
-            axes.set_xlabel(note, fontsize=8)
+            axes.set_xlabel(note, fontsize=8, parse_math=False)  # names of classes, which may hold dollar signs
     for axes, title in zip(panels[0], ("image", "perturbation", "perturbed image"), strict=True):
         axes.set_title(title, fontsize=9)
     return figure
