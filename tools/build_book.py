@@ -21,6 +21,7 @@ from bioadv.data.files import atomic, read_json
 from tools.notebooks import ROOT
 
 BUILD = ROOT / "_build"
+EXPLORER, VIEWS = "explorer.html", ("spectra", "playground", "landscape", "ledger")  # as in explorer/page/main.js
 EXECUTED, STAGE, HTML = BUILD / "executed", BUILD / "stage", BUILD / "html"
 
 
@@ -63,17 +64,21 @@ class _Page(HTMLParser):
         super().__init__()
         self.links: list[str] = []
         self.images: list[dict[str, str | None]] = []
+        self.loaded: list[str] = []
         self.ids: set[str] = set()
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note links, images and identifiers."""
+        """Note links, images, identifiers, and the scripts and style sheets of the book's own pages."""
         values = dict(attrs)
         self.ids.add(values.get("id") or "")
         if tag == "a" and values.get("href"):
             self.links.append(values["href"] or "")
         if tag == "img":
             self.images.append(values)
+        place = {"script": "src", "link": "href"}.get(tag)
+        if place and "_static/explorer/" in (values.get(place) or ""):
+            self.loaded.append(values[place] or "")
 
 
 def _expected_figures(page: str) -> list[str]:
@@ -123,6 +128,7 @@ def verify(html: Path = HTML) -> list[str]:
                 found.append(f"{file.name}: image {source} is missing")
             if "_images/" in source and not image.get("alt"):
                 found.append(f"{file.name}: image {source} has no alternative text")
+        found += [f"{file.name}: {source} is missing" for source in page.loaded if not (file.parent / source).is_file()]
         for link in page.links:
             if re.match(r"[a-z]+:", link):
                 continue
@@ -130,6 +136,8 @@ def verify(html: Path = HTML) -> list[str]:
             target = (file.parent / path).resolve() if path else file
             if not target.exists():
                 found.append(f"{file.name}: link {link} leads nowhere")
+            elif target.name == EXPLORER and fragment.partition("?")[0] in VIEWS:
+                continue  # the page makes its views itself
             elif fragment and target in rendered and fragment not in rendered[target].ids:
                 found.append(f"{file.name}: link {link} names a missing place")
     return found
