@@ -1,6 +1,7 @@
 """Runs with damaged, foreign and read-only files: refused with the file's name and a remedy, never taken for good."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -94,3 +95,29 @@ def test_a_damaged_measurement_is_refused_with_its_name(tiny, tmp_path, monkeypa
     damaged(folder / runs.WEIGHTS)
     with pytest.raises(ValueError, match=r"model\.safetensors is not the file that"):
         probes.run(folder, "ones", data)
+
+
+def test_a_finished_run_on_a_read_only_disk_is_read(tiny, tmp_path, monkeypatch):
+    """Also one whose checkpoint is still there, as when it was stopped between its last two steps."""
+    monkeypatch.setitem(probes.PROBES, "ones", Probe("ones", lambda *given: {"ones": np.ones(99)}))
+    monkeypatch.setattr(probes.provenance, "source_hash", lambda *functions: "code")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        for model in ("kh", "random"):
+            assert train(model, tiny, disk).exit_code == 0
+        folder, data = disk / "tiny" / "random" / "seed-0", datasets.load(tiny)
+        probes.run(folder, "ones", data)
+        (folder / "checkpoint.safetensors").touch()
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        for model in ("kh", "kh-layer", "random"):
+            assert train(model, tiny, disk).exit_code == 0, model
+        assert probes.run(folder, "ones", data).is_file()
+        refused = train("random", tiny, disk, seed=1).exception
+        assert "read-only file system: the disk is read-only: write to another folder" in str(refused)
+        assert "cannot write" in str(refused)
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -96,34 +96,110 @@ def test_a_full_disk_changes_nothing(tmp_path, monkeypatch, moment):
         monkeypatch.setattr(files.Path, "write_text", full)
     else:
         monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OSError, match=r"no space left to write .*x\.json; free some") as error:
+    with pytest.raises(OSError, match=r"cannot write .*x\.json, no space left on device: free some") as error:
         files.write_json(file, {"new": 2})
     assert error.value.errno == errno.ENOSPC
     assert file.read_bytes() == old
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
-def test_a_really_full_disk_changes_nothing(tmp_path):
-    """On a file system of 256 kB, where the test may make one."""
-    import subprocess
+@pytest.fixture
+def disk(tmp_path):
+    """A function that mounts a small file system, where the test may; it is unmounted afterwards."""
+    mounted = []
 
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a small file system")
-    try:
-        file = disk / "x.safetensors"
-        files.write_tensors(file, {"w": torch.zeros(1000)})
-        old = file.read_bytes()
-        with pytest.raises(OSError, match=r"x\.safetensors.*free some"):
-            files.write_tensors(file, {"w": torch.zeros(100_000)})
-        assert file.read_bytes() == old
-        with pytest.raises(OSError, match="free some"):
-            files.write_arrays(disk / "y.npz", {"a": np.random.default_rng(0).random(100_000)})
-        assert [p.name for p in disk.iterdir()] == ["x.safetensors"]
-    finally:
-        subprocess.run(["umount", disk], check=True)
+    def mount(options):
+        folder = tmp_path / f"disk-{len(mounted)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("needs the right to mount a small file system")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_really_full_disk_changes_nothing(disk):
+    """On a file system of 256 kB."""
+    folder = disk("size=256k")
+    file = folder / "x.safetensors"
+    files.write_tensors(file, {"w": torch.zeros(1000)})
+    old = file.read_bytes()
+    with pytest.raises(OSError, match=r"x\.safetensors.*free some"):
+        files.write_tensors(file, {"w": torch.zeros(100_000)})
+    assert file.read_bytes() == old
+    with pytest.raises(OSError, match="free some"):
+        files.write_arrays(folder / "y.npz", {"a": np.random.default_rng(0).random(100_000)})
+    assert [p.name for p in folder.iterdir()] == ["x.safetensors"]
+
+
+def test_a_full_table_of_inodes_changes_nothing(disk):
+    """On a file system of four files: its root, the folder, and two more."""
+    folder = disk("nr_inodes=4") / "run"
+    files.write_json(folder / "x.json", 1)
+    files.write_json(folder / "y.json", 1)
+    for path in (folder / "x.json", folder / "new" / "z.json"):
+        with pytest.raises(OSError, match=rf"cannot write {path}, no space left on device: free some .*df -i") as error:
+            files.write_json(path, 2)
+        assert error.value.errno == errno.ENOSPC
+    assert files.read_json(folder / "x.json") == 1
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_read_only_disk_is_named(disk):
+    folder = disk("size=256k")
+    files.write_json(folder / "x.json", 1)
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    for path in (folder / "x.json", folder / "new" / "y.json"):
+        with pytest.raises(OSError, match=rf"cannot write {path}, read-only file system: .*another folder"):
+            files.write_json(path, 2)
+    files.tidy(folder / "x.json")
+    files.tidy(folder / "absent")
+    assert files.read_json(folder / "x.json") == 1
+
+
+AS_OTHER = """
+import os, sys
+from bioadv.data import files
+os.setuid(65534)
+try:
+    files.write_json(sys.argv[1], 2)
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to become another user")
+def test_a_folder_of_another_user_is_named(tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    file = tmp_path / "x.json"
+    files.write_json(file, 1)
+    printed = subprocess.run([sys.executable, "-c", AS_OTHER, file], capture_output=True, text=True, check=True).stdout
+    assert f"cannot write {file}, permission denied: you may not write there: change the permissions" in printed
+    assert files.read_json(file) == 1
+
+
+def test_a_file_in_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(OSError, match=r"cannot write .*x\.json, .*: a file stands where a folder belongs"):
+        files.write_json(tmp_path / "out" / "x.json", 1)
+    with pytest.raises(OSError, match="give a shorter name"):
+        files.write_json(tmp_path / ("x" * 300), 1)
+
+
+def test_a_used_up_quota_is_named(tmp_path, monkeypatch):
+    """No file system with quotas is at hand: the error is raised where the system raises it."""
+
+    def used_up(*given, **more):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", used_up)
+    with pytest.raises(OSError, match=r"cannot write .*x\.json, disk quota exceeded: .*free some of it"):
+        files.write_json(tmp_path / "x.json", 1)
 
 
 def test_interrupted_writes_leave_the_old_file(tmp_path):

@@ -33,18 +33,31 @@ DIGEST = "sha256"  # in the header of tensors
 _STARTED = time.time() - 0.1  # the clock of files lags behind by some milliseconds
 
 
+REMEDIES = {
+    errno.ENOSPC: "free some space (or, if `df -i` shows none left, remove files)",
+    errno.EDQUOT: "your quota is used up: free some of it, or write elsewhere",
+    errno.EROFS: "the disk is read-only: write to another folder",
+    errno.EACCES: "you may not write there: change the permissions, or write to another folder",
+    errno.EPERM: "you may not write there: change the permissions, or write to another folder",
+    errno.EEXIST: "a file stands where a folder belongs: move it, or write to another folder",
+    errno.ENOTDIR: "a file stands where a folder belongs: move it, or write to another folder",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
+
+
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Give a temporary path to write to; on success it becomes ``path``, on failure it is removed.
 
-    Raises ``OSError`` with the file and a remedy when the disk is full; ``path`` is then untouched.
+    Raises ``OSError`` with the file and a remedy when the disk is full or may not be written; ``path`` is then
+    untouched.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    path, temporary = Path(path), None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -52,12 +65,13 @@ def atomic(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
         _sweep(path)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in REMEDIES:
             raise
-        message = f"no space left to write {path}; free some, then run again (nothing was changed)"
-        raise OSError(errno.ENOSPC, message) from error
+        message = f"cannot write {path}, {os.strerror(error.errno).lower()}: {REMEDIES[error.errno]}, then run again"
+        raise OSError(error.errno, f"{message} (nothing was changed)") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _sweep(path: Path) -> None:
