@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -259,6 +261,22 @@ def test_own_images_do_not_take_a_known_name(tmp_path):
     save_images(tmp_path / "cifar10", ["cats", "dogs"], 5)
     with pytest.raises(ValueError, match="has the name of cifar10, whose results.*rename"):
         load(str(tmp_path / "cifar10"))
+
+
+def test_every_dataset_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    names = ("photos.a", "photos.b", "mine", "mine.npz", "my photos/", "it's {x} $(y)", "cifar10")
+    assert [datasets.folder_name(name) for name in names] == [*names[:4], "my photos", *names[5:]]
+    assert datasets.folder_name(".") == datasets.folder_name("../here/") == "here"
+    assert datasets.folder_name("..") == tmp_path.name
+    with pytest.raises(ValueError, match="dataset '/' has no name to file its results under; give a folder below it"):
+        datasets.folder_name("/")
+    assert datasets.results_folder(Path("out"), "..") == Path("out") / tmp_path.name
+    for name, out in (("mine", "."), ("mine.npz", "../here"), (".", "..")):
+        with pytest.raises(ValueError, match="would put the results into the images, .*; give another folder"):
+            datasets.results_folder(Path(out), name)
+    assert datasets.results_folder(Path("."), "cifar10") == Path("cifar10")
 
 
 def test_bad_folders_are_refused(tmp_path):

@@ -37,7 +37,7 @@ def trained(tiny, tmp_path_factory):
         patch.setattr(study, "scale", lambda data: study.Scale(params, epochs=2, batch=20))
         for model in ("random", "kh-unpruned"):
             runner.train(model, datasets.load(tiny), 0, runner.Where(out, progress=False))
-    return out / "tiny"
+    return out / "tiny.npz"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def run(trained, tmp_path):
     """A function that gives a copy of a run's folder, which the test may change."""
 
     def copy(model):
-        folder = tmp_path / "tiny" / model / "seed-0"
+        folder = tmp_path / "tiny.npz" / model / "seed-0"
         folder.mkdir(parents=True)
         for file in (trained / model / "seed-0").iterdir():
             if file.suffix != ".tmp":
@@ -102,6 +102,9 @@ def test_a_model_that_was_trained_again_is_measured_again(run, tiny, counted):
     probes.run(folder, "counted", data)
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "seconds": manifest["seconds"] + 1}))
+    probes.run(folder, "counted", data)  # the same weights, in another time
+    assert len(counted) == 1
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "accuracy": {"train": 0, "test": 0}}))
     probes.run(folder, "counted", data)
     assert len(counted) == 2
 
@@ -209,7 +212,7 @@ def test_spectra_by_command(run, tiny, few):
 
 
 def test_pixels_are_a_model_that_needs_no_training(tiny, tmp_path, few):
-    folder = tmp_path / "tiny" / "pixels" / "seed-0"
+    folder = tmp_path / "tiny.npz" / "pixels" / "seed-0"
     result = RUNNER.invoke(cli.app, ["probe", str(folder), "--probe", "spectra", "--data", tiny, "--no-progress"])
     assert result.exit_code == 0, result.output
     found, x = files.read_arrays(folder / "spectra.npz"), datasets.unit_lp(datasets.load(tiny).test)

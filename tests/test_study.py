@@ -38,8 +38,9 @@ def tiny(tmp_path):
         x = rng.integers(20, 80, (count, 4, 4, 3))
         x[np.arange(count), y] += 150  # the class is the bright row
         parts |= {f"x_{split}": x.astype(np.uint8), f"y_{split}": y}
-    np.savez(tmp_path / "tiny.npz", **parts)
-    return str(tmp_path / "tiny.npz")
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data" / "tiny.npz", **parts)
+    return str(tmp_path / "data" / "tiny.npz")
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +123,7 @@ def test_bfloat16_only_where_the_processor_has_it(monkeypatch, amx, avx512, chos
 def test_every_model_trains_by_command(tiny, tmp_path, model):
     result = train(model, tiny, tmp_path / "runs")
     assert result.exit_code == 0, result.output
-    folder = tmp_path / "runs" / "tiny" / model / "seed-0"
+    folder = tmp_path / "runs" / "tiny.npz" / model / "seed-0"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["configuration"]["model"] == model
     assert len(manifest["configuration"]["data"]) == len(manifest["source"]) == 64
@@ -143,7 +144,7 @@ def test_models_of_a_seed_share_their_random_weights(tiny, tmp_path):
     """Random features keep the weights that backpropagation starts from, and the KH readout the KH layer."""
     for model in ("random", "kh", "kh-unpruned", "kh-linear"):
         assert train(model, tiny, tmp_path).exit_code == 0
-    root = tmp_path / "tiny"
+    root = tmp_path / "tiny.npz"
     start = models.init(models.TwoLayer(48, 16, 3), torch.Generator().manual_seed(0))
     assert torch.equal(runs.load_model(root / "random" / "seed-0").hidden, start.hidden)
     synapses = files.read_tensors(root / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
@@ -188,7 +189,7 @@ def test_local_learning_on_small_grey_images(tmp_path, monkeypatch, kind):
 
 def test_a_finished_run_is_left_alone(tiny, tmp_path):
     train("bp", tiny, tmp_path)
-    file = tmp_path / "tiny" / "bp" / "seed-0" / "model.safetensors"
+    file = tmp_path / "tiny.npz" / "bp" / "seed-0" / "model.safetensors"
     before = file.stat().st_mtime_ns
     again = train("bp", tiny, tmp_path)
     assert again.exit_code == 0
@@ -197,7 +198,7 @@ def test_a_finished_run_is_left_alone(tiny, tmp_path):
 
 def test_another_configuration_is_refused_and_nothing_lost(tiny, tmp_path):
     train("bp", tiny, tmp_path)
-    folder = tmp_path / "tiny" / "bp" / "seed-0"
+    folder = tmp_path / "tiny.npz" / "bp" / "seed-0"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     result = train("bp", tiny, tmp_path, epochs=5)
     assert result.exit_code != 0
@@ -209,7 +210,7 @@ def test_another_configuration_is_refused_and_nothing_lost(tiny, tmp_path):
 def test_seeds_differ(tiny, tmp_path):
     for seed in (0, 1):
         train("bp", tiny, tmp_path, seed=seed)
-    first, second = (runs.load_model(tmp_path / "tiny" / "bp" / f"seed-{s}").hidden for s in (0, 1))
+    first, second = (runs.load_model(tmp_path / "tiny.npz" / "bp" / f"seed-{s}").hidden for s in (0, 1))
     assert not torch.equal(first, second)
 
 
@@ -248,7 +249,7 @@ def test_list_and_info(tiny, tmp_path):
     listed = command("list").output
     assert all(name in listed for name in [LAYER, *EXPERIMENTS])
     train("random", tiny, tmp_path)
-    shown = json.loads(command("info", tmp_path / "tiny" / "random" / "seed-0").output)
+    shown = json.loads(command("info", tmp_path / "tiny.npz" / "random" / "seed-0").output)
     assert shown["configuration"]["model"] == "random"
     missing = command("info", tmp_path / "nothing")
     assert isinstance(missing.exception, FileNotFoundError)
@@ -256,7 +257,7 @@ def test_list_and_info(tiny, tmp_path):
 
 def test_unfinished_models_are_not_loaded(tiny, tmp_path):
     train("bp", tiny, tmp_path)
-    folder = tmp_path / "tiny" / "bp" / "seed-0"
+    folder = tmp_path / "tiny.npz" / "bp" / "seed-0"
     (folder / "manifest.json").unlink()
     with pytest.raises(FileNotFoundError, match="holds no finished run"):
         runs.load_model(folder)
@@ -265,7 +266,7 @@ def test_unfinished_models_are_not_loaded(tiny, tmp_path):
 def test_a_run_that_lost_its_weights_is_trained_again(tiny, tmp_path):
     """As in a fresh clone: git keeps manifests and logs, not weights."""
     train("kh", tiny, tmp_path)
-    folder, layer = (tmp_path / "tiny" / model / "seed-0" for model in ("kh", LAYER))
+    folder, layer = (tmp_path / "tiny.npz" / model / "seed-0" for model in ("kh", LAYER))
     before = runs.load_model(folder)
     log = (folder / "log.npz").read_bytes()
     (folder / runs.WEIGHTS).unlink()
@@ -285,7 +286,7 @@ def test_a_run_that_lost_its_weights_is_trained_again(tiny, tmp_path):
 def test_a_manifest_never_describes_other_weights(tiny, tmp_path, monkeypatch):
     """Trained again after a loss and interrupted while writing, a run is unfinished; until then it is as it was."""
     train("bp", tiny, tmp_path)
-    folder = tmp_path / "tiny" / "bp" / "seed-0"
+    folder = tmp_path / "tiny.npz" / "bp" / "seed-0"
     (folder / runs.WEIGHTS).unlink()
     during = []
 
@@ -316,7 +317,7 @@ def test_a_run_stopped_behind_its_manifest_is_tidied(tiny, tmp_path, monkeypatch
         monkeypatch.setattr(provenance, "write_manifest", stop)
         train(model, tiny, tmp_path)
         monkeypatch.setattr(provenance, "write_manifest", original)
-        folder = tmp_path / "tiny" / model / "seed-0"
+        folder = tmp_path / "tiny.npz" / model / "seed-0"
         assert (folder / "checkpoint.safetensors").is_file()
         written = (folder / weights).stat().st_mtime_ns
         assert train(model, tiny, tmp_path).exit_code == 0
@@ -327,7 +328,7 @@ def test_a_run_stopped_behind_its_manifest_is_tidied(tiny, tmp_path, monkeypatch
 def test_the_precision_of_a_stored_run_is_no_obstacle_unless_one_is_asked_for(tiny, tmp_path, monkeypatch):
     """A clone has manifests without weights, made on a processor with bfloat16; this one may have none."""
     assert train("bp", tiny, tmp_path, dtype="bfloat16").exit_code == 0
-    folder = tmp_path / "tiny" / "bp" / "seed-0"
+    folder = tmp_path / "tiny.npz" / "bp" / "seed-0"
     refused = train("bp", tiny, tmp_path, dtype="float32").exception
     assert "holds a run with dtype = torch.bfloat16, not torch.float32" in str(refused)
     monkeypatch.setattr(runner, "choose_dtype", lambda name, device: torch.float32)
@@ -378,7 +379,7 @@ def test_killed_runs_go_on_and_end_alike(tiny, tmp_path):
         return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
 
     assert start(tmp_path / "whole").communicate()[0].endswith("done\n")
-    checkpoint, reached = tmp_path / "killed" / "tiny" / "bp" / "seed-0" / "checkpoint.safetensors", 0
+    checkpoint, reached = tmp_path / "killed" / "tiny.npz" / "bp" / "seed-0" / "checkpoint.safetensors", 0
     for attempt in range(4):
         child = start(tmp_path / "killed")
         assert child.stdout.readline() == "ready\n"
@@ -392,7 +393,7 @@ def test_killed_runs_go_on_and_end_alike(tiny, tmp_path):
             assert int(printed[0]) >= reached
         reached = epoch_of(checkpoint)
     assert printed[-1] == "done"
-    whole, killed = (runs.load_model(tmp_path / out / "tiny" / "bp" / "seed-0") for out in ("whole", "killed"))
+    whole, killed = (runs.load_model(tmp_path / out / "tiny.npz" / "bp" / "seed-0") for out in ("whole", "killed"))
     assert torch.equal(whole.hidden, killed.hidden)
     assert torch.equal(whole.readout, killed.readout)
 
@@ -550,7 +551,7 @@ def test_a_new_kind_and_a_new_model_train_and_make_nothing_stale(tiny, tmp_path,
     monkeypatch.setitem(EXPERIMENTS, "squares", new)
     assert everything() == before
     assert train("squares", tiny, tmp_path).exit_code == 0
-    root = tmp_path / "tiny"
+    root = tmp_path / "tiny.npz"
     trained = runs.load_model(root / "squares" / "seed-0")
     layer = runs.Run(root, LAYER, 0).synapses()
     own = torch.randn((16, 48), generator=torch.Generator().manual_seed(streams.DRAWN[0]))
@@ -651,7 +652,7 @@ def test_describe_is_json():
 
 def test_run_folder_of_a_path(tmp_path, tiny):
     data = datasets.load(tiny)
-    assert Where(Path("out")).folder(data, "bp", 3) == Path("out/tiny/bp/seed-3")
+    assert Where(Path("out")).folder(data, "bp", 3) == Path("out/tiny.npz/bp/seed-3")
 
 
 def test_numbers_too_small_to_be_normal_count_as_zero(monkeypatch, capsys):

@@ -152,7 +152,7 @@ def measured(folder, name="landscape", **more):
     configuration = {"probe": name, "settings": chosen.settings, "run": manifest["configuration"]}
     about = {
         "configuration": provenance.describe_all(configuration),
-        "source": provenance.source_hash(*chosen.functions.values()),
+        "source": probes.source_of(name),
         "training": provenance.identity(manifest),
     }
     files.write_arrays(folder / f"{name}.npz", {})
@@ -179,11 +179,11 @@ def test_a_layer_without_weights_is_named_if_a_model_needs_it(tiny, tmp_path, mo
     monkeypatch.setattr(
         study, "scale", lambda data: study.Scale(study.KHParams(hidden=16, delta=0.1, batch=20, epochs=300), 2, 50)
     )
-    chosen, _ = finished(tiny, tmp_path / "out", "kh")
+    chosen, _ = finished(tiny, tmp_path / "out", "kh-unpruned")
     layer = chosen.folder(plan.Run(study.LAYER, 0))
     (layer / runs.SYNAPSES).unlink()
     assert chosen.lost() == []
-    (chosen.folder(plan.Run("kh", 0)) / provenance.MANIFEST).unlink()
+    (chosen.folder(plan.Run("kh-unpruned", 0)) / provenance.MANIFEST).unlink()
     assert chosen.lost() == [plan.Run(study.LAYER, 0)]
 
 
@@ -209,12 +209,6 @@ def test_results_of_older_code_stop_the_study(tiny, tmp_path):
     (folder / "landscape.json").unlink()
     with pytest.raises(ValueError, match="manifest.json was made with experiment = "):
         plan.check(plan.read({**given, "epochs": 3}))
-
-
-def test_two_studies_do_not_work_in_one_place(tmp_path):
-    with plan.alone(tmp_path / "lock"), pytest.raises(RuntimeError, match="another study is being made here"):
-        plan.alone(tmp_path / "lock")
-    plan.alone(tmp_path / "lock").close()
 
 
 # Snakemake itself. Each call takes a few seconds, so there are few.
@@ -332,12 +326,12 @@ def kill(processes):
 def test_killed_work_goes_on_and_finished_work_stays(tiny, tmp_path, started):
     stages = [{"models": ["random"], "seeds": [0]}, {"models": ["bp"], "seeds": [0]}]
     given = config(data=tiny, out="out", stages=stages, probes=NO_PROBES, epochs=4000, device="cpu")
-    random, bp = (tmp_path / "out" / "tiny" / model / "seed-0" for model in ("random", "bp"))
+    random, bp = (tmp_path / "out" / "tiny.npz" / model / "seed-0" for model in ("random", "bp"))
     # The worker dies.
     checkpoint = bp / "checkpoint.safetensors"
     printed, first = kill_when(snakemake(tmp_path, given, started=started), checkpoint, 0)
     assert "Error in rule train_2" in printed
-    assert "out/tiny/bp/seed-0/manifest.json" in printed
+    assert "out/tiny.npz/bp/seed-0/manifest.json" in printed
     assert not (bp / provenance.MANIFEST).exists()
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in random.iterdir()}
     assert set(before) == {provenance.MANIFEST, runs.WEIGHTS, "log.npz"}
@@ -349,7 +343,7 @@ def test_killed_work_goes_on_and_finished_work_stays(tiny, tmp_path, started):
     assert counts(printed)["total"] == 2  # bp, and the end
     assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in random.iterdir()} == before
     assert {path.name for path in bp.iterdir()} == set(before)
-    log = (tmp_path / "_build" / "study" / "tiny" / "bp" / "seed-0" / "train.log").read_text()
+    log = (tmp_path / "_build" / "study" / "tiny.npz" / "bp" / "seed-0" / "train.log").read_text()
     assert int(re.search(r"(\d+)/4000", log)[1]) >= second  # it did not begin anew
     # A fresh clone has no weights; what is stored is not made again.
     for folder in (random, bp):

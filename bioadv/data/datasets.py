@@ -141,9 +141,9 @@ def load(name: Path | str = "photo-patches", data_dir: Path | str | None = None,
     if not name.strip():
         raise ValueError(f"dataset {name!r} is no name; give one of {', '.join(KNOWN)}, an .npz file or a folder")
     path, blocks = Path(name), {}
-    if path.stem in KNOWN and name not in KNOWN:
+    if (folder := folder_name(name)) in KNOWN and name not in KNOWN:
         raise ValueError(
-            f"dataset {name!r} has the name of {path.stem}, whose results it would be mixed up with; rename it"
+            f"dataset {name!r} has the name of {folder}, whose results it would be mixed up with; rename it"
         )
     if name == "photo-patches":
         patches = photos.patch_sets()
@@ -165,6 +165,30 @@ def load(name: Path | str = "photo-patches", data_dir: Path | str | None = None,
         )
     train, test = (Images(*sets[s], classes, f"{name}/{s}", blocks.get(s)) for s in ("train", "test"))
     return Dataset(name, train, test)
+
+
+def folder_name(name: str) -> str:
+    """The name of the folder for what is made with a dataset: the last part of its path, whole.
+
+    So ``photos.a`` and ``photos.b`` differ, as do ``mine.npz`` and a folder ``mine``; ``.`` and ``..`` are the folders
+    that they stand for. Raises ``ValueError`` for the root of the disk, which has no name.
+    """
+    last = os.path.basename(os.path.abspath(name))
+    if not last:
+        raise ValueError(f"dataset {name!r} has no name to file its results under; give a folder below it")
+    return last
+
+
+def results_folder(out: Path, name: str) -> Path:
+    """The folder below ``out`` of what is made with a dataset, see :func:`folder_name`.
+
+    Two sets of one name in different places are told apart by their content: where the first has results, the second is
+    refused. Raises ``ValueError`` if the results would lie among the images themselves.
+    """
+    folder = out / folder_name(name)
+    if name not in KNOWN and os.path.abspath(folder) == os.path.abspath(name):
+        raise ValueError(f"out = {str(out)!r} would put the results into the images, {name!r}; give another folder")
+    return folder
 
 
 def unit_lp(images: Images, p: float = 3.0) -> torch.Tensor:

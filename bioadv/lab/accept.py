@@ -67,7 +67,7 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
     else:
         wanted, source, found = _probe(file, about["configuration"], data, epochs)
         manifest = provenance.read_manifest(file.parent)
-        if manifest and about.get("training") != provenance.identity(manifest):
+        if manifest and not provenance.is_of(about.get("training"), manifest):
             found.append(Fault(file, "was measured on another training of the model"))
         if not file.with_suffix(".npz").is_file():
             found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))

@@ -10,7 +10,7 @@ import torch
 import typer
 
 from bioadv.data import datasets
-from bioadv.lab import probes, provenance, runner, study
+from bioadv.lab import probes, processes, provenance, runner, study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -89,6 +89,7 @@ def main() -> None:
     """Run the command; an error that says what to do is printed without its traceback."""
     # Weights of dead units decay below 1e-38, where processors are many times slower: such numbers count as zero.
     torch.set_flush_denormal(True)
+    processes.end_as_asked()
     try:
         app()
     except (ValueError, OSError, RuntimeError, FloatingPointError, ModuleNotFoundError) as error:

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from bioadv.data import datasets
 from bioadv.lab import accept, probes, provenance, runner, runs, study
@@ -74,7 +73,7 @@ class Study:
     @property
     def root(self) -> Path:
         """The folder of this dataset's runs."""
-        return self.out / Path(self.data).stem
+        return datasets.results_folder(self.out, self.data)
 
     def folder(self, run: Run) -> Path:
         """The folder of a run."""
@@ -120,7 +119,7 @@ class Study:
         manifest = provenance.read_manifest(file.parent)
         if not manifest or not file.is_file() or file.name == provenance.MANIFEST:
             return False
-        return provenance.read_description(file).get("training") != provenance.identity(manifest)
+        return not provenance.is_of(provenance.read_description(file).get("training"), manifest)
 
     def _finished(self, run: Run) -> bool:
         return (self.folder(run) / provenance.MANIFEST).is_file()
@@ -247,8 +246,7 @@ def check(chosen: Study) -> None:
     for file in described:
         # What is measured again anyway need not be current.
         if not chosen.superseded(file) and (file.parent not in lost or file.name == provenance.MANIFEST):
-            epochs = None if file.parent.parent.name == study.LAYER else chosen.epochs
-            found += accept.faults(file, chosen.out, data, epochs)
+            found += accept.faults(file, chosen.out, data, chosen.epochs)
     if found:
         raise ValueError("results that today's code would not make:\n" + "\n".join(f"  {fault}" for fault in found))
     if lost and not chosen.retrain:
@@ -258,18 +256,3 @@ def check(chosen: Study) -> None:
             f"weights is to be made:\n{folders}\n  copy the weights there, or train these models again, which also "
             "measures them anew: make paper RETRAIN=1"
         )
-
-
-def alone(path: Path) -> IO[str]:
-    """Hold a lock while the returned file is open; it goes with the process, however that ends.
-
-    Raises ``RuntimeError`` if another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise RuntimeError(f"another study is being made here ({path} is locked); wait for it or stop it") from None
-    return file

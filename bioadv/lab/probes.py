@@ -20,7 +20,7 @@ import torch
 
 from bioadv.data import files
 from bioadv.data.datasets import Dataset
-from bioadv.lab import probe_landscape, probe_perturbations, probe_referees, probe_spectra, provenance, study
+from bioadv.lab import probe_landscape, probe_perturbations, probe_referees, probe_spectra, processes, provenance, study
 from bioadv.lab.runs import Run
 from bioadv.network import local_learning
 from bioadv.network.models import TwoLayer
@@ -71,23 +71,44 @@ def run(folder: Path, name: str, data: Dataset, progress: bool = True) -> Path:
     """Measure the finished run in ``folder`` and return the probe's ``.npz``.
 
     Raises ``FileNotFoundError`` if the run is not finished, ``ValueError`` if the model was trained on other images or
-    if the file there was measured with other settings.
+    if the file there was measured with other settings, ``RuntimeError`` if another process measures it.
     """
-    chosen, (subject, training) = probe(name), _subject(folder, data)
-    configuration = {"probe": name, "settings": chosen.settings, "run": subject}
+    known = _measured(folder, name, data)
+    if known:  # read, not written: a finished run may lie on a disk that is read-only
+        return known
+    with processes.alone(processes.run_lock(folder, name), f"{name} of {folder}"):
+        return _measured(folder, name, data) or _measure(folder, name, data, progress)
+
+
+def _measured(folder: Path, name: str, data: Dataset) -> Path | None:
+    """The probe's ``.npz`` if it is there already, measured on this training."""
+    configuration, training = _wanted(folder, name, data)
     file, about = folder / f"{name}.npz", folder / f"{name}.json"
     known = provenance.read_description(about) if about.is_file() else {}
-    if known.get("training") == training and provenance.intact(about, file.name):
-        stored = known["configuration"]
-        wanted = provenance.describe_all(configuration)
-        if stored == wanted:
-            return file
-        changed = [key for key in wanted if stored.get(key) != wanted[key]]
+    of, manifest = known.get("training"), provenance.read_manifest(folder)
+    same = of == training or (manifest and provenance.is_of(of, manifest))
+    if not (same and provenance.intact(about, file.name)):
+        return None
+    stored, wanted = known["configuration"], provenance.describe_all(configuration)
+    changed = [key for key in wanted if stored.get(key) != wanted[key]]
+    if changed:
         raise ValueError(f"{about} was measured with another {' and '.join(changed)}; remove it to measure again")
+    return file
+
+
+def _wanted(folder: Path, name: str, data: Dataset) -> tuple[dict[str, Any], str]:
+    """The configuration of a measurement, and the identity of the training that is measured."""
+    subject, training = _subject(folder, data)
+    return {"probe": name, "settings": probe(name).settings, "run": subject}, training
+
+
+def _measure(folder: Path, name: str, data: Dataset, progress: bool) -> Path:
+    chosen, (configuration, training) = probe(name), _wanted(folder, name, data)
+    file, about = folder / f"{name}.npz", folder / f"{name}.json"
     source = source_of(name)
     identity = provenance.describe_all({**configuration, "training": training, "source": source})
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    model, arrays, parts, seconds = _model(folder, subject, data), Arrays(), [], 0.0
+    model, arrays, parts, seconds = _model(folder, configuration["run"], data), Arrays(), [], 0.0
     for part, measure in chosen.functions.items():
         parts.append(folder / f".{name}-{part}-{digest}.npz")
         if not parts[-1].is_file():

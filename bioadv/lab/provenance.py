@@ -223,9 +223,25 @@ def remove_manifest(folder: Path) -> None:
 
 
 def identity(manifest: dict[str, Any]) -> str:
-    """SHA-256 of a manifest: two trainings of one configuration differ in it, by their results or their seconds."""
-    about = {name: value for name, value in manifest.items() if name != DIGESTS}
+    """SHA-256 of what was trained, to which measurements belong: two trainings that gave the same weights share it.
+
+    Taken over configuration, source and outcome: the digest of the weights, or, where an earlier version kept none,
+    accuracy and health. How long it took, where, and on which disk the images lay do not count.
+    """
+    digests = manifest.get(DIGESTS, {})
+    weights = {name: digest for name, digest in digests.items() if name.endswith(".safetensors")}
+    outcome = weights or {name: manifest[name] for name in ("accuracy", "health") if name in manifest}
+    about = {"configuration": manifest.get("configuration"), "source": manifest.get("source"), "outcome": outcome}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def is_of(training: str | None, manifest: dict[str, Any]) -> bool:
+    """Whether a measurement that keeps ``training`` is of the training that a manifest describes.
+
+    Earlier versions kept the hash of the whole manifest, seconds included; stored results still have that one.
+    """
+    whole = {name: value for name, value in manifest.items() if name != DIGESTS}
+    return training in (identity(manifest), hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest())
 
 
 def same_configuration(folder: Path, wanted: dict[str, Any], *names: str) -> bool:

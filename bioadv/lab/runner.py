@@ -14,8 +14,9 @@ import torch
 
 from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset
-from bioadv.lab import provenance, study
+from bioadv.lab import processes, provenance, study
 from bioadv.lab.runs import Run
+from bioadv.lab.study import Experiment
 from bioadv.network import hidden, local_learning, models, pruning, streams, training
 from bioadv.network.hidden import Given, Kind
 from bioadv.network.local_learning import KHParams, Trained
@@ -41,11 +42,13 @@ class Where:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype = {self.dtype!r} is not known; choose from {', '.join(DTYPES)}")
+        if self.every < 1:
+            raise ValueError(f"every = {self.every}; give the number of epochs between checkpoints, at least 1")
         choose_device(self.device)
 
     def run(self, data: Dataset, model: str, seed: int) -> Run:
         """A run by its place."""
-        return Run(self.out / Path(data.name).stem, model, seed)
+        return Run(datasets.results_folder(self.out, data.name), model, seed)
 
     def folder(self, data: Dataset, model: str, seed: int) -> Path:
         """The folder of a run."""
@@ -83,9 +86,10 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 def configuration(name: str, data: Dataset, seed: int, epochs: int | None = None) -> dict[str, Any]:
     """What a run is made with, but for the precision, which is a matter of the machine; epochs: not the scale's."""
     sizes = study.scale(data).layer
+    sizes = replace(sizes, epochs=epochs) if epochs else sizes
     about: dict[str, Any] = {"model": name, "seed": seed, "data": data.content_hash}
     if name == study.LAYER:
-        return {**about, "layer": replace(sizes, epochs=epochs) if epochs else sizes}
+        return {**about, "layer": sizes}
     chosen = study.at_scale(name, data, epochs)
     about |= {"experiment": chosen, "units": sizes.hidden}
     return {**about, "layer": sizes} if chosen.kind.layer else about
@@ -96,12 +100,12 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
 
     A finished run has its manifest and its weights. Where only the weights are missing, as in a fresh clone, it is
     trained again; the manifest stays until the new one is ready. Models with a local layer train that first if it is
-    not there yet. Raises ``ValueError`` for an unknown model, a bad seed or number of epochs, or a folder that holds
-    another configuration.
+    not there yet, for as many ``epochs`` if these are given. Raises ``ValueError`` for an unknown model, a bad seed or
+    number of epochs, or a folder that holds another configuration, ``RuntimeError`` if another process trains there.
     """
     streams.pick(streams.START, seed)
-    if epochs is not None and epochs < 1:
-        raise ValueError(f"epochs = {epochs}; give at least 1")
+    if epochs is not None and (type(epochs) is not int or epochs < 1):
+        raise ValueError(f"epochs = {epochs!r}; give an integer >= 1")
     make = _train_layer if name == study.LAYER else _train_model
     return make(name, data, where.run(data, name, seed), where, epochs)
 
@@ -111,39 +115,61 @@ def _train_model(name: str, data: Dataset, run: Run, where: Where, epochs: int |
     dtype = choose_dtype(where.dtype, device) if chosen.kind.trained else torch.float32
     wanted = configuration(name, data, run.seed, epochs)
     # The precision that is chosen for this machine may be another than where the stored run was made.
-    if _finished(run, wanted if where.dtype == "auto" else {**wanted, "dtype": str(dtype)}):
-        return run.folder
+    asked = wanted if where.dtype == "auto" else {**wanted, "dtype": str(dtype)}
+    if not _finished(run, asked):
+        with processes.alone(processes.run_lock(run.folder, "train"), str(run.folder)):
+            if not _finished(run, asked):  # in the meantime, by another process
+                _make_model(chosen, data, run, where, wanted, device, dtype, epochs)
+    return run.folder
+
+
+def _make_model(
+    chosen: Experiment,
+    data: Dataset,
+    run: Run,
+    where: Where,
+    wanted: dict[str, Any],
+    device: torch.device,
+    dtype: torch.dtype,
+    epochs: int | None,
+) -> None:
     layer, params = None, study.scale(data).layer
     if chosen.kind.layer:
-        train(study.LAYER, data, run.seed, where)
+        train(study.LAYER, data, run.seed, where, epochs)
         layer = pruned(run.layer.synapses(), params, data) if chosen.pruned else run.layer.synapses()
     sets = image_sets(data, chosen.held_out)
     model = TwoLayer(data.train.inputs, params.hidden, len(data.train.classes), chosen.power, chosen.batch_norm)
     initialise(model, chosen.kind, sets["train"][0], run.seed, params.p, layer)
     sets = {part: (x.to(device), y.to(device)) for part, (x, y) in sets.items()}
     # Hashed before the run, not after it: that is the code which is about to be executed.
-    source = source_of(name)
+    source = source_of(run.model)
     fitted = fit(model.to(device), sets, chosen.recipe, run.seed, chosen.kind, dtype, where.keeping(run))
     accuracy = accuracies(fitted.model, sets)
     provenance.remove_manifest(run.folder)
     models.save(fitted.model, run.weights)
     files.write_arrays(run.log, fitted.log)
     wanted["dtype"] = str(dtype)
-    return _finish(run, wanted, data, device, fitted.seconds, source, accuracy=accuracy)
+    _finish(run, wanted, data, device, fitted.seconds, source, accuracy=accuracy)
 
 
 def _train_layer(name: str, data: Dataset, run: Run, where: Where, epochs: int | None) -> Path:
     wanted = configuration(name, data, run.seed, epochs)
-    if _finished(run, wanted):
-        return run.folder
-    device, params, source = choose_device(where.device), wanted["layer"], source_of(name)
+    if not _finished(run, wanted):
+        with processes.alone(processes.run_lock(run.folder, "train"), str(run.folder)):
+            if not _finished(run, wanted):
+                _make_layer(data, run, where, wanted)
+    return run.folder
+
+
+def _make_layer(data: Dataset, run: Run, where: Where, wanted: dict[str, Any]) -> None:
+    device, params, source = choose_device(where.device), wanted["layer"], source_of(run.model)
     trained, health = train_synapses(data, params, run.seed, device, where.keeping(run))
     provenance.remove_manifest(run.folder)
     files.write_tensors(run.weights, {"synapses": trained.synapses})
     arrays = {"norms": health.norms, "wins": health.wins, "alive": health.alive, "mean_weight": health.mean_weight}
     files.write_arrays(run.log, {**trained.history, **arrays})
     shares = {"converged": health.converged, "live": health.live, "winning": health.winning}
-    return _finish(run, wanted, data, device, trained.seconds, source, health=shares)
+    _finish(run, wanted, data, device, trained.seconds, source, health=shares)
 
 
 def _finished(run: Run, wanted: dict[str, Any]) -> bool:
@@ -162,7 +188,7 @@ def _finish(
     seconds: float,
     source: str,
     **outcome: Any,
-) -> Path:
+) -> None:
     """Write the manifest, which marks the run as whole; then its checkpoint is of no more use."""
     about = {
         "configuration": provenance.describe_all(wanted),
@@ -173,7 +199,6 @@ def _finish(
     }
     provenance.write_manifest(run.folder, (run.weights.name, run.log.name), **about, **outcome)
     run.checkpoint.unlink(missing_ok=True)
-    return run.folder
 
 
 # What moves a number; the source of all this, and of what it refers to, is hashed into each manifest.
