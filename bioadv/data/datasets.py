@@ -131,8 +131,8 @@ def load(name: Path | str = "photo-patches", data_dir: Path | str | None = None,
     """Load a dataset by name, or the user's own from an ``.npz`` file or an image folder.
 
     name: ``photo-patches``, ``cifar10``, ``mnist``; a path to an ``.npz`` with x_train, y_train, x_test, y_test
-    (:func:`bioadv.data.image_arrays.from_npz`); or to a folder with one sub-folder of images per class, or ``train/``
-    and ``test/`` with one sub-folder per class each (:func:`bioadv.data.image_files.from_folder`).
+    (see ``image_arrays.from_npz``); or to a folder with one sub-folder of images per class, or ``train/``
+    and ``test/`` with one sub-folder per class each (see ``image_files.from_folder``).
     data_dir: where CIFAR-10 and MNIST lie or are downloaded to; default ``$BIOADV_DATA_DIR``, else the user's cache.
 
     Raises ``ValueError`` for an unknown name or bad content, ``FileNotFoundError`` for missing files.
