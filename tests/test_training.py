@@ -52,6 +52,69 @@ def test_schedules_are_the_published_ones():
     assert training.learning_rate("steps", 5, epochs=100) == 5e-4
 
 
+def test_a_decaying_schedule_ends_when_nothing_can_move():
+    assert training.last_epoch(Recipe("decaying"), 50_000) == 577
+    assert training.last_epoch(Recipe("decaying", epochs=60, batch=250), 2000) < 40
+    assert training.last_epoch(Recipe("decaying", epochs=1), 100) == 1
+    for schedule in ("constant", "steps"):
+        assert training.last_epoch(Recipe(schedule), 50_000) == 1000
+    left = sum(training.learning_rate("decaying", epoch) for epoch in range(578, 1001))
+    assert 50 * 7.27 * left <= training.REACH < 50 * 7.28 * (left + training.learning_rate("decaying", 577))
+
+
+def test_no_step_of_adam_is_longer_than_stated():
+    """The bound is met by gradients that grow just as fast as lets momentum outrun the second moment, and by no others.
+
+    Late in a training: at its start the corrections make steps shorter.
+    """
+    longest = {}
+    for growth in (0.5, 1.0, 1.05, 0.999 / 0.9, 1.2, 2.0):
+        weight = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        adam = torch.optim.Adam([weight], lr=1.0, eps=0)
+        for t in range(200):
+            before = weight.item()
+            weight.grad = torch.tensor([growth**t], dtype=torch.float64)
+            adam.step()
+            longest[growth] = max(longest.get(growth, 0.0), abs(weight.item() - before))
+            adam.state[weight]["step"] += 10_000 * (t == 0)
+    assert max(longest.values()) <= training.LONGEST_STEP * (1 + 1e-6)
+    assert longest[0.999 / 0.9] > 0.99 * training.LONGEST_STEP
+
+
+@pytest.mark.parametrize("kind", [None, L2(1e-3), Spectral(1e-3), Spectral(1e-4, 1.0, 2, "scale-free")])
+def test_what_the_end_leaves_out_moves_no_weight(kind, monkeypatch):
+    """Run on to the end of the schedule: no weight moves by more than the bound, and the log says where it ended."""
+    recipe = Recipe("decaying", kind, epochs=100, batch=25)
+    short = fit(fresh(batch_norm=kind is not None), recipe)
+    ended = int(short.log["ended"])
+    assert ended == training.last_epoch(recipe, 100) < 60
+    monkeypatch.setattr(training, "REACH", 0.0)
+    full = fit(fresh(batch_norm=kind is not None), recipe)
+    assert int(full.log["ended"]) == 100
+    for a, b in zip(short.model.parameters(), full.model.parameters(), strict=True):
+        assert float((a - b).detach().abs().max()) <= 1e-6
+    for name, values in short.log.items():
+        if name == "ended":
+            continue
+        assert np.array_equal(values[: ended - 1], full.log[name][: ended - 1], equal_nan=True)
+        assert values.shape == (100,)
+        if name == "learning_rate":
+            assert not values[ended:].any()
+        else:
+            known = ~np.isnan(full.log[name])
+            assert np.array_equal(known[ended:], ~np.isnan(values[ended:]))
+            assert set(values[ended:][known[ended:]]) == {values[ended - 1]}
+
+
+def test_an_ended_training_resumes_as_it_is(tmp_path):
+    """From the checkpoint of its last epoch, and from one that an earlier version made beyond it."""
+    recipe = Recipe("decaying", epochs=100, batch=25)
+    first = fit(fresh(), recipe, checkpoint=tmp_path / "c.safetensors")
+    again = fit(fresh(), recipe, checkpoint=tmp_path / "c.safetensors")
+    for name, values in first.log.items():
+        np.testing.assert_array_equal(values, again.log[name])
+
+
 def test_one_step_is_adam_on_the_loss(generator):
     """Against torch's plain Adam, cross-entropy and autograd on the whole expression."""
     x, y = blobs(25)

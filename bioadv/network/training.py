@@ -70,13 +70,33 @@ def learning_rate(schedule: str, epoch: int, epochs: int = PAPER_EPOCHS) -> floa
     return 1e-5
 
 
+# A step of Adam moves no weight further than this times the rate: |m| / sqrt(v) <= (1 - b1) / sqrt((1 - b2)
+# (1 - b1^2 / b2)) by the inequality of Cauchy and Schwarz, and the corrections for the start only make it smaller.
+LONGEST_STEP = (1 - 0.9) / math.sqrt((1 - 0.999) * (1 - 0.9**2 / 0.999))  # 7.27
+REACH = 1e-6  # how far all that is left of a schedule may still move any weight when training ends
+
+
+def last_epoch(recipe: Recipe, images: int) -> int:
+    """The epoch after which the rest of the schedule can move no weight by more than ``REACH``: training ends there.
+
+    For the decaying schedule of 1000 epochs with 50 steps each it is epoch 577; the others never end early.
+    """
+    steps, left = math.ceil(images / recipe.batch), 0.0
+    for epoch in range(recipe.epochs, 1, -1):
+        left += LONGEST_STEP * steps * learning_rate(recipe.schedule, epoch, recipe.epochs)
+        if left > REACH:
+            return epoch
+    return 1
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A trained model, its log, and the seconds spent.
 
     log, one value per epoch (T,): ``loss`` and its parts ``cross_entropy`` and ``penalty``, means over the steps;
     ``train_accuracy`` during the epoch; ``NAME_accuracy`` after it for each set given (NaN where not evaluated);
-    ``jacobian``, ||M|| after it, which is ||dh/dx|| up to batch norm, if there is one; ``learning_rate``.
+    ``jacobian``, ||M|| after it, which is ||dh/dx|| up to batch norm, if there is one; ``learning_rate``. And ``ended``
+    (), the last epoch that was trained, see :func:`last_epoch`: after it the rate is 0 and all else repeats.
     """
 
     model: TwoLayer
@@ -131,9 +151,8 @@ def fit(
     start, shown = time.perf_counter() - seconds, dict[str, str]()
     step = _step_function(model, optimizer, recipe, readout_only)
     sigma = _covariance(x) if isinstance(recipe.penalty, Spectral) and recipe.penalty.variant == "stated" else None
-    bar = tqdm(
-        range(done + 1, recipe.epochs + 1), "fit", recipe.epochs, initial=done, disable=not progress, unit="epoch"
-    )
+    last = last_epoch(recipe, len(x))
+    bar = tqdm(range(done + 1, last + 1), "fit", last, initial=done, disable=not progress, unit="epoch")
     for epoch in bar:
         _set_rate(optimizer, learning_rate(recipe.schedule, epoch, recipe.epochs))
         model.train()
@@ -148,17 +167,28 @@ def fit(
         if not math.isfinite(log["loss"][epoch - 1] + log["jacobian"][epoch - 1]):
             raise _diverged("the loss is not finite", epoch, checkpoint, done)
         model.eval()
-        if evaluated(epoch, recipe.epochs):
+        if evaluated(epoch, last):
             for name, (inputs, labels) in sets.items():
                 log[f"{name}_accuracy"][epoch - 1] = accuracy(model, inputs, labels, readout_only)
             shown = {name: f"{log[f'{name}_accuracy'][epoch - 1]:.3f}" for name in sets}
         bar.set_postfix({"loss": f"{log['loss'][epoch - 1]:.3f}", **shown}, refresh=False)
-        if checkpoint is not None and (epoch % every == 0 or epoch == recipe.epochs):
+        if checkpoint is not None and (epoch % every == 0 or epoch == last):
             state = {**_state(model, optimizer, log), "generator": generator.get_state()}
             seconds = time.perf_counter() - start
             write_checkpoint(checkpoint, state, epoch=epoch, seconds=seconds, identity=identity)
             done = epoch
-    return Fitted(model.eval(), log, time.perf_counter() - start)
+    return Fitted(model.eval(), _repeated(log, max(done, last)), time.perf_counter() - start)
+
+
+def _repeated(log: dict[str, np.ndarray], ended: int) -> dict[str, np.ndarray]:
+    """The log of a training that ended after epoch ``ended``, filled up to the last epoch of its schedule."""
+    epochs = len(log["loss"])
+    skipped = [epoch - 1 for epoch in range(ended + 1, epochs + 1) if not evaluated(epoch, epochs)]
+    for name, values in log.items():
+        values[ended:] = 0.0 if name == "learning_rate" else values[ended - 1]
+        if name.endswith("_accuracy") and name != "train_accuracy":
+            values[skipped] = np.nan  # as in any epoch after which it is not measured
+    return {**log, "ended": np.array(ended)}
 
 
 def _diverged(what: str, epoch: int, checkpoint: Path | str | None, done: int) -> TrainingDiverged:
