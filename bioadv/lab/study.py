@@ -11,7 +11,7 @@ from typing import Any
 
 from bioadv.data.datasets import Dataset
 from bioadv.lab.looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Look
-from bioadv.network import hidden, local_learning, training
+from bioadv.network import controls, hidden, local_learning, training
 from bioadv.network.hidden import Kind
 from bioadv.network.local_learning import KHParams
 from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Penalty, Spectral
@@ -29,6 +29,12 @@ HIDDEN = {
     "backprop": Kind(hidden.shared, trained=True),
     "random": Kind(hidden.shared),
     "local": Kind(hidden.local, layer=True),
+    "exemplars": Kind(controls.exemplars, layer=True),
+    "gaussian": Kind(controls.gaussian, layer=True),
+    "gaussian-centred": Kind(controls.gaussian_centred, layer=True),
+    "kmeans": Kind(controls.kmeans, layer=True),
+    "pca": Kind(controls.pca, layer=True),
+    "white": Kind(controls.white, layer=True),
 }
 
 
@@ -82,6 +88,13 @@ def _control(title: str, look: Look, hidden: str, schedule: str = "constant", **
     return Experiment(title, look, "control", hidden, Recipe(schedule), **more)
 
 
+def _untrained(kind: str, title: str, color: str, marker: str) -> dict[str, Experiment]:
+    """The two models on a hidden layer that nobody trained: with the power of KH, and with n = 1."""
+    powered = _control(f"{title}, $n$ = 4.5", Look(f"{title}, $n$ = 4.5", color, marker), kind, power=KH_POWER)
+    linear = _control(f"{title}, $n$ = 1", Look(f"{title}, $n$ = 1", color, marker, "dotted"), kind)
+    return {kind: powered, f"{kind}-linear": linear}
+
+
 def _corrected(title: str, look: Look, recipe: Recipe, **more: Any) -> Experiment:
     return Experiment(title, look, "corrected", "backprop", recipe, held_out=0.1, **more)
 
@@ -129,6 +142,13 @@ EXPERIMENTS = {
     ),
     "kh-linear": _control("KH, $n$ = 1", Look("KH, $n$ = 1", BLUE, "h", "dashed"), "local", pruned=True),
     "kh-unpruned": _control("KH, not pruned", Look("KH, not pruned", BLUE, "8", "dotted"), "local", power=KH_POWER),
+    # Layers like KH's in one thing each, without its learning; see bioadv.network.controls.
+    **_untrained("exemplars", "images as weights", ORANGE, "o"),
+    **_untrained("gaussian", "Gaussian like images", GREEN, "o"),
+    **_untrained("gaussian-centred", "Gaussian, no mean", GREEN, "s"),
+    **_untrained("kmeans", "cluster centres", RED, "o"),
+    **_untrained("pca", "principal components", SKY, "o"),
+    **_untrained("white", "white, KH's lengths", PURPLE, "o"),
     # Strengths of L2 in units of the published one; the last but one is the control of the last.
     "short-l2-0.5": _frontier("L2 × 0.5", Look("L2 × 0.5", GREEN, "1", "dashed"), L2(2.5e-4)),
     "short-l2-1": _frontier("L2 × 1", Look("L2 × 1", GREEN, "2", "dash-dot"), L2(5e-4)),
