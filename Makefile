@@ -39,7 +39,7 @@ ifneq ($(BIOADV_DATA_DIR),)
 export BIOADV_DATA_DIR := $(abspath $(BIOADV_DATA_DIR))
 endif
 
-.PHONY: help setup book test lint pytest nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper slurm-test lock clean
+.PHONY: help setup book test lint pytest live nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper slurm-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 18
@@ -74,6 +74,9 @@ lint: $(READY) ## ruff and mypy
 
 pytest: $(READY) ## the package's tests, and those of the book's own tools
 	@$(BIN)/python -m pytest
+
+live: $(READY) ## run every chapter on images of every kind (`make pytest` does a cross-section)
+	@BIOADV_LIVE=all $(BIN)/python -m pytest -q tests/test_live.py -k chapters_run
 
 # Two runs of one thread each share the cores.
 nbval: nbval-2 ## compare the stored notebooks with fresh runs

@@ -18,7 +18,7 @@ import torch
 
 from bioadv.data.datasets import gaussian_noise, unit_lp
 from bioadv.data.files import read_arrays
-from bioadv.lab import study
+from bioadv.lab import live, study
 from bioadv.lab.runs import paper, stored
 from bioadv.measure import powerlaw, spectra
 from bioadv.measure.powerlaw import fit
@@ -28,9 +28,9 @@ from bioadv.network.models import TwoLayer
 from bioadv.pages import notebook, plots, plots_spectra
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
-data = begin()
-x, x_test = unit_lp(data.train), unit_lp(data.test)
-live = ll.live_params(data.name, len(data.train))
+data = begin(tests=40)
+x_test = unit_lp(data.test)
+params = study.live_scale(data).layer
 theirs = paper()
 
 # %% [markdown]
@@ -49,7 +49,9 @@ theirs = paper()
 windows = {"images": powerlaw.IMAGES, "noise": powerlaw.NOISE}
 glue_all({f"window-{k}": f"{a} to {b}" for k, (a, b) in windows.items()})
 glue_all({"units": 2000, "claimed-end": theirs["power_law_end"]})
-glue_all({"kink": " to ".join(map(str, theirs["kink"])), "live-units": live.hidden})
+glue_all(
+    {"kink": " to ".join(map(str, theirs["kink"])), "live-units": params.hidden}
+)
 
 # %% [markdown]
 # ## What a spectrum says about smoothness
@@ -123,17 +125,19 @@ def spectrum(h):
 # $\Sigma_x$ the covariance of the images, computed once for all models.
 
 # %%
-shape = data.train.inputs, live.hidden, len(data.train.classes)
+shape = data.train.inputs, params.hidden, len(data.train.classes)
 random = models.init(TwoLayer(*shape), torch.Generator().manual_seed(0))
 h = torch.cat(list(spectra.latents(random, x_test)))
 
 plain = spectrum(h)
-of_images = spectra.moments(x_test)
-streamed = spectra.eigenspectrum(spectra.moments(h.split(300)))
-short_cut = spectra.eigenspectrum(spectra.linear_moments(of_images, random.hidden))
-for name, other in (("one pass", streamed), ("through the images", short_cut)):
-    gap = float((other / plain - 1).abs().max())
-    check(f"{name}, largest relative difference", gap, 0, 1e-6)
+others = {"one pass": spectra.moments(h.split(300))}
+if data.test.inputs < 5000:  # the covariance of large images does not fit
+    of_images = spectra.moments(x_test)
+    others["through the images"] = spectra.linear_moments(of_images, random.hidden)
+for name, of in others.items():
+    other = spectra.eigenspectrum(of)
+    gap = (other - plain[: len(other)]).abs() / plain[0]
+    check(f"{name}, largest difference over the first", float(gap.max()), 0, 1e-9)
 
 # %% [markdown]
 # ### Where the truth is known
@@ -234,26 +238,26 @@ check("authors' float32, ranks 11 to 100", in_floor, 0.5, 2.9)
 # a photograph overlap, so whole blocks of them are drawn together.
 
 # %%
-window = (5, 50)
-layer = ll.train(x, live, torch.Generator().manual_seed(0), progress=False)
+layer = live.train_layer(data)
 kh = TwoLayer(*shape, power=study.KH_POWER)
 with torch.no_grad():
-    _ = kh.hidden.copy_(ll.metric(layer.synapses, live.p))
+    _ = kh.hidden.copy_(ll.metric(layer.synapses, params.p))
 h = torch.cat(list(spectra.latents(kh, x_test)))
 lambdas = spectra.eigenspectrum(spectra.moments(h)).numpy()
+window = (5, min(50, powerlaw.positive(lambdas)))
 line = fit(lambdas, window)
-slope, _ = np.polyfit(np.log(np.arange(5, 51)), np.log(lambdas[4:50]), 1)
+n = np.arange(window[0], window[1] + 1)
+slope, _ = np.polyfit(np.log(n), np.log(lambdas[n - 1]), 1)
 check("fit against numpy, difference", line.alpha + slope, -1e-9, 1e-9)
 
 # %%
-n = np.arange(window[0], window[1] + 1)
 residuals = np.log(lambdas[n - 1] / line.line(n))
 correlation = np.corrcoef(residuals[:-1], residuals[1:])[0, 1]
 observe(data, "correlation of neighbouring residuals", correlation, 0.5, 1)
 
 
 def exponent(values):
-    return torch.tensor(fit(values, window).alpha)
+    return torch.tensor(fit(values, window, truncate=True).alpha)
 
 
 blocks = data.test.blocks
@@ -270,6 +274,17 @@ observe(
 # {numref}`fig-spectra-live` has the layer of {glue:text}`live-units` KH units that was just trained on photo patches, and next to it the two *nulls* that every exponent in this
 # chapter is compared with: the raw pixels, and a layer of random weights. Whatever they show was not learned.
 
+
+# %% tags=["hide-input"]
+def pixel_spectrum(images):
+    """Through the products of images where there are fewer images than pixels: the same eigenvalues but zeros."""
+    if images.shape[1] < 5000:
+        return spectra.eigenspectrum(spectra.moments(images))
+    centred = images.double() - images.double().mean(0)
+    products = centred @ centred.T / (len(images) - 1)
+    return torch.linalg.eigvalsh(products).flip(0)[:-1]
+
+
 # %% mystnb={"figure": {"caption": "Spectra on 2000 test patches (left) and 2000 images of Gaussian noise (right), photo patches, 100 hidden units, one seed; of the pixels the first hundred ranks.", "name": "fig-spectra-live"}, "image": {"alt": "Two log-log panels. Left: the spectra of pixels and random layer fall by two to three decades, that of the KH layer by five and, at the last ranks, more. Right: on noise pixels and random layer are almost flat, while the KH layer falls by two to three decades before the activation and by six after it."}} tags=["hide-input"]
 noise = gaussian_noise(2000, data.test.inputs, torch.Generator().manual_seed(1))
 panels = {}
@@ -279,11 +294,7 @@ for title, images in (("test patches", x_test), ("noise", noise)):
         "KH": (kh, False),
         "KH, after": (kh, True),
     }
-    panels[title] = {
-        "pixels": spectra.eigenspectrum(spectra.moments(images))[
-            : live.hidden
-        ].numpy()
-    } | {
+    panels[title] = {"pixels": pixel_spectrum(images)[: params.hidden].numpy()} | {
         name: spectra.eigenspectrum(
             spectra.moments(spectra.latents(model, images, after))
         ).numpy()
@@ -293,7 +304,7 @@ _ = plots_spectra.compare(panels)
 
 # %%
 found = {
-    (title, name): fit(values, window).alpha
+    (title, name): fit(values, window, truncate=True).alpha
     for title, lines in panels.items()
     for name, values in lines.items()
 }

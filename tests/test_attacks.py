@@ -210,9 +210,9 @@ def test_nan_is_never_a_success(model, batch):
 
 def test_bad_input_names_what_to_do(model, batch):
     x, y = batch
-    with pytest.raises(ValueError, match="eps = -0.1; give strengths >= 0"):
+    with pytest.raises(ValueError, match=r"eps spans -0.1\.\..*; give finite strengths >= 0"):
         attacks.fgsm(model, x, y, -0.1)
-    with pytest.raises(ValueError, match="eps = nan"):
+    with pytest.raises(ValueError, match="eps spans nan"):
         attacks.fgsm(model, x, y, float("nan"))
     with pytest.raises(ValueError, match="20 images leave the box 0..0.1"):
         attacks.pgd(model, x, y, 0.1, box=(0, 0.1))

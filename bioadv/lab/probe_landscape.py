@@ -47,7 +47,11 @@ def measure_landscape(
     resolution.
     """
     count, seed = min(settings["images"], len(data.test)), settings["seed"]
-    x = unit_lp(data.test.first(count))
+    if len(data.test) < 2:
+        raise ValueError("data: 1 test image; planes towards another image need at least 2")
+    x, labels = unit_lp(data.test), data.test.labels
+    following = [_following(labels, image, count) for image in range(count)]
+    x, others_of = x[:count], x[following]
     with torch.no_grad():
         decisions = model(x).argmax(1)
     adversarial = attacks.pgd(model, x, decisions, settings["adversarial_l2"], ADVERSARIAL)
@@ -57,7 +61,7 @@ def measure_landscape(
     arrays: dict[str, np.ndarray] = {"norms": x.norm(dim=1).numpy()}
     bar = tqdm(total=2 * count, desc="landscape", disable=not progress)
     for image in range(count):
-        random, others = _planes(x, adversarial, image, data.test.labels, seed)
+        random, others = _planes(x[image], adversarial[image], others_of[image], image, seed)
         for place, radius in enumerate((settings["near"] * float(x[image].norm()), settings["paper"])):
             for kind, plane in enumerate([random, *others]):
                 if plane is None:
@@ -66,7 +70,7 @@ def measure_landscape(
                 for name, value in landscapes.summary(found).items():
                     arrays.setdefault(name, np.full((2, len(PLANES), count), np.nan))[place, kind, image] = value
                 if image == 0:
-                    _keep(arrays, found.thinned(), place, kind)
+                    _keep(arrays, found.thinned(), place, kind, len(model.bias))
             latent = landscapes.landscape(other, random, radius, settings["points"])
             logits = landscapes.landscape(model, random, radius, settings["logit_points"], logit_jacobian=True)
             extra = {f"other_{k}": v for k, v in landscapes.summary(latent).items() if k in OTHER}
@@ -80,31 +84,33 @@ def measure_landscape(
 OTHER = ("low", "high", "spread", "smoothness")  # of the latent only: the readout was not trained for it
 
 
-def _planes(
-    x: Tensor, adversarial: Tensor, image: int, labels: np.ndarray, seed: int
-) -> tuple[Plane, list[Plane | None]]:
-    """The planes of an image, the random one and the others; the other image is the next one of another class.
+def _following(labels: np.ndarray, image: int, count: int) -> int:
+    """The next image of another class, among the first ``count`` if there is one; any other if all are of one class."""
+    order = [(image + step) % count for step in range(1, count)] + list(range(count, len(labels)))
+    return next((i for i in order if labels[i] != labels[image]), order[0])
+
+
+def _planes(x: Tensor, adversarial: Tensor, other: Tensor, image: int, seed: int) -> tuple[Plane, list[Plane | None]]:
+    """The planes of an image x (D,): the random one, and those towards an adversarial example and another image.
 
     None where the attack made no progress, as for a model whose units are all dead on the image.
     """
     generator = torch.Generator().manual_seed(streams.pick(streams.PLANES, 1000 * seed + image))
-    order = [(image + step) % len(x) for step in range(1, len(x))]
-    following = next((i for i in order if labels[i] != labels[image]), order[0])
-    random = landscapes.random_plane(x[image], generator)
-    second = torch.randn(x.shape[1], generator=generator)
+    random = landscapes.random_plane(x, generator)
+    second = torch.randn(x.shape[0], generator=generator)
     return random, [
-        landscapes.plane_towards(x[image], target, x[image] + second) if bool((target != x[image]).any()) else None
-        for target in (adversarial[image], x[following])
+        landscapes.plane_towards(x, target, x + second) if bool((target != x).any()) else None
+        for target in (adversarial, other)
     ]
 
 
-def _keep(arrays: dict[str, np.ndarray], found: Landscape, place: int, kind: int) -> None:
+def _keep(arrays: dict[str, np.ndarray], found: Landscape, place: int, kind: int, classes: int) -> None:
     """The maps in few bytes: three digits of the Jacobian, class, confidence in steps of 1/255."""
     latent = found.latent_jacobian
     digits = 10.0 ** (np.floor(np.log10(max(float(latent.max()), 1e-30))) - 3)
     maps = {
         "map_jacobian": (np.round(latent / digits) * digits).astype(np.float32),
-        "map_classes": found.classes.astype(np.uint8),
+        "map_classes": found.classes.astype(np.min_scalar_type(classes - 1)),
         "map_confidence": np.round(255 * found.confidence).astype(np.uint8),
         "map_coordinates": found.coordinates.astype(np.float32),
     }

@@ -153,6 +153,12 @@ def strength(index: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return np.append(grid, np.inf)[index]
 
 
+def median_norm(norms: np.ndarray) -> float:
+    """Median of critical norms, images that never fail (NaN) dropped as published; NaN if none fails."""
+    failed = norms[np.isfinite(norms)]
+    return float(np.median(failed)) if len(failed) else float("nan")
+
+
 def summary(found: Mapping[str, np.ndarray]) -> dict[str, float]:
     """The probe's result in a few numbers.
 
@@ -169,12 +175,12 @@ def summary(found: Mapping[str, np.ndarray]) -> dict[str, float]:
     )
     numbers = {
         "accuracy": found["accuracy"],
-        **{kind: np.nanmedian(found[f"{kind}_norm"]) for kind in ("noise", "fgsm", "pgd")},
+        **{kind: median_norm(found[f"{kind}_norm"]) for kind in ("noise", "fgsm", "pgd")},
         "zero": found["zero_gradients"],
         "saturated": found["saturated"],
-        "loss": entropy / margin,
+        "loss": entropy / margin if np.isfinite(entropy) else entropy,
         "left": found["recommended_far_accuracy"][-1],
-        "half": half / noise_median,
+        "half": half / noise_median if np.isfinite(half) else half,
         "certified": np.median(found["certified_l2"]),
         "attacked": np.median(strength(found["l2_index"], L2_GRID)),
     }

@@ -31,7 +31,8 @@ def measure_referees(model: TwoLayer, data: Dataset, settings: dict[str, Any], p
     ``apgd_dlr_linf``, ``apgd_dlr_l2`` (N,): largest change of a pixel, and L2 norm, at the smallest epsilon;
     ``square_linf`` (S,): smallest of ``square_epsilons`` that broke the image; ``hop_skip_jump_l2`` and the distance
     it began at, ``hop_skip_jump_start`` (K,); infinite where nothing was found. L2 norms are of unit-L3 images.
-    ``libraries``: names and versions.
+    ``libraries``: names and versions. With two classes ``apgd_dlr_*`` are left out (that loss needs three). Where a
+    model puts all images that HopSkipJump could start from in one class, its distances are infinite.
     """
     x, y = unit_lp(data.test), torch.tensor(data.test.labels)
     right = (models.in_batches(model, x).argmax(1) == y).nonzero()[: settings["images"], 0]
@@ -40,7 +41,8 @@ def measure_referees(model: TwoLayer, data: Dataset, settings: dict[str, Any], p
     pool, (x, y), shape = x, (x[right], y[right]), data.test.shape
     seed = streams.pick(streams.REFEREES, settings["seed"])
     arrays = {"index": right.numpy(), "ddn_l2": referees.ddn(model, x, y, seed=seed, **settings["ddn"]).norms(x)}
-    for loss in ("ce", "dlr"):
+    losses = ("ce", "dlr") if len(model.bias) >= referees.FEWEST_FOR_DLR else ("ce",)
+    for loss in losses:
         found = referees.apgd(model, x, y, loss, seed=seed, progress=progress, **settings["apgd"])
         arrays[f"apgd_{loss}_linf"] = found.norms(x, torch.inf)
         arrays[f"apgd_{loss}_l2"] = found.norms(x)
@@ -51,8 +53,11 @@ def measure_referees(model: TwoLayer, data: Dataset, settings: dict[str, Any], p
     arrays["square_linf"], arrays["square_epsilons"] = ladder[(~broken).sum(0)], ladder[:-1]
     given = dict(settings["hop_skip_jump"])
     few, pool = slice(given.pop("images")), pool[:: max(1, len(pool) // given.pop("pool"))]
-    starts = referees.starting_points(model, x[few], y[few], pool)
-    found = referees.hop_skip_jump(model, x[few], y[few], starts, seed=seed, progress=progress, **given)
-    arrays["hop_skip_jump_l2"], arrays["hop_skip_jump_start"] = found.norms(x[few]), (starts - x[few]).norm(dim=1)
+    if len(models.in_batches(model, pool).argmax(1).unique()) > 1:
+        starts = referees.starting_points(model, x[few], y[few], pool)
+        found = referees.hop_skip_jump(model, x[few], y[few], starts, seed=seed, progress=progress, **given)
+        arrays["hop_skip_jump_l2"], arrays["hop_skip_jump_start"] = found.norms(x[few]), (starts - x[few]).norm(dim=1)
+    else:
+        arrays["hop_skip_jump_l2"] = arrays["hop_skip_jump_start"] = torch.full((len(x[few]),), torch.inf)
     plain = {name: np.asarray(values) for name, values in arrays.items()}
     return plain | {"libraries": np.array([f"{name} {version(name)}" for name in referees.LIBRARIES])}

@@ -31,6 +31,7 @@ SPECTRA: dict[str, Any] = {
     "replicates": 12,
 }
 PRUNING: dict[str, Any] = {"p": 3.0, "noise": 10_000, "seed": streams.NOISE[0], "replicates": 49, "pictures": 12}
+FEWEST = 10  # test images
 CRITERIA = ("raw", "threshold", "mixture_published", "mixture")
 
 
@@ -41,8 +42,13 @@ def measure_spectra(model: TwoLayer, data: Dataset, settings: dict[str, Any], pr
     random subsets of units; ``noise_exact``: eigenvalues of M M^T, the noise spectrum without sampling error;
     ``*_float32``, ``*_tf32``: the authors' estimator, complex; ``images_float32_centred``: the same, shifted by
     the mean latent of the first batch; ``bootstrap_before``, ``bootstrap_after`` (replicates, 4): per resample of the
-    images, exponents at ranks 11 to 500 and 11 to 100, and the ranks up to which these lines hold within a factor 2.
+    images, exponents at ranks 11 to 500 and 11 to 100, and the ranks up to which these lines hold within a factor 2
+    (NaN where a resample of few images has fewer ranks).
+
+    Raises ``ValueError`` for fewer than ten test images, whose resamples could be all the same image.
     """
+    if len(data.test) < FEWEST:
+        raise ValueError(f"data: {len(data.test)} test images; spectra and their bootstrap need at least {FEWEST}")
     generator = torch.Generator().manual_seed(settings["seed"])
     images = datasets.unit_lp(data.test)
     sources = {"images": images, "noise": datasets.gaussian_noise(settings["noise"], data.test.inputs, generator)}
@@ -84,7 +90,12 @@ def measure_spectra(model: TwoLayer, data: Dataset, settings: dict[str, Any], pr
 
 
 def _exponents(spectrum: Tensor) -> Tensor:
-    """Alpha over each of the paper's windows, cut where the spectrum ends, and the ranks where these lines end."""
+    """Alpha over each of the paper's windows, cut where the spectrum ends, and the ranks where these lines end.
+
+    NaN for a spectrum that ends before the windows have three ranks, as with few images or a layer of one live unit.
+    """
+    if powerlaw.positive(spectrum) < powerlaw.IMAGES[0] + 2:
+        return torch.full((4,), torch.nan, dtype=torch.float64)
     fits = [powerlaw.fit(spectrum, window, truncate=True) for window in (powerlaw.IMAGES, powerlaw.NOISE)]
     ends = [powerlaw.reach(spectrum, line) for line in fits]
     return torch.tensor([*(line.alpha for line in fits), *ends], dtype=torch.float64)

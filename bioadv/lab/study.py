@@ -6,6 +6,7 @@ and compared with those of today; what it is called and how it is drawn are not 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ LAYER = "kh-layer"
 PIXELS = "pixels"  # stands for a model: the images themselves, every pixel a unit
 KH_POWER = local_learning.PAPER_POWER
 KH_ALPHA = 2.62  # exponent of the authors' KH layer, target of their SpecReg-KH (public code at e1b82cd)
+EFFORT_VARIABLE = "BIOADV_EFFORT"
 GROUPS = ("published", "control", "frontier", "corrected")
 
 # Kinds of hidden layers. Only the function of the kind that a model has is hashed with its results, so that a line more
@@ -212,17 +214,52 @@ class Scale:
 
 def scale(data: Dataset) -> Scale:
     """The paper's sizes for CIFAR-10 and MNIST; small ones, minutes on a laptop, for everything else."""
-    if data.name == "cifar10":
-        return Scale(local_learning.PAPER_CIFAR10)
-    if data.name == "mnist":
-        return Scale(local_learning.PAPER_MNIST)
-    return Scale(local_learning.live_params(data.name, len(data.train)), epochs=60, batch=250)
+    paper = {"cifar10": local_learning.PAPER_CIFAR10, "mnist": local_learning.PAPER_MNIST}
+    return Scale(paper[data.name]) if data.name in paper else _small(data, 1.0)
+
+
+LIVE_STEPS = 1200  # of training with labels, in a chapter's live cells and on own images
+LIVE_WORK = 9.3e8  # pixels seen in all, those of 1200 batches of 250 images of 32 x 32 x 3
 
 
 def live_scale(data: Dataset) -> Scale:
-    """Sizes for a chapter's live cells, on any images: about as many steps as on the photo patches."""
-    epochs = min(60, max(2, 300_000 // len(data.train)))
-    return Scale(local_learning.live_params(data.name, len(data.train)), epochs=epochs, batch=250)
+    """Sizes for a chapter's live cells, on any images: those of the photo patches, and no more steps and no more work.
+
+    The environment variable ``BIOADV_EFFORT``, a number from 0 to 1, shortens all trainings by that factor, for a look
+    at what a chapter makes of some images.
+    """
+    return _small(data, _effort())
+
+
+def _small(data: Dataset, effort: float) -> Scale:
+    count, inputs = len(data.train), data.train.inputs
+    batch = batch_size(count)
+    epochs = min(LIVE_STEPS / -(-count // batch), LIVE_WORK / (count * inputs))
+    layer = local_learning.live_params(data.name, count, inputs)
+    layer = replace(layer, epochs=max(2, round(effort * layer.epochs)))
+    return Scale(layer, epochs=max(2, int(effort * epochs)), batch=batch)
+
+
+def _effort() -> float:
+    text = os.environ.get(EFFORT_VARIABLE) or "1"
+    try:
+        effort = float(text)
+    except ValueError:
+        effort = float("nan")
+    if not 0 < effort <= 1:
+        raise ValueError(f"{EFFORT_VARIABLE} = {text!r}; give a number above 0 and at most 1, or unset it")
+    return effort
+
+
+def batch_size(images: int, most: int = 250) -> int:
+    """Images per step: ``most`` of thousands, fewer of few, so that an epoch has about twenty steps.
+
+    Never one that leaves a single image for the last step, of all images or of the nine tenths that are not held out:
+    one image has no variance, which batch norm and the spectral penalties need.
+    """
+    wanted = min(most, max(10, images // 20))
+    left = (images, images - round(0.1 * images))
+    return next((size for size in range(wanted, 1, -1) if all(count % size != 1 for count in left)), wanted)
 
 
 def experiment(name: str) -> Experiment:

@@ -91,8 +91,11 @@ def _shown(high: float | Tensor) -> str:
 def _strengths(eps: float | Tensor, x: Tensor) -> Tensor:
     """Strengths as a (B, 1) column."""
     column = torch.as_tensor(eps, dtype=x.dtype, device=x.device).reshape(-1, 1).expand(len(x), 1)
-    if not bool((column >= 0).all()):  # a NaN fails this as well
-        raise ValueError(f"eps = {float(column.min()):g}; give strengths >= 0")
+    if not bool(((column >= 0) & (column < float("inf"))).all()):  # a NaN fails this as well
+        raise ValueError(
+            f"eps spans {float(column.min()):g}..{float(column.max()):g}; give finite strengths >= 0 (images that no "
+            "strength fooled have an infinite one: leave them out)"
+        )
     return column
 
 

@@ -7,7 +7,7 @@ first pair and not to the second.
 All work in our units, unit-L3 images, and in the clamp of the published attacks, 0 <= pixel <= 1. That is the box
 [0, 1] which these libraries assume, so images go in as they are (the upper bound never binds: pixels are about 0.06).
 DDN alone has step lengths in absolute units, made for pixels that fill the box; it gets images and box times
-``DDN_SCALE``, and its distances are divided by it. Random numbers are drawn from a seed, and torch's global state is
+:func:`ddn_scale`, and its distances are divided by it. Random numbers are drawn from a seed, and torch's global state is
 left as it was.
 """
 
@@ -29,8 +29,10 @@ from tqdm import tqdm
 from bioadv.network.models import TwoLayer, frozen
 
 Tensor = torch.Tensor
-DDN_SCALE = 8.0  # unit-L3 images of CIFAR-10 times 8 have about the norm of images with pixels in [0, 1]
+DDN_SCALE = 8.0  # unit-L3 images of CIFAR-10 times 8 have about the norm of images with pixels in [0, 1],
+DDN_INPUTS = 3072  # and pixels go as D^(-1/3)
 LIBRARIES = ("foolbox", "pyautoattack")
+FEWEST_FOR_DLR = 3  # classes
 
 
 def missing() -> list[str]:
@@ -51,6 +53,11 @@ class Found:
         return torch.where(self.found, lengths, torch.inf)
 
 
+def ddn_scale(inputs: int) -> float:
+    """What unit-L3 images of D inputs are multiplied by so that pixels are as large as those of images in [0, 1]."""
+    return float(DDN_SCALE * (inputs / DDN_INPUTS) ** (1 / 3))
+
+
 def ddn(model: TwoLayer, x: Tensor, y: Tensor, steps: int = 200, seed: int = 0, batch: int = 250) -> Found:
     """Decoupled direction and norm (foolbox): a small L2 perturbation by gradients of the cross-entropy.
 
@@ -58,9 +65,10 @@ def ddn(model: TwoLayer, x: Tensor, y: Tensor, steps: int = 200, seed: int = 0, 
     """
     model = _checked(model, x, y)
     attack = _foolbox().attacks.DDNAttack(steps=steps, init_epsilon=1.0)
-    run = _runner(attack, lambda inputs: model(inputs / DDN_SCALE), (0.0, DDN_SCALE))
+    scale = ddn_scale(x.shape[1])
+    run = _runner(attack, lambda inputs: model(inputs / scale), (0.0, scale))
     with _seeded(seed):
-        parts = [run(a * DDN_SCALE, b) / DDN_SCALE for a, b in zip(x.split(batch), y.split(batch), strict=True)]
+        parts = [run(a * scale, b) / scale for a, b in zip(x.split(batch), y.split(batch), strict=True)]
     return _judged(model, x, y, torch.cat(parts).clamp(0, 1))
 
 
@@ -141,6 +149,10 @@ def apgd(
 
     if loss not in ("ce", "dlr"):
         raise ValueError(f"loss = {loss!r} is not known; choose ce or dlr")
+    if loss == "dlr" and len(model.bias) < FEWEST_FOR_DLR:
+        raise ValueError(
+            f"loss = 'dlr' compares the three largest logits, and the model has {len(model.bias)} classes; give ce"
+        )
     if not 0 < low < high:
         raise ValueError(f"low = {low}, high = {high}; give 0 < low < high")
     failed, succeeded = torch.full((len(x), 1), low), torch.full((len(x), 1), high)

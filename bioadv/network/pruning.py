@@ -41,11 +41,6 @@ def variances(w: Tensor) -> Tensor:
     return w.var(1)
 
 
-def published_threshold(inputs: int) -> float:
-    """The published threshold scaled with s to D inputs of photographs (norm 1, p = 3)."""
-    return PUBLISHED_THRESHOLD * (PUBLISHED_INPUTS / inputs) ** (2 / 3)
-
-
 def largest_variance(inputs: int, p: float = 3.0, radius: float = 1.0) -> float:
     """Largest variance, s, of D weights of L^p norm R = ``radius``, p >= 2; see the module."""
     return float(radius**2 * inputs ** (-2 / p))

@@ -17,18 +17,25 @@ from bioadv.pages import plots
 DATA_VARIABLE = "BIOADV_DATA"
 
 
-def begin() -> datasets.Dataset:
+def begin(tests: int = 2) -> datasets.Dataset:
     """Set the figure style and return the images of the live cells.
 
     These are the photo patches, or what the environment variable ``BIOADV_DATA`` names: ``cifar10``, ``mnist``, an
-    ``.npz`` file or a folder of images. Raises ``ValueError`` if it is set and empty, and what ``load`` raises.
+    ``.npz`` file or a folder of images. tests: how many test images the chapter's live cells need. Raises
+    ``ValueError`` if there are fewer, or if the variable is set and empty, and what ``load`` raises.
     """
     plots.use_style()
     torch.set_grad_enabled(True)
     name = os.environ.get(DATA_VARIABLE, "photo-patches")
     if not name.strip():
         raise ValueError(f"{DATA_VARIABLE} is set but empty; unset it for the photo patches, or name other images")
-    return datasets.load(name)
+    data = datasets.load(name)
+    if len(data.test) < tests:
+        raise ValueError(
+            f"{DATA_VARIABLE} = {data.name} has {len(data.test)} test images; the live cells of this chapter need at "
+            f"least {tests}: add images, or unset {DATA_VARIABLE} to see the photo patches"
+        )
+    return data
 
 
 def check(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:

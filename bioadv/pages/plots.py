@@ -71,7 +71,8 @@ def tile(pictures: np.ndarray, columns: int, gap: int = 2, fill: float = 1.0) ->
     return sheet
 
 
-def _show(axes: Axes, sheet: np.ndarray) -> None:
+def show(axes: Axes, sheet: np.ndarray) -> None:
+    """A sheet (H, W, C) in [0, 1] without axes; one channel is shown in grey."""
     axes.imshow(sheet[..., 0] if sheet.shape[-1] == 1 else sheet, cmap="gray", vmin=0, vmax=1)
     axes.set_axis_off()
 
@@ -83,7 +84,7 @@ def example_images(images: Images, per_class: int = 4, columns: int = 10) -> Fig
     for label, axes in zip(classes, np.atleast_1d(panels), strict=True):
         members = np.flatnonzero(images.labels == label)
         chosen = members[np.linspace(0, len(members) - 1, per_class).astype(int)]
-        _show(axes, tile(images.pixels[chosen] / images.pixel_max, columns=1))
+        show(axes, tile(images.pixels[chosen] / images.pixel_max, columns=1))
         # A class is called what the user likes: dollar signs are no formula.
         axes.set_title(images.classes[label], rotation=45, ha="left", fontsize=8, parse_math=False)
     return figure
@@ -95,7 +96,7 @@ def filter_grid(weights: np.ndarray, shape: tuple[int, int, int], columns: int =
     pictures = np.clip(0.5 + 0.5 * weights / np.maximum(scale, 1e-30), 0, 1).reshape(-1, *shape)
     sheet = tile(pictures, columns)
     figure, axes = plt.subplots(figsize=(WIDTH, WIDTH * sheet.shape[0] / sheet.shape[1]))
-    _show(axes, sheet)
+    show(axes, sheet)
     return figure
 
 

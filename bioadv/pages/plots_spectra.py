@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bioadv.measure import powerlaw
-from bioadv.pages.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, WIDTH, tile
+from bioadv.pages.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, WIDTH, show, tile
 
 Spectra = Mapping[str, np.ndarray]
 SHADES = {"images": "Blues", "noise": "Oranges"}
@@ -237,7 +237,6 @@ def filter_rows(groups: Mapping[str, np.ndarray], shape: tuple[int, int, int]) -
     """Rows of synapses as pictures: groups of (N, D) bytes, 128 is zero."""
     figure, axes = plt.subplots(len(groups), 1, figsize=(WIDTH, 0.25 + 0.75 * len(groups)), squeeze=False)
     for place, (name, rows) in zip(axes[:, 0], groups.items(), strict=True):
-        place.imshow(tile(rows.reshape(-1, *shape) / 255, columns=len(rows)))
-        place.set_axis_off()
+        show(place, tile(rows.reshape(-1, *shape) / 255, columns=len(rows)))
         place.set_title(name, fontsize=9, loc="left")
     return figure
