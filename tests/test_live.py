@@ -271,7 +271,7 @@ def test_a_chapter_says_how_many_images_it_needs(monkeypatch, tmp_path):
 
 
 def test_distances_of_ddn_are_scaled_with_the_number_of_pixels():
-    """Exactly as stored for CIFAR-10; for fewer pixels, which are larger, by less: those of a grey image fill the box."""
+    """Exactly as stored for CIFAR-10; for fewer pixels, which are larger, by less: a grey image fills the box."""
     assert referees.ddn_scale(3072) == 8.0
     for inputs in (64, 784, 3072, 27_648):
         grey = torch.full((1, inputs), 0.5)
