@@ -19,19 +19,21 @@ from torch.func import jacrev, vmap
 
 from bioadv.data.datasets import unit_lp
 from bioadv.data.files import read_arrays
-from bioadv.lab import live, study
+from bioadv.lab import study
 from bioadv.lab.probe_landscape import ADVERSARIAL, LANDSCAPE
 from bioadv.lab.probe_referees import REFEREES
 from bioadv.lab.runs import paper, stored
 from bioadv.measure import attacks, landscapes
 from bioadv.network import local_learning as ll
 from bioadv.network import models
+from bioadv.network import training as tr
 from bioadv.network.models import TwoLayer
 from bioadv.pages import plots_geometry
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
-data = begin(tests=40)
-x_test, y_test = unit_lp(data.test), torch.tensor(data.test.labels)
+data = begin()
+x, x_test = unit_lp(data.train), unit_lp(data.test)
+y, y_test = torch.tensor(data.train.labels), torch.tensor(data.test.labels)
 sizes = study.live_scale(data)
 
 # %% [markdown]
@@ -117,11 +119,31 @@ glue_all(
 )
 
 # %%
-layer = live.train_layer(data).synapses
-health = ll.health(layer, x_test, sizes.layer)
+params, generator = sizes.layer, torch.Generator().manual_seed(0)
+layer = ll.train(x, params, generator, progress=False).synapses
+health = ll.health(layer, x_test, params)
 observe(data, "share of converged KH units", health.converged, 0.9, 1)
 observe(data, "share of live KH units", health.live, 0.95, 1)
 observe(data, "share of KH units that win", health.winning, 0.5, 1)
+
+
+# %%
+def train(name):
+    chosen = study.experiment(name)
+    shape = data.train.inputs, sizes.layer.hidden, len(data.train.classes)
+    start = TwoLayer(*shape, power=chosen.power)
+    model = models.init(start, torch.Generator().manual_seed(0))
+    if chosen.hidden == "local":
+        with torch.no_grad():
+            model.hidden.copy_(ll.metric(layer, params.p))
+    frozen = chosen.hidden != "backprop"
+    inputs = models.in_batches(model.after, x) if frozen else x
+    given = {"schedule": chosen.recipe.schedule, "penalty": chosen.recipe.penalty}
+    recipe = tr.Recipe(**given, epochs=sizes.epochs, batch=sizes.batch)
+    options = {"readout_only": frozen, "progress": False}
+    generator = torch.Generator().manual_seed(0)
+    return tr.fit(model, inputs, y, recipe, generator, **options).model.eval()
+
 
 # %%
 titles = {
@@ -132,7 +154,12 @@ titles = {
     "random": "random",
 }
 controls = {"kh-linear": "KH, $n$ = 1", "random-power": "random, $n$ = 4.5"}
-fitted = {name: live.train(name, data, layer).model for name in titles | controls}
+fitted = {
+    name: train(name) for name in ("kh", "kh-linear", "random", "random-power")
+}
+
+# %%
+fitted |= {name: train(name) for name in ("bp", "l2", "jreg")}
 
 
 # %% [markdown]
@@ -254,14 +281,10 @@ def telling_plane(name, radius=0.75):
         decision = model(image[None]).argmax(1)
     target = attacks.pgd(model, image[None], decision, radius, ADVERSARIAL)[0]
     other = x_test[y_test != y_test[first]]
-    other = other if len(other) else x_test[x_test.ne(image).any(1)]
     nearest = other[(other - image).norm(dim=1).argmin()]
-    if bool((target == image).all()):  # no gradient here: units that are dead
-        return landscapes.plane_towards(image, nearest, random)
     return landscapes.plane_towards(image, target, nearest)
 
 
-random = torch.Generator().manual_seed(2)
 towards = {
     titles[name]: landscapes.landscape(fitted[name], telling_plane(name), 1.5, 201)
     for name in titles

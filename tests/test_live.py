@@ -22,6 +22,7 @@ from bioadv.lab import cli, live, probe_landscape, probe_perturbations, probe_sp
 from bioadv.measure import attacks, critical, referees
 from bioadv.network import local_learning, models
 from bioadv.pages import notebook
+from tools import notebooks
 from tools.notebooks import ROOT
 
 CHAPTERS = ("local_learning", "pruning", "spectra", "regularization", "robustness", "geometry")
@@ -93,6 +94,16 @@ def test_chapters_run_on_any_images(request, made, name, chapters):
     command = [sys.executable, "-W", "ignore", "-c", RUN, *(f"{chapter}.py" for chapter in chapters)]
     result = subprocess.run(command, cwd=ROOT / "book", env=os.environ | given, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-1500:] + result.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_photographs_put_no_warning_into_a_notebook(tmp_path):
+    """Beside scikit-image's download library, which looks for widgets when it runs in a notebook."""
+    (tmp_path / "x.py").write_text(
+        "# %%\nfrom bioadv.data import photos\n\nprint(photos.photograph(photos.PHOTOS[0]).shape)\n"
+    )
+    notebooks.execute(tmp_path / "x.py", tmp_path / "x.ipynb")
+    assert notebooks.faults(tmp_path / "x.ipynb") == []
 
 
 @pytest.fixture

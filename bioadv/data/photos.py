@@ -8,9 +8,11 @@ patches, when you bootstrap.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import TqdmWarning
 
 PATCH = 32  # pixels, the side of a CIFAR-10 image
 BLOCK = 64  # pixels; a block lies wholly in the training set or wholly in the test set
@@ -49,7 +51,10 @@ def photograph(photo: Photo) -> np.ndarray:
 
     if photo.loader.endswith(".jpg"):
         return np.asarray(load_sample_image(photo.loader))
-    loaded = getattr(skimage.data, photo.loader)()
+    with warnings.catch_warnings():
+        # Its download library asks for progress bars in the notebook's own style, and misses them in the output.
+        warnings.simplefilter("ignore", TqdmWarning)
+        loaded = getattr(skimage.data, photo.loader)()
     return np.asarray(loaded[0] if isinstance(loaded, tuple) else loaded)  # a stereo pair: the left image
 
 
