@@ -3,6 +3,8 @@
 import contextlib
 import io
 import os
+import re
+import resource
 import signal
 import socket
 import struct
@@ -593,7 +595,7 @@ def test_a_path_is_good_to_the_end(tmp_path):
     root = folder(tmp_path / 'it\'s a "test" {x} $(y)', count=20)
     out = tmp_path / "out"
     where = runner.Where(out, progress=False, device="cpu", dtype="float32")
-    run = runner.train("random", load(root), 0, where, 1)
+    run = runner.train("random", load(root), 0, where, 2)
     manifest = provenance.read_manifest(run)
     assert manifest["dataset"] == str(root)
     assert load(manifest["dataset"]).content_hash == manifest["configuration"]["data"]
@@ -635,6 +637,24 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys):
     )
     assert "own.npz: x_train has shape" in command(write(tmp_path / "own.npz", **arrays(x_train=np.ones((6, 3, 9, 9)))))
     assert not (tmp_path / "o").exists()
+
+
+def test_the_command_says_what_to_do_when_the_memory_is_full(tmp_path, monkeypatch, capsys):
+    big = np.full((6, 4000, 4000), 9, np.uint8)
+    path = write(tmp_path / "big.npz", x_train=big, y_train=np.arange(6) % 2, x_test=big[:2], y_test=np.arange(2))
+    monkeypatch.setattr(sys, "argv", ["bioadv", "train", "random", "--data", str(path), "--out", str(tmp_path / "o")])
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    for room in (300e6, 30e6):  # too little for the images as float32, and to read them
+        resource.setrlimit(resource.RLIMIT_AS, (used + int(room), limits[1]))
+        try:
+            with pytest.raises(SystemExit):
+                cli.main()
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, limits)
+        assert re.search(
+            "bioadv: .*(more memory, or smaller or fewer|cannot be read as an .npz)", capsys.readouterr().err
+        )
 
 
 # CIFAR-10 and MNIST

@@ -92,6 +92,9 @@ def main() -> None:
     processes.end_as_asked()
     try:
         app()
-    except (ValueError, OSError, RuntimeError, FloatingPointError, ModuleNotFoundError) as error:
-        typer.echo(f"bioadv: {error}", err=True)
+    except (ValueError, OSError, RuntimeError, MemoryError, FloatingPointError, ModuleNotFoundError) as error:
+        # Of the memory, torch and numpy say how much was asked for, in words of their own, and not what to do.
+        full = isinstance(error, MemoryError) or "allocate" in str(error)
+        remedy = "; this needs more memory, or smaller or fewer images" if full else ""
+        typer.echo(f"bioadv: {error}{remedy}", err=True)
         raise SystemExit(2) from None
