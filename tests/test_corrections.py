@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from bioadv.data import files
-from bioadv.lab import corrections
+from bioadv.lab import corrections, frontier, runs
+from bioadv.lab.corrections import NOTHING, Estimate, combined
+from bioadv.lab.runs import Run
 from bioadv.measure.critical import NOISE_GRID
 
 
@@ -10,80 +12,133 @@ def test_exponents_of_known_spectra(tmp_path):
     n = np.arange(1, 601.0)
     arrays = {key: n ** -(1 + i / 2) for i, key in enumerate(corrections.EXPONENTS.values())}
     arrays["images_float32"] = (arrays["images_float32"] + 1j * 1e-9)[::-1]  # complex, and in any order
-    files.write_arrays(tmp_path / "spectra.npz", arrays)
-    found = corrections.exponents(tmp_path)
+    run = Run(tmp_path, "a", 0)
+    files.write_arrays(run.folder / "spectra.npz", arrays)
+    found = corrections.exponents(run)
     for i, (alpha, reach) in enumerate(found.values()):
         assert alpha == pytest.approx(1 + i / 2)
         assert reach == 600
 
 
-def perturbations(folder, images, norms, **more):
+def perturbations(run, images, norms, **more):
     """A file of the probe in which every measure has the same norms, but those given."""
     arrays = {key: np.array(norms, float) for key in corrections.NORMS.values()}
     steps = np.arange(len(images)) % 100 + 200
     arrays |= {"noise_index": steps, "noise_norm": 55 * NOISE_GRID[steps], "noise_half": steps + 1}
-    files.write_arrays(folder / "perturbations.npz", {**arrays, "images": np.array(images), **more})
-    return folder
+    files.write_arrays(run.folder / "perturbations.npz", {**arrays, "images": np.array(images), **more})
+    return run
 
 
 def test_medians_over_own_and_common_images(tmp_path):
-    a = perturbations(tmp_path / "a", [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
-    b = perturbations(tmp_path / "b", [9, 4, 2], [9, 4, 2])
-    assert corrections.medians({"a": a, "b": b})["FGSM (as coded)"] == {"a": 3, "b": 4}
-    assert corrections.medians({"a": a, "b": b}, common=True)["FGSM (as coded)"] == {"a": 3, "b": 3}
+    a = perturbations(Run(tmp_path, "a", 0), [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+    b = perturbations(Run(tmp_path, "b", 0), [9, 4, 2], [9, 4, 2])
+    assert corrections.medians([a, b], "FGSM (as coded)") == [3, 4]
+    assert corrections.medians([a, b], "FGSM (as coded)", common=True) == [3, 3]
 
 
 def test_a_measure_on_a_part_of_the_images_is_carried_over_to_all(tmp_path):
     """Here it is half of the reference on each image, so its median is too, whichever images are in the part."""
     reference = np.array([1.0, 2, 3, 4, 5, 60])
-    a = perturbations(tmp_path / "a", [5, 6, 1, 2, 4, 3], reference, certified_l2=reference[:2] / 2)
-    b = perturbations(tmp_path / "b", [3, 5, 6, 8], [7.0, 1, 9, 8], certified_l2=np.array([3.5, 0.5, 4.5]))
+    a = perturbations(Run(tmp_path, "a", 0), [5, 6, 1, 2, 4, 3], reference, certified_l2=reference[:2] / 2)
+    b = perturbations(Run(tmp_path, "b", 0), [3, 5, 6, 8], [7.0, 1, 9, 8], certified_l2=np.array([3.5, 0.5, 4.5]))
     for common in (False, True):
-        found = corrections.medians({"a": a, "b": b}, common)
-        for model in "ab":
-            half, whole = found["certified in L2"][model], found["PGD (as coded)"][model]
+        found = (corrections.medians([a, b], m, common) for m in ("certified in L2", "PGD (as coded)"))
+        for half, whole in zip(*found, strict=True):
             assert half == pytest.approx(whole / 2)
 
 
 def test_noise_at_which_half_of_the_draws_fail(tmp_path):
-    a = perturbations(tmp_path, range(5), np.ones(5))
-    assert corrections.medians({"a": a})[corrections.HALF]["a"] == pytest.approx(55 * NOISE_GRID[203])
-    a = perturbations(tmp_path, range(5), np.ones(5), noise_half=np.array([1, 2, 400, 400, 400]))
-    assert corrections.medians({"a": a})[corrections.HALF]["a"] == np.inf
+    a = perturbations(Run(tmp_path, "a", 0), range(5), np.ones(5))
+    assert corrections.medians([a], corrections.HALF)[0] == pytest.approx(55 * NOISE_GRID[203])
+    a = perturbations(Run(tmp_path, "a", 0), range(5), np.ones(5), noise_half=np.array([1, 2, 400, 400, 400]))
+    assert corrections.medians([a], corrections.HALF)[0] == np.inf
 
 
 def test_ratio_and_its_error(tmp_path):
     """Two models that differ by a factor on every image: no error on common images, one on images of their own."""
     norms = np.random.default_rng(0).lognormal(size=400)
-    a = perturbations(tmp_path / "a", range(400), 1.5 * norms, margin_norm=1.2 * norms[:90])
+    a = perturbations(Run(tmp_path, "a", 0), range(400), 1.5 * norms, margin_norm=1.2 * norms[:90])
     order = np.random.default_rng(1).permutation(400)
-    b = perturbations(tmp_path / "b", order, norms[order], margin_norm=norms[order][:90])
-    runs = {"a": a, "b": b}
-    assert corrections.ratio(runs, "PGD (as coded)", common=True) == (pytest.approx(1.5), pytest.approx(0, abs=1e-12))
-    value, error = corrections.ratio(runs, "PGD, margin loss", common=True)
-    assert value == pytest.approx(1.2)
-    assert error == pytest.approx(0, abs=1e-12)
-    value, error = corrections.ratio(runs, "PGD (as coded)")
-    assert value == pytest.approx(1.5)
+    b = perturbations(Run(tmp_path, "b", 0), order, norms[order], margin_norm=norms[order][:90])
+    exact = corrections.ratio(a, b, "PGD (as coded)", common=True)
+    assert (exact.value, exact.error) == (pytest.approx(1.5), pytest.approx(0, abs=1e-12))
+    on_part = corrections.ratio(a, b, "PGD, margin loss", common=True)
+    assert (on_part.value, on_part.error) == (pytest.approx(1.2), pytest.approx(0, abs=1e-12))
+    own = corrections.ratio(a, b, "PGD (as coded)")
+    assert own.value == pytest.approx(1.5)
     # The median of n lognormal values has the error sqrt(pi / 2n), relative; the ratio of two, sqrt(2) times that.
-    assert error == pytest.approx(1.5 * np.sqrt(np.pi / 400), rel=0.3)
-    assert corrections.ratio(runs, "PGD (as coded)") == (value, error)
-    with pytest.raises(ValueError, match="runs has 1 models; give two"):
-        corrections.ratio({"a": a}, "PGD (as coded)")
+    assert own.error == pytest.approx(1.5 * np.sqrt(np.pi / 400), rel=0.3)
+    corrections.ratio.cache_clear()
+    assert corrections.ratio(a, b, "PGD (as coded)") == own
+
+
+def test_estimates_over_seeds():
+    assert combined([]) is NOTHING
+    assert str(NOTHING) == "–"
+    assert combined([Estimate(2.0, 0.5)]) == Estimate(2.0, 0.5)
+    assert str(combined([Estimate(2.0, 0.5), Estimate(4.0, 0.5)])) == "3.00 ± 1.41"
+    assert str(Estimate(2.0)) == "2.00"
+
+
+@pytest.fixture
+def at_hand(tmp_path, monkeypatch):
+    """A function that stores attacked runs of the study: model, seed, accuracy, norm of every image, Jacobian."""
+    monkeypatch.setenv(runs.RESULTS_VARIABLE, str(tmp_path))
+
+    def store(model, seed, accuracy, norm, jacobian=1.0):
+        run = perturbations(Run(tmp_path / "cifar10", model, seed), range(9), np.full(9, norm))
+        about = {"configuration": {"model": model, "seed": seed, "data": ""}, "source": "", "seconds": 1.0}
+        files.write_json(run.manifest, {**about, "dataset": "cifar10", "accuracy": {"test": accuracy}})
+        files.write_json(run.measured("perturbations"), about)
+        files.write_arrays(run.log, {"jacobian": np.array([9.0, jacobian])})
+        return run
+
+    return store
+
+
+def test_a_lead_is_taken_seed_by_seed(at_hand):
+    for seed, norm in ((0, 2.0), (1, 3.0), (2, 50.0)):
+        at_hand("kh", seed, 0.5, norm)
+    for seed, norm in ((0, 1.0), (1, 1.0)):
+        at_hand("bp", seed, 0.5, norm)
+    found = corrections.lead("kh", "bp", "PGD (as coded)")
+    assert (found.value, found.error) == (pytest.approx(2.5), pytest.approx(np.sqrt(0.5)))
+    assert corrections.lead("kh", "l2", "PGD (as coded)") is NOTHING
+    table = corrections.leads("kh", ["bp"])
+    assert list(table) == list(corrections.NORMS)
+    assert table["PGD (as coded)"]["bp"][0] == found
+    assert corrections.norms(["kh", "l2"])["kh"]["PGD (as coded)"] == [2.0, 3.0, 50.0]
+    assert "l2" not in corrections.norms(["kh", "l2"])
+
+
+def test_a_model_beside_a_penalty_of_several_strengths(at_hand):
+    """Norm 4 at accuracy 0.4, 1 at 0.6: at 0.5 it is 2 (geometric), so a model with 3 there has a lead of 1.5."""
+    at_hand("short-l2-2", 0, 0.4, 4.0, jacobian=1.0)
+    at_hand("short-l2-0.5", 0, 0.6, 1.0, jacobian=3.0)
+    at_hand("short-norm", 0, 0.6, 0.5)
+    at_hand("kh", 0, 0.5, 3.0, jacobian=5.0)
+    assert set(frontier.swept(of_decay=True)) == {"short-l2-0.5", "short-l2-2"}
+    assert frontier.swept(of_decay=False) == ["short-norm"]
+    assert frontier.points(["kh", "bp"], "PGD (as coded)") == {"kh": [(0.5, 3.0)]}
+    assert frontier.lead_at("kh", "PGD (as coded)", "accuracy").value == pytest.approx(1.5)
+    assert frontier.lead_at("kh", "PGD (as coded)", "jacobian") is NOTHING  # beyond the curve
+    assert frontier.leads_at("kh")["PGD (as coded)"]["accuracy"][1].value == pytest.approx(1.5)
+    with pytest.raises(ValueError, match="model = 'l2': no seed of it has perturbations.json here"):
+        frontier.first("l2")
 
 
 def test_images_that_never_fail_are_not_forgotten(tmp_path):
-    a = perturbations(tmp_path, range(3), [1.0, np.nan, np.nan])
-    assert corrections.medians({"a": a})["PGD (as coded)"]["a"] == np.inf
+    a = perturbations(Run(tmp_path, "a", 0), range(3), [1.0, np.nan, np.nan])
+    assert corrections.medians([a], "PGD (as coded)")[0] == np.inf
 
 
 def test_a_model_is_compared_at_its_own_place_on_a_curve():
     places, values = [0.5, 0.3, 0.4], [1.0, 4.0, 2.0]  # in any order; value = 4 * 2 ** -(10 * place - 3)
     for place in (0.3, 0.35, 0.4, 0.47, 0.5):
-        assert corrections.matched(place, places, values) == pytest.approx(4 * 2 ** -(10 * place - 3))
-    assert np.isnan(corrections.matched(0.29, places, values))
-    assert np.isnan(corrections.matched(0.51, places, values))
-    assert np.isnan(corrections.matched(0.4, [], []))
-    assert corrections.matched(0.51, places, values, slack=0.02) == 1
-    assert corrections.matched(0.29, places, values, slack=0.02) == 4
-    assert np.isnan(corrections.matched(0.53, places, values, slack=0.02))
+        assert frontier.interpolated(place, places, values) == pytest.approx(4 * 2 ** -(10 * place - 3))
+    assert np.isnan(frontier.interpolated(0.29, places, values))
+    assert np.isnan(frontier.interpolated(0.51, places, values))
+    assert np.isnan(frontier.interpolated(0.4, [], []))
+    assert frontier.interpolated(0.51, places, values, slack=0.02) == 1
+    assert frontier.interpolated(0.29, places, values, slack=0.02) == 4
+    assert np.isnan(frontier.interpolated(0.53, places, values, slack=0.02))

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from bioadv.data import datasets
+from bioadv.lab import study
 from bioadv.measure import landscapes
 from bioadv.pages import plots, plots_geometry, plots_robustness
 
@@ -104,6 +105,15 @@ def test_health_bars_keep_order():
     assert [bar.get_width() for bar in figure.axes[0].patches] == [1.0, 0.0, 0.5, 0.25]
 
 
-def test_grey_pictures_lose_their_channel_axis():
-    assert plots.as_picture(np.full((4, 4, 1), 255), 255).shape == (4, 4)
-    assert plots.as_picture(np.full((4, 4, 3), 51), 255)[0, 0].tolist() == [0.2, 0.2, 0.2]
+def test_models_are_drawn_as_the_registry_says():
+    """The same colour and marker in every figure, and a point at the mean over seeds."""
+    values = {"kh": {"a": [1.0, 3.0], "b": [5.0, 5.0]}, "bp": {"a": [4.0], "b": [6.0]}}
+    axes = plots_robustness.rows_of_choices(values).axes[0]
+    for model, line in zip(values, axes.lines, strict=True):
+        assert (line.get_color(), line.get_marker()) == (study.look(model).colour, study.look(model).marker)
+    assert list(axes.lines[0].get_xdata()) == [2.0, 5.0]
+    curve = {"short-l2-1": [(0.5, 1.0)], "short-l2-2": [(0.4, 2.0), (0.4, 4.0)]}
+    axes = plots_robustness.frontier({"PGD": curve}, {"PGD": {"bp": [(0.5, 1.0)]}}, {"PGD": {}}).axes[0]
+    assert list(axes.lines[0].get_ydata()) == [3.0, 1.0]
+    assert axes.lines[1].get_marker() == study.look("bp").marker
+    assert [text.get_text() for text in axes.texts] == ["× 1", "× 2"]

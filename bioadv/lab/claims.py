@@ -7,7 +7,7 @@ files in ``results/`` alone. Below three seeds a verdict says so.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from bioadv.data import files
-from bioadv.lab.runs import ROOT, paper, stored
-from bioadv.measure import powerlaw
+from bioadv.lab.numbers import STATISTICS, measured
+from bioadv.lab.runs import ROOT, paper
 
 LEDGER = ROOT / "book" / "claims.yaml"
 REPRODUCED, IN_PART, NOT = "reproduced", "reproduced in part", "not reproduced"
@@ -31,9 +30,9 @@ class Claim:
     """One claim of the paper.
 
     id; text: the claim in our words; where: where it stands; rule: one of ``KINDS``; statistics: names in
-    ``STATISTICS``; models: one, or for ``order`` several, the largest first; value: the paper's number or the bound;
-    tolerance: what counts as agreement, in the unit of the statistic; figure: ``page#label`` that shows it; why: one
-    sentence on what stands behind the verdict.
+    ``bioadv.lab.numbers.STATISTICS``; models: one, or for ``order`` several, the largest first; value: the paper's
+    number or the bound; tolerance: what counts as agreement, in the unit of the statistic; figure: ``page#label`` that
+    shows it; why: one sentence on what stands behind the verdict.
     """
 
     id: str
@@ -109,64 +108,6 @@ def _looked_up(numbers: Any, path: str) -> float:
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise ValueError(f"value {path!r} is not in paper.yaml (at {key!r}); correct one of the two") from error
     return float(found)
-
-
-def _log(folder: Path, name: str) -> float:
-    return float(files.read_arrays(folder / "log.npz")[name][-1])
-
-
-def _alpha(folder: Path, name: str, window: tuple[int, int]) -> float:
-    return powerlaw.fit(files.read_arrays(folder / "spectra.npz")[name], window).alpha
-
-
-def _reach(folder: Path) -> float:
-    spectrum = files.read_arrays(folder / "spectra.npz")["images_before"]
-    return powerlaw.reach(spectrum, powerlaw.fit(spectrum))
-
-
-def _median(folder: Path, attack: str) -> float:
-    return float(np.nanmedian(files.read_arrays(folder / "perturbations.npz")[f"{attack}_norm"]))
-
-
-def _plane(folder: Path, name: str) -> float:
-    """Median over images, random planes of the paper's radius."""
-    return float(np.median(files.read_arrays(folder / "landscape.npz")[name][1, 0]))
-
-
-def _pruning(folder: Path, first: int, last: int) -> float:
-    """Largest |ln| of the ratio of eigenvalues, unpruned over pruned by the threshold, over a window of ranks."""
-    found = files.read_arrays(folder / "pruning.npz")
-    raw, pruned = (found[f"images_{name}"][first - 1 : last] for name in ("raw", "threshold"))
-    return float(np.abs(np.log(raw / pruned)).max())
-
-
-# By name: the file that a run must have, and the number that a run folder gives.
-STATISTICS: dict[str, tuple[str, Callable[[Path], float]]] = {
-    "accuracy": ("manifest.json", lambda run: float(files.read_json(run / "manifest.json")["accuracy"]["test"])),
-    "jacobian": ("manifest.json", lambda run: _log(run, "jacobian")),
-    "exponent, images": ("spectra.json", lambda run: _alpha(run, "images_before", powerlaw.IMAGES)),
-    "exponent, images, after activation": ("spectra.json", lambda run: _alpha(run, "images_after", powerlaw.IMAGES)),
-    "exponent, noise": ("spectra.json", lambda run: _alpha(run, "noise_before", powerlaw.NOISE)),
-    "end of the power law": ("spectra.json", _reach),
-    "critical norm, noise": ("perturbations.json", lambda run: _median(run, "noise")),
-    "critical norm, FGSM": ("perturbations.json", lambda run: _median(run, "fgsm")),
-    "critical norm, PGD": ("perturbations.json", lambda run: _median(run, "pgd")),
-    "plane Jacobian, lowest": ("landscape.json", lambda run: _plane(run, "low")),
-    "plane Jacobian, highest": ("landscape.json", lambda run: _plane(run, "high")),
-    "regions in the plane": ("landscape.json", lambda run: _plane(run, "regions")),
-    "pruned units": (
-        "pruning.json",
-        lambda run: float(files.read_arrays(run / "pruning.npz")["pruned"][1].sum()),
-    ),
-    "change by pruning, ranks 1 to 10": ("pruning.json", lambda run: _pruning(run, 1, 10)),
-    "change by pruning, ranks 100 to 500": ("pruning.json", lambda run: _pruning(run, 100, 500)),
-}
-
-
-def measured(statistic: str, model: str, data: str = "cifar10") -> dict[int, float]:
-    """A statistic of a model by seed, for the runs at hand."""
-    file, function = STATISTICS[statistic]
-    return {seed: function(run) for seed, run in stored(model, file, data).items()}
 
 
 def judge(claim: Claim, data: str = "cifar10") -> Verdict:

@@ -5,13 +5,15 @@ Everything comes from the files of the probes; nothing is trained or attacked he
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from bioadv.data import files
+from bioadv.lab import runs
+from bioadv.lab.probe_perturbations import median_norm
+from bioadv.lab.runs import Run
 from bioadv.measure import critical, powerlaw
 
 EXPONENTS = {
@@ -35,18 +37,49 @@ NORMS = {
 REFERENCE = "pgd_norm"  # measured on every image, and close to what is measured on a part of them
 
 
-def exponents(run: Path, window: tuple[int, int] = powerlaw.IMAGES) -> dict[str, tuple[float, int]]:
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its error (one standard deviation); NaN where there is none."""
+
+    value: float
+    error: float = float("nan")
+
+    def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "–"
+        return f"{self.value:.2f}" if np.isnan(self.error) else f"{self.value:.2f} ± {self.error:.2f}"
+
+
+NOTHING = Estimate(float("nan"))
+
+
+def combined(found: Sequence[Estimate]) -> Estimate:
+    """Mean over seeds and their standard deviation; of one seed, its own error; :data:`NOTHING` of none."""
+    if not found:
+        return NOTHING
+    values = [one.value for one in found]
+    error = float(np.std(values, ddof=1)) if len(values) > 1 else found[0].error
+    return Estimate(float(np.mean(values)), error)
+
+
+def exponents(run: Run, window: tuple[int, int] = powerlaw.IMAGES) -> dict[str, tuple[float, int]]:
     """Exponent of the spectrum on images, and the rank where its line ends, for each estimator of ``EXPONENTS``.
 
     An estimator that gives complex eigenvalues is read by their real parts, sorted, up to the first that is not
     positive.
     """
-    found, spectra = {}, files.read_arrays(run / "spectra.npz")
+    found, spectra = {}, run.arrays("spectra")
     for name, key in EXPONENTS.items():
         values = np.sort(np.real(spectra[key]).astype(float))[::-1]
         line = powerlaw.fit(values, window, truncate=True)
         found[name] = (line.alpha, powerlaw.reach(values, line))
     return found
+
+
+def readings(models: Sequence[str]) -> dict[str, list[dict[str, tuple[float, int]]]]:
+    """:func:`exponents` of every seed at hand, for the models that have one."""
+    found = {model: runs.at_hand(model, "spectra.json") for model in models}
+    return {model: [exponents(run) for run in by_seed.values()] for model, by_seed in found.items() if by_seed}
 
 
 @dataclass(frozen=True)
@@ -78,64 +111,72 @@ class _Sample:
         return _Sample(self.reference[part], self.norms[part], self.everywhere[chosen])
 
 
-def _samples(runs: Mapping[str, Path], measure: str, common: bool) -> dict[str, _Sample]:
-    """By model, images in the order of their numbers; with ``common`` only those that all models have."""
-    stored = {model: files.read_arrays(run / "perturbations.npz") for model, run in runs.items()}
-    shared = set.intersection(*(set(found["images"].tolist()) for found in stored.values()))
-    samples = {}
-    for model, found in stored.items():
+def _samples(chosen: Sequence[Run], measure: str, common: bool) -> list[_Sample]:
+    """Of each run, images in the order of their numbers; with ``common`` only those that all runs have."""
+    stored = [run.arrays("perturbations") for run in chosen]
+    shared = set.intersection(*(set(found["images"].tolist()) for found in stored))
+    samples = []
+    for found in stored:
         norms = _half(found) if measure == HALF else found[NORMS[measure]]
         order = np.argsort(found["images"])
         if common:
             order = order[np.isin(found["images"][order], list(shared))]
         part = order[order < len(norms)]
-        samples[model] = _Sample(found[REFERENCE][part], norms[part], found[REFERENCE][order])
+        samples.append(_Sample(found[REFERENCE][part], norms[part], found[REFERENCE][order]))
     return samples
 
 
 def _half(found: Mapping[str, np.ndarray]) -> np.ndarray:
     """Length of the noise at the strength where half of the draws fail, infinite where they never do."""
     steps = np.append(critical.NOISE_GRID, np.inf)
-    side = np.nanmedian(found["noise_norm"] / steps[found["noise_index"]])  # length of a draw per unit of strength
+    # The length of a draw per unit of strength.
+    side = median_norm(found["noise_norm"] / steps[found["noise_index"]])
     return side * steps[found["noise_half"]]
 
 
-def medians(runs: Mapping[str, Path], common: bool = False) -> dict[str, dict[str, float]]:
-    """Median critical norm, by measure of ``NORMS`` and model.
+def medians(chosen: Sequence[Run], measure: str, common: bool = False) -> list[float]:
+    """Median critical norm of each run by a measure of ``NORMS``.
 
-    common: only images that all of these models classify correctly; else, as published, each model has its own.
+    common: only images that all of these runs classify correctly; else, as coded, each model has its own.
     """
-    return {m: {model: one.median() for model, one in _samples(runs, m, common).items()} for m in NORMS}
+    return [sample.median() for sample in _samples(chosen, measure, common)]
 
 
-def ratio(
-    runs: Mapping[str, Path], measure: str, common: bool = False, replicates: int = 100, seed: int = 0
-) -> tuple[float, float]:
-    """Median critical norm of the first of two models over that of the second, and its bootstrap error over images.
+def norms(models: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+    """Median critical norm, by model and measure, of every seed at hand, each on the model's own images."""
+    found = {model: runs.at_hand(model, "perturbations.json") for model in models}
+    return {
+        model: {measure: [medians([run], measure)[0] for run in by_seed.values()] for measure in NORMS}
+        for model, by_seed in found.items()
+        if by_seed
+    }
 
-    Common images are resampled together for both models, own images for each alone. Raises ``ValueError`` for other
-    than two models.
+
+@functools.cache
+def ratio(upper: Run, lower: Run, measure: str, common: bool = False, replicates: int = 100, seed: int = 0) -> Estimate:
+    """Median critical norm of one run over that of another, and its bootstrap error over images.
+
+    Common images are resampled together for both models, own images for each alone.
     """
-    if len(runs) != 2:
-        raise ValueError(f"runs has {len(runs)} models; give two, the first to be divided by the second")
-    first, second = _samples(runs, measure, common).values()
+    first, second = _samples([upper, lower], measure, common)
     generator, drawn = np.random.default_rng(seed), []
     for _ in range(replicates):
         one, other = (generator.integers(len(s.everywhere), size=len(s.everywhere)) for s in (first, second))
         above = first.resampled(one, generator).median()
         drawn.append(above / second.resampled(one if common else other, generator).median())
-    return first.median() / second.median(), float(np.std(drawn, ddof=1))
+    return Estimate(first.median() / second.median(), float(np.std(drawn, ddof=1)))
 
 
-def matched(place: float, places: Sequence[float], values: Sequence[float], slack: float = 0.0) -> float:
-    """Value at ``place`` of a curve through points, by linear interpolation of its logarithm.
+def lead(upper: str, lower: str, measure: str, common: bool = False) -> Estimate:
+    """:func:`ratio` of two models over the seeds that both have at hand, each seed with its own."""
+    first, second = (runs.at_hand(model, "perturbations.json") for model in (upper, lower))
+    seeds = sorted(set(first) & set(second))
+    return combined([ratio(first[seed], second[seed], measure, common) for seed in seeds])
 
-    For the comparison of a model with others that are as accurate, or have as large a Jacobian, as it: places are
-    accuracies or norms of the others, values the ratios of critical norms (> 0) to them, in any order. Outside the
-    points by at most ``slack``, it is the value at the nearest of them; NaN further out.
-    """
-    order = np.argsort(places)
-    at, logs = np.asarray(places, float)[order], np.log(np.asarray(values, float))[order]
-    if not len(at) or not at[0] - slack <= place <= at[-1] + slack:
-        return float("nan")
-    return float(np.exp(np.interp(place, at, logs)))
+
+def leads(upper: str, others: Sequence[str]) -> dict[str, dict[str, tuple[Estimate, Estimate]]]:
+    """:func:`lead` over each of several models by every measure: on each model's own images, and on common ones."""
+    return {
+        measure: {other: (lead(upper, other, measure), lead(upper, other, measure, common=True)) for other in others}
+        for measure in NORMS
+    }

@@ -17,18 +17,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from bioadv.data.datasets import Images
+from bioadv.lab.looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
 
-# Okabe and Ito's palette without its yellow, which white paper swallows.
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#222222",
-    "#8A8A8A",
-)
 WIDTH = 6.4  # inches; with 10 point type still legible when a phone shrinks it
 
 
@@ -52,12 +42,6 @@ def use_style() -> None:
             "savefig.dpi": 144,
         }
     )
-
-
-def as_picture(pixels: np.ndarray, pixel_max: float) -> np.ndarray:
-    """One image (H, W, C) or (H, W, 1) as matplotlib wants it: [0, 1], the channel axis dropped for grey."""
-    picture = np.clip(pixels / pixel_max, 0, 1)
-    return picture[..., 0] if picture.shape[-1] == 1 else picture
 
 
 def tile(pictures: np.ndarray, columns: int, gap: int = 2, fill: float = 1.0) -> np.ndarray:

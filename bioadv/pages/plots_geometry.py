@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from bioadv.lab.looks import BLACK, BLUE, GREY, ORANGE
 from bioadv.measure.landscapes import Landscape
-from bioadv.pages.plots import BLACK, BLUE, GREY, ORANGE, WIDTH
+from bioadv.pages.plots import WIDTH
 
 # Paul Tol's muted scheme and one more of his, for ten classes: distinct to colour-blind readers, none near white.
 CLASS_COLOURS = np.array(

@@ -9,36 +9,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bioadv.pages.plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH
+from bioadv.lab import study
+from bioadv.lab.looks import BLACK, GREY
+from bioadv.pages.plots import WIDTH
 
-# One colour per model throughout the chapter, so that figures can be compared at a glance.
-COLOURS = {
-    "kh": BLUE,
-    "bp": RED,
-    "l2": GREEN,
-    "jreg": ORANGE,
-    "random": PURPLE,
-    "specreg": BLACK,
-    "specreg-logged": SKY,
-}
-SHORT = {
-    "kh": "KH",
-    "bp": "BP",
-    "l2": "L2",
-    "jreg": "JReg",
-    "random": "random",
-    "specreg": "SpecReg, stated",
-    "specreg-logged": "SpecReg, logged",
-}
 Curve = tuple[np.ndarray, np.ndarray]
 
 
 def _colour(model: str) -> str:
-    return COLOURS.get(model, BLACK)
+    return study.look(model).colour
 
 
 def _short(model: str) -> str:
-    return SHORT.get(model, model)
+    """Its short name, or for what is no model of the study, the name itself."""
+    return study.look(model).short if model in study.EXPERIMENTS or model in study.SUBJECTS else model
 
 
 def perturbed_images(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], notes: Mapping[str, tuple[str, str]]) -> Figure:
@@ -177,10 +161,10 @@ def accuracy_and_norm(
     figure, panels = plt.subplots(1, len(points), figsize=(WIDTH, 2.6))
     for axes, (attack, models) in zip(np.atleast_1d(panels), points.items(), strict=True):
         for model, seeds in models.items():
-            axes.plot(*np.transpose(seeds), "o", color=_colour(model), label=_short(model), markersize=6)
+            axes.plot(*np.transpose(seeds), **study.look(model).points, label=_short(model), markersize=6)
         for model, place in (paper or {}).get(attack, {}).items():
             label = None if model in models else f"{_short(model)}, paper"
-            axes.plot(*place, "o", markerfacecolor="none", color=_colour(model), markersize=9, label=label)
+            axes.plot(*place, **study.look(model).points, markerfacecolor="none", markersize=9, label=label)
         axes.margins(x=0.15, y=0.15)
         axes.set(title=attack, xlabel="accuracy", ylim=(0, None))
     np.atleast_1d(panels)[0].set_ylabel(r"median critical $\|\Delta x\|_2$")
@@ -189,31 +173,48 @@ def accuracy_and_norm(
     return figure
 
 
-def frontier(
-    curve: Mapping[str, Mapping[str, tuple[float, float]]],
-    models: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
-    hollow: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
-) -> Figure:
+Points = Mapping[str, Sequence[tuple[float, float]]]  # by model, (accuracy, median critical norm) of each seed
+
+
+def frontier(curve: Mapping[str, Points], models: Mapping[str, Points], hollow: Mapping[str, Points]) -> Figure:
     """Median critical norm against accuracy, a panel per attack, beside the curve of a penalty with several strengths.
 
-    curve: by attack and strength (accuracy, median); models, hollow: by attack and model, one such point per seed.
+    curve, models, hollow: by attack; of the curve, the mean over the seeds of a strength is drawn.
     """
     figure, panels = plt.subplots(1, len(curve), figsize=(WIDTH, 3.6), sharey=True)
     for axes, (attack, strengths) in zip(np.atleast_1d(panels), curve.items(), strict=True):
-        places = sorted(tuple(place) for place in strengths.values())
-        axes.plot([x for x, _ in places], [y for _, y in places], ".-", color=GREY, zorder=1)
-        for number, (strength, place) in enumerate(strengths.items()):
+        places = {model: tuple(np.mean(seeds, axis=0)) for model, seeds in strengths.items()}
+        axes.plot(*np.transpose(sorted(places.values())), ".-", color=GREY, zorder=1)
+        for number, (model, place) in enumerate(places.items()):
             offset = (-10, -11) if number % 2 else (4, 4)  # in turn below and above, so that neighbours do not overlap
+            strength = _short(model).removeprefix("L2 ")
             axes.annotate(strength, place, offset, textcoords="offset points", fontsize=8)
         for model, seeds in models[attack].items():
-            axes.plot(*np.transpose(seeds), "o", color=_colour(model), label=_short(model))
-        for marker, (model, seeds) in zip("D^sv<>", hollow[attack].items(), strict=False):
-            axes.plot(*np.transpose(seeds), marker, fillstyle="none", color=BLACK, label=model)
+            axes.plot(*np.transpose(seeds), **study.look(model).points, label=_short(model))
+        for model, seeds in hollow[attack].items():
+            axes.plot(*np.transpose(seeds), **study.look(model).points, fillstyle="none", label=_short(model))
         axes.margins(0.12)
         axes.set(title=attack, xlabel="accuracy on test images", yscale="log")
     np.atleast_1d(panels)[0].set_ylabel(r"median critical $\|\Delta x\|_2$")
     handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
+    return figure
+
+
+def rows_of_choices(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """A row per choice, in it a point per model at the mean over its seeds; the legend has their number.
+
+    values: by model and choice, one number per seed; all models have the same choices.
+    """
+    choices = list(next(iter(values.values())))
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.4 + 0.31 * len(choices)))
+    for number, (model, by_choice) in enumerate(values.items()):
+        places = np.arange(len(choices)) + 0.08 * (number - len(values) / 2)
+        label = f"{study.title(model)} ({len(by_choice[choices[0]])})"
+        axes.plot([np.mean(by_choice[name]) for name in choices], places, **study.look(model).points, label=label)
+    axes.set_yticks(range(len(choices)), choices)
+    axes.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

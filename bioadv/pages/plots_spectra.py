@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bioadv.lab.looks import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY
 from bioadv.measure import powerlaw
-from bioadv.pages.plots import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, WIDTH, show, tile
+from bioadv.pages.plots import WIDTH, show, tile
 
 Spectra = Mapping[str, np.ndarray]
 SHADES = {"images": "Blues", "noise": "Oranges"}

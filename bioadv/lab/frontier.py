@@ -1,0 +1,86 @@
+"""What a penalty of several strengths can do: robustness against accuracy, and a model compared at its own place there.
+
+The strengths are short trainings, the group ``frontier`` of the study. For the chapter "Beyond the paper".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bioadv.lab import corrections, runs, study
+from bioadv.lab.corrections import Estimate, combined
+from bioadv.lab.runs import Run
+
+Point = tuple[float, float]  # accuracy, median critical norm
+# Where a model is compared with a curve: the number that has to agree, and how far beyond the curve's ends it may lie.
+PLACES: dict[str, tuple[Callable[[Run], float], float]] = {
+    "accuracy": (lambda run: run.accuracy, 0.005),
+    "jacobian": (lambda run: run.last("jacobian"), 0.0),
+}
+
+
+def swept(of_decay: bool) -> list[str]:
+    """The short trainings that are at hand: strengths of weight decay, or the others."""
+    names = [name for name, chosen in study.EXPERIMENTS.items() if chosen.group == "frontier"]
+    return [
+        name for name in names if name.startswith("short-l2") == of_decay and runs.at_hand(name, "perturbations.json")
+    ]
+
+
+def points(models: Sequence[str], measure: str) -> dict[str, list[Point]]:
+    """Accuracy and median critical norm of every seed at hand, each model on its own images."""
+    found = {model: runs.at_hand(model, "perturbations.json") for model in models}
+    return {
+        model: [(run.accuracy, corrections.medians([run], measure)[0]) for run in by_seed.values()]
+        for model, by_seed in found.items()
+        if by_seed
+    }
+
+
+def first(model: str) -> Run:
+    """The first seed at hand of a model that was attacked; ``ValueError`` if there is none."""
+    found = runs.at_hand(model, "perturbations.json")
+    if not found:
+        raise ValueError(f"model = {model!r}: no seed of it has perturbations.json here; give one that was attacked")
+    return found[min(found)]
+
+
+def lead_at(model: str, measure: str, place: str, common: bool = False) -> Estimate:
+    """Median critical norm of a model over that of weight decay of the strength that agrees in a place of ``PLACES``.
+
+    Interpolated between the strengths at hand, one seed of each; over the model's seeds. NaN where every seed lies
+    beyond the curve's ends.
+    """
+    where, slack = PLACES[place]
+    curve, found = [first(name) for name in swept(of_decay=True)], []
+    for run in runs.at_hand(model, "perturbations.json").values():
+        over = [corrections.ratio(run, other, measure, common) for other in curve]
+        at = [where(other) for other in curve]
+        value = interpolated(where(run), at, [one.value for one in over], slack)
+        error = interpolated(where(run), at, [one.error for one in over], slack)
+        found += [] if np.isnan(value) else [Estimate(value, error)]
+    return combined(found)
+
+
+def leads_at(model: str) -> dict[str, dict[str, tuple[Estimate, Estimate]]]:
+    """:func:`lead_at` by measure and place: on each model's own images, and on those that both classify correctly."""
+    return {
+        measure: {place: (lead_at(model, measure, place), lead_at(model, measure, place, True)) for place in PLACES}
+        for measure in corrections.NORMS
+    }
+
+
+def interpolated(place: float, places: Sequence[float], values: Sequence[float], slack: float = 0.0) -> float:
+    """Value at ``place`` of a curve through points, by linear interpolation of its logarithm.
+
+    For the comparison of a model with others that are as accurate, or have as large a Jacobian, as it: places are
+    accuracies or norms of the others, values the ratios of critical norms (> 0) to them, in any order. Outside the
+    points by at most ``slack``, it is the value at the nearest of them; NaN further out.
+    """
+    order = np.argsort(places)
+    at, logs = np.asarray(places, float)[order], np.log(np.maximum(values, np.finfo(float).tiny))[order]
+    if not len(at) or not at[0] - slack <= place <= at[-1] + slack:
+        return float("nan")
+    return float(np.exp(np.interp(place, at, logs)))

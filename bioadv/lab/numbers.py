@@ -1,0 +1,82 @@
+"""Named statistics of a run: one number each, from the files in its folder. For the ledger and the chapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bioadv.data import files
+from bioadv.lab import provenance, runs
+from bioadv.lab.probe_perturbations import median_norm
+from bioadv.lab.runs import Run
+from bioadv.measure import powerlaw
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """needs: the file that a run must have; of: the number of a run that has it."""
+
+    needs: str
+    of: Callable[[Run], float]
+
+
+def exponent(run: Run, spectrum: str, window: tuple[int, int] = powerlaw.IMAGES, truncate: bool = False) -> float:
+    """Exponent of a spectrum of the probe ``spectra`` by its name, over a window of ranks."""
+    return powerlaw.fit(run.arrays("spectra")[spectrum], window, truncate=truncate).alpha
+
+
+def _reach(run: Run) -> float:
+    spectrum = run.arrays("spectra")["images_before"]
+    return powerlaw.reach(spectrum, powerlaw.fit(spectrum))
+
+
+def critical_norm(run: Run, attack: str) -> float:
+    """Median critical norm under an attack of the probe ``perturbations``, as the public code has it."""
+    return median_norm(run.arrays("perturbations")[f"{attack}_norm"])
+
+
+def _plane(run: Run, name: str) -> float:
+    """Median over images, random planes of the paper's radius."""
+    return float(np.median(run.arrays("landscape")[name][1, 0]))
+
+
+def _pruning(run: Run, first: int, last: int) -> float:
+    """Largest |ln| of the ratio of eigenvalues, unpruned over pruned by the threshold, over a window of ranks."""
+    found = run.arrays("pruning")
+    raw, pruned = (found[f"images_{name}"][first - 1 : last] for name in ("raw", "threshold"))
+    return float(np.abs(np.log(raw / pruned)).max())
+
+
+STATISTICS: dict[str, Statistic] = {
+    "accuracy": Statistic(provenance.MANIFEST, lambda run: run.accuracy),
+    "jacobian": Statistic(provenance.MANIFEST, lambda run: run.last("jacobian")),
+    "exponent, images": Statistic("spectra.json", lambda run: exponent(run, "images_before")),
+    "exponent, images, after activation": Statistic("spectra.json", lambda run: exponent(run, "images_after")),
+    "exponent, noise": Statistic("spectra.json", lambda run: exponent(run, "noise_before", powerlaw.NOISE)),
+    "end of the power law": Statistic("spectra.json", _reach),
+    "critical norm, noise": Statistic("perturbations.json", lambda run: critical_norm(run, "noise")),
+    "critical norm, FGSM": Statistic("perturbations.json", lambda run: critical_norm(run, "fgsm")),
+    "critical norm, PGD": Statistic("perturbations.json", lambda run: critical_norm(run, "pgd")),
+    "plane Jacobian, lowest": Statistic("landscape.json", lambda run: _plane(run, "low")),
+    "plane Jacobian, highest": Statistic("landscape.json", lambda run: _plane(run, "high")),
+    "regions in the plane": Statistic("landscape.json", lambda run: _plane(run, "regions")),
+    "pruned units": Statistic("pruning.json", lambda run: float(run.arrays("pruning")["pruned"][1].sum())),
+    "change by pruning, ranks 1 to 10": Statistic("pruning.json", lambda run: _pruning(run, 1, 10)),
+    "change by pruning, ranks 100 to 500": Statistic("pruning.json", lambda run: _pruning(run, 100, 500)),
+}
+
+
+def measured(statistic: str, model: str, data: str = "cifar10") -> dict[int, float]:
+    """A statistic of a model by seed, for the runs at hand; ``ValueError`` lists the known statistics."""
+    if statistic not in STATISTICS:
+        raise ValueError(f"statistic {statistic!r} is not known; see {', '.join(STATISTICS)}")
+    chosen = STATISTICS[statistic]
+    return {seed: chosen.of(run) for seed, run in runs.at_hand(model, chosen.needs, data).items()}
+
+
+def minutes(model: str, part: str, data: str = "cifar10") -> float:
+    """Wall time of a training (``manifest``) or a probe, of the model's first seed at hand; 0 if there is none."""
+    found = runs.at_hand(model, f"{part}.json", data)
+    return files.read_json(found[min(found)].measured(part))["seconds"] / 60 if found else 0.0

@@ -1,0 +1,88 @@
+"""Each statistic reads the number that it is named for."""
+
+import numpy as np
+import pytest
+
+from bioadv.data import files
+from bioadv.lab import numbers
+from bioadv.lab.numbers import STATISTICS
+from bioadv.lab.runs import RESULTS_VARIABLE, Run
+
+KINDS = {"noise": 1.0, "fgsm": 10.0, "pgd": 100.0}
+
+
+def window(first, last, inside, outside):
+    """A spectrum of 600 ranks that falls with one exponent within a window of ranks, and is noise around it."""
+    n = np.arange(1, 601)
+    return np.where((n >= first) & (n <= last), n**-inside, 10 * (n % 7 + 1.0) ** outside)
+
+
+def test_every_statistic_reads_what_it_says(tmp_path):
+    """One run folder in which every number that could be mistaken for another differs from it."""
+    run = Run(tmp_path, "bp", 0)
+    about = {"configuration": {"model": "bp", "seed": 0, "data": ""}, "source": "", "seconds": 90.0, "dataset": "x"}
+    files.write_json(run.manifest, {**about, "accuracy": {"train": 0.9, "test": 0.5}})
+    np.savez(run.folder / "log.npz", jacobian=[3.0, 2.0, 7.0], loss=[1.0, 1.0, 1.0])
+    n = np.arange(1, 601)
+    np.savez(
+        run.folder / "spectra.npz",
+        images_before=np.where(n <= 550, n**-2.0, n**-2.0 * np.exp(-(n - 550.0))),
+        images_after=window(11, 500, 1.5, 1),
+        noise_before=window(11, 100, 0.25, 1),
+        noise_after=window(11, 100, 0.75, 1),
+    )
+    norms = {f"{attack}_norm": [scale, 2 * scale, 9 * scale, np.nan] for attack, scale in KINDS.items()}
+    np.savez(run.folder / "perturbations.npz", **norms)
+    plane = np.arange(2 * 3 * 3).reshape(2, 3, 3) ** 2.0  # radius, kind of plane, image
+    np.savez(run.folder / "landscape.npz", low=plane, high=plane + 1000, regions=plane + 2000)
+    change = np.where(n <= 10, 1.0, np.where(n < 100, 9.0, np.where(n <= 500, 2.0, 8.0))) * (-1.0) ** n
+    np.savez(
+        run.folder / "pruning.npz",
+        pruned=np.arange(4)[:, None] >= np.array([0, 1, 2, 3, 1, 1]),  # criteria: 1, 4, 5, 6 units
+        images_raw=np.ones(600),
+        images_threshold=np.exp(change),
+        images_mixture=np.exp(5 * change),
+    )
+    expected = {
+        "accuracy": 0.5,
+        "jacobian": 7,
+        "exponent, images": 2,
+        "exponent, images, after activation": 1.5,
+        "exponent, noise": 0.25,
+        "critical norm, noise": 2,
+        "critical norm, FGSM": 20,
+        "critical norm, PGD": 200,
+        "plane Jacobian, lowest": 100,  # 9 planes of the near radius, then the random ones: 81, 100, 121
+        "plane Jacobian, highest": 1100,
+        "regions in the plane": 2100,
+        "pruned units": 4,
+        "change by pruning, ranks 1 to 10": 1,
+        "change by pruning, ranks 100 to 500": 2,
+    }
+    for name, value in expected.items():
+        assert STATISTICS[name].of(run) == pytest.approx(value, rel=1e-6), name
+    assert 550 <= STATISTICS["end of the power law"].of(run) <= 560
+    assert set(STATISTICS) == {*expected, "end of the power law"}
+
+
+def test_unknown_statistics_are_named():
+    with pytest.raises(ValueError, match="statistic 'luck' is not known; see accuracy, jacobian"):
+        numbers.measured("luck", "bp")
+
+
+def test_wall_time_of_the_first_seed_at_hand(tmp_path, monkeypatch):
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
+    for seed, seconds in ((2, 90.0), (11, 30.0)):
+        about = {"configuration": {"model": "bp", "seed": seed, "data": ""}, "source": "", "seconds": seconds}
+        files.write_json(Run(tmp_path / "cifar10", "bp", seed).manifest, {**about, "dataset": "cifar10"})
+    assert numbers.minutes("bp", "manifest") == 1.5
+    assert numbers.minutes("bp", "spectra") == 0
+
+
+def test_an_exponent_weighs_all_ranks_alike_and_may_end_early(tmp_path):
+    run, spectrum = Run(tmp_path, "bp", 0), np.exp(-0.03 * np.arange(300))  # no power law: weights would show
+    files.write_arrays(run.folder / "spectra.npz", {"images_after": spectrum})
+    expected = np.polyfit(np.log(np.arange(11, 301)), np.log(spectrum[10:]), 1)[0]
+    assert numbers.exponent(run, "images_after", truncate=True) == pytest.approx(-expected)
+    with pytest.raises(ValueError, match="window"):
+        numbers.exponent(run, "images_after")
