@@ -19,21 +19,19 @@ from torch.func import jacrev, vmap
 
 from bioadv.data.datasets import unit_lp
 from bioadv.data.files import read_arrays
-from bioadv.lab import study
+from bioadv.lab import live, study
 from bioadv.lab.probe_landscape import ADVERSARIAL, LANDSCAPE
 from bioadv.lab.probe_referees import REFEREES
 from bioadv.lab.runs import paper, stored
 from bioadv.measure import attacks, landscapes
 from bioadv.network import local_learning as ll
 from bioadv.network import models
-from bioadv.network import training as tr
 from bioadv.network.models import TwoLayer
 from bioadv.pages import plots_geometry
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
-data = begin()
-x, x_test = unit_lp(data.train), unit_lp(data.test)
-y, y_test = torch.tensor(data.train.labels), torch.tensor(data.test.labels)
+data = begin(tests=40)
+x_test, y_test = unit_lp(data.test), torch.tensor(data.test.labels)
 sizes = study.live_scale(data)
 
 # %% [markdown]
@@ -119,31 +117,11 @@ glue_all(
 )
 
 # %%
-params, generator = sizes.layer, torch.Generator().manual_seed(0)
-layer = ll.train(x, params, generator, progress=False).synapses
-health = ll.health(layer, x_test, params)
+layer = live.train_layer(data).synapses
+health = ll.health(layer, x_test, sizes.layer)
 observe(data, "share of converged KH units", health.converged, 0.9, 1)
 observe(data, "share of live KH units", health.live, 0.95, 1)
 observe(data, "share of KH units that win", health.winning, 0.5, 1)
-
-
-# %%
-def train(name):
-    chosen = study.experiment(name)
-    shape = data.train.inputs, sizes.layer.hidden, len(data.train.classes)
-    start = TwoLayer(*shape, power=chosen.power)
-    model = models.init(start, torch.Generator().manual_seed(0))
-    if chosen.hidden == "local":
-        with torch.no_grad():
-            model.hidden.copy_(ll.metric(layer, params.p))
-    frozen = chosen.hidden != "backprop"
-    inputs = models.in_batches(model.after, x) if frozen else x
-    given = {"schedule": chosen.recipe.schedule, "penalty": chosen.recipe.penalty}
-    recipe = tr.Recipe(**given, epochs=sizes.epochs, batch=sizes.batch)
-    options = {"readout_only": frozen, "progress": False}
-    generator = torch.Generator().manual_seed(0)
-    return tr.fit(model, inputs, y, recipe, generator, **options).model.eval()
-
 
 # %%
 titles = {
@@ -154,12 +132,7 @@ titles = {
     "random": "random",
 }
 controls = {"kh-linear": "KH, $n$ = 1", "random-power": "random, $n$ = 4.5"}
-fitted = {
-    name: train(name) for name in ("kh", "kh-linear", "random", "random-power")
-}
-
-# %%
-fitted |= {name: train(name) for name in ("bp", "l2", "jreg")}
+fitted = {name: live.train(name, data, layer).model for name in titles | controls}
 
 
 # %% [markdown]
@@ -180,7 +153,7 @@ image = x_test[first]
 plane = landscapes.random_plane(image, torch.Generator().manual_seed(1))
 far = maps(titles, plane, landscapes.PAPER_RADIUS)
 
-# %% mystnb={"figure": {"caption": "The layout of the paper's figure, live on photo patches: a random plane through one of them (circle), out to the paper's radius. Top: norm of the Jacobian of the hidden layer after the activation, each model on its own colour scale. Bottom: decisions, the paler the less confident. Axes in $L^2$ units. Networks of 100 hidden units, one seed.", "name": "fig-geo-far"}, "image": {"alt": "Five columns, KH, BP, L2, Jacobian and random. In the top row KH is one smooth surface that rises towards a corner; BP, L2 and Jacobian are broken into flat facets with straight edges and look much alike; random has rays that run outwards from the centre. In the bottom row all models have a few large regions; those of BP, L2 and Jacobian are nearly the same."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The layout of the paper's figure, live on photo patches: a random plane through one of them (circle), out to the paper's radius. Top: norm of the Jacobian of the hidden layer after the activation, each model on its own colour scale. Bottom: decisions, the paler the less confident. Axes in $L^2$ units. Networks of 100 hidden units, one seed.", "name": "fig-geo-far"}, "image": {"alt": "Five columns, KH, BP, L2, Jacobian and random. In the top row KH is one smooth surface that rises towards a corner; BP, L2 and Jacobian are broken into flat facets with straight edges and look much alike; random has rays that run outwards from the centre. In the bottom row KH, BP, L2 and Jacobian have a few large regions, those of the last three nearly the same; random has a single one but for a speck at the centre."}} tags=["hide-input"]
 _ = plots_geometry.landscapes(far, data.train.classes)
 
 # %% [markdown]
@@ -214,12 +187,12 @@ observe(
 near_radius = LANDSCAPE["near"] * float(image.norm())
 near = maps(titles, plane, near_radius)
 
-# %% mystnb={"figure": {"caption": "The centre of the plane above, within three tenths of the image's norm: photo patches, networks of 100 hidden units, one seed.", "name": "fig-geo-near"}, "image": {"alt": "Five columns as before. KH is a smooth gradient of colour. BP, L2 and Jacobian have two or three flat facets with one or two straight edges; random is a mosaic of many. In the bottom row all panels have a single colour, except for a corner of random."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The centre of the plane above, within three tenths of the image's norm: photo patches, networks of 100 hidden units, one seed.", "name": "fig-geo-near"}, "image": {"alt": "Five columns as before. KH is a smooth gradient of colour. BP, L2 and Jacobian have a few flat facets with straight edges, or one; random is a mosaic of many. In the bottom row all panels have a single colour, except for a corner of random."}} tags=["hide-input"]
 _ = plots_geometry.landscapes(near, data.train.classes)
 
 # %% [markdown]
 # Near the data there is little to see, and that is the finding: Jacobians that vary by a few per cent (more for random features, whose units all
-# switch), no more than an edge or two for the trained networks, and decisions that hardly change. A random direction is a harmless one.
+# switch), no more than a few edges for the trained networks, and decisions that hardly change. A random direction is a harmless one.
 #
 # ## Weights or activation?
 #
@@ -281,10 +254,14 @@ def telling_plane(name, radius=0.75):
         decision = model(image[None]).argmax(1)
     target = attacks.pgd(model, image[None], decision, radius, ADVERSARIAL)[0]
     other = x_test[y_test != y_test[first]]
+    other = other if len(other) else x_test[x_test.ne(image).any(1)]
     nearest = other[(other - image).norm(dim=1).argmin()]
+    if bool((target == image).all()):  # no gradient here: units that are dead
+        return landscapes.plane_towards(image, nearest, random)
     return landscapes.plane_towards(image, target, nearest)
 
 
+random = torch.Generator().manual_seed(2)
 towards = {
     titles[name]: landscapes.landscape(fitted[name], telling_plane(name), 1.5, 201)
     for name in titles
@@ -331,7 +308,7 @@ def collected(key):
     }
 
 
-# %% mystnb={"figure": {"caption": "Four quantities of landscapes on random planes through eight photo patches: a dot for each, a bar at the median; near the data (three tenths of the image norm) and out to the paper's radius. Networks of 100 hidden units, one seed. Maps that are constant have no spread and no exponent and are left out.", "name": "fig-geo-quantities"}, "image": {"alt": "Four panels with a row for each of seven models. Spread, logarithmic: far out about a third for KH, more for random weights with power 4.5, a few hundredths for all others; near the data it is smaller for all. Exponent: about 1 for the two models with power 4.5, about one half for the others. Regions: one or two near the data; far out about four, and about ten for random weights. Boundary length: up to two sides of the plane, up to four for random weights."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Four quantities of landscapes on random planes through eight photo patches: a dot for each, a bar at the median; near the data (three tenths of the image norm) and out to the paper's radius. Networks of 100 hidden units, one seed. Maps that are constant have no spread and no exponent and are left out.", "name": "fig-geo-quantities"}, "image": {"alt": "Four panels with a row for each of seven models. Spread, logarithmic: far out about a third for KH, more for random weights with power 4.5, a few hundredths for all others; near the data it is smaller for all. Exponent: about 1 for the two models with power 4.5, about one half for the others. Regions: one near the data, two or three for random weights; far out about four, and about twelve for random weights with power 4.5. Boundary length far out: one to three sides of the plane, more than four for random weights with power 4.5."}} tags=["hide-input"]
 values = {key: collected(key) for key in quantity}
 values["spread"] = {
     name: np.where(spread > landscapes.FLAT, spread, np.nan)
@@ -358,7 +335,7 @@ for key in ("regions", "boundary"):
 # How to read it: the second panel separates the models by their power $n$ and by nothing else. The first does so far out, where the spread of the Jacobian is *larger* for the
 # steep activation, by about a factor of ten: in the sense of "the sensitivity is the same everywhere" the KH landscape is less smooth than those of BP and its relatives.
 # It is smooth in the other sense, that the sensitivity has no jumps. On the decisions, in the other two panels, KH, BP, L2 and Jacobian are alike; random features have more
-# and smaller regions, with either power. Halving the resolution hardly changes these counts, so there are no slivers that the grid misses.
+# and smaller regions near the data with either power, and far out with the steep one. Halving the resolution hardly changes these counts, so there are no slivers that the grid misses.
 #
 # ## The same at the paper's scale
 #

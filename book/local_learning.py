@@ -20,12 +20,13 @@ from torch.nn.functional import avg_pool2d
 from bioadv.data import photos
 from bioadv.data.datasets import unit_lp
 from bioadv.data.files import read_arrays
+from bioadv.lab import study
 from bioadv.lab.runs import paper, stored
 from bioadv.network import local_learning as ll
 from bioadv.pages import plots
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe, spread
 
-data = begin()
+data = begin(tests=10)
 
 # %% [markdown]
 # ## What the paper did
@@ -42,7 +43,7 @@ data = begin()
 # the body of the paper was not at hand; the last column is what the live cells of this page use.
 
 # %% tags=["hide-input"]
-live = ll.live_params(data.name, len(data.train))
+live = study.live_scale(data).layer
 columns = {"kh": ll.PAPER_CIFAR10, "mnist": ll.PAPER_MNIST, "live": live}
 fields = ("hidden", "p", "k", "delta", "radius", "rate", "epochs", "batch")
 for name, params in columns.items():
@@ -266,7 +267,8 @@ _ = plots.ranked_wins(wins)
 
 
 # %%
-def thumbnails(images, side=4):
+def thumbnails(images):
+    side = max(1, min(images.shape[:2]) // 8)
     pixels = torch.from_numpy(images.pixels.copy()).float().movedim(-1, 1)
     small = avg_pool2d(pixels, side).movedim(1, -1).flatten(1)
     return small / torch.linalg.vector_norm(small, 3, dim=1, keepdim=True)

@@ -22,17 +22,16 @@ from torch.nn.functional import cross_entropy
 
 from bioadv.data import files
 from bioadv.data.datasets import unit_lp
-from bioadv.lab import study
+from bioadv.lab import live, study
 from bioadv.lab.runs import paper, stored
-from bioadv.network import models, regularizers, training
+from bioadv.network import models, regularizers
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import JacobianPublished, Spectral
 from bioadv.pages import notebook, plots
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
-data = begin()
-x, x_test = unit_lp(data.train), unit_lp(data.test)
-y, y_test = torch.tensor(data.train.labels), torch.tensor(data.test.labels)
+data = begin(tests=10)
+x, y = unit_lp(data.train), torch.tensor(data.train.labels)
 sizes = study.live_scale(data)
 
 # %% [markdown]
@@ -180,16 +179,17 @@ inputs = x[:20].double().requires_grad_()
 h, generator = model.before(inputs), torch.Generator().manual_seed(0)
 draws = np.array([published_estimate(h, inputs, generator) for _ in range(2000)])
 norm = float(model.hidden.detach().square().sum())
-factor = JacobianPublished(batch=20).factor
+factor = JacobianPublished(batch=len(inputs)).factor
+error = draws.std() / len(draws) ** 0.5
 check(
-    "mean of the draws over its prediction",
-    draws.mean() / (factor * norm),
-    0.99,
-    1.01,
+    "mean of the draws minus its prediction, in standard errors",
+    (draws.mean() - factor * norm) / error,
+    -4,
+    4,
 )
 
 # %% tags=["hide-input"]
-sizes_tried = [1, 2, 5, 10, 20, 50]
+sizes_tried = [size for size in (1, 2, 5, 10, 20, 50) if size <= len(x)]
 estimates = []
 for size in sizes_tried:
     few_inputs = x[:size].double().requires_grad_()
@@ -347,28 +347,9 @@ observe(
 # %%
 names = ["bp", "l2", "jreg", "jreg-latent", "jreg-logits"]
 names += ["specreg", "specreg-logged", "specreg-scalefree", "random"]
-live_recipe = training.Recipe(
-    "constant", epochs=2 * sizes.epochs // 3, batch=sizes.batch
-)
-glue_all({"live-hidden": sizes.layer.hidden, "live-epochs": live_recipe.epochs})
-
-
-def train(name):
-    chosen = study.experiment(name)
-    shape = data.train.inputs, sizes.layer.hidden, len(data.train.classes)
-    start = TwoLayer(*shape, batch_norm=chosen.batch_norm)
-    model = models.init(start, torch.Generator().manual_seed(0))
-    recipe = replace(live_recipe, penalty=chosen.recipe.penalty)
-    frozen = chosen.hidden == "random"
-    see = model.after if frozen else (lambda images: images)
-    with torch.no_grad():
-        inputs, test = see(x), {"test": (see(x_test), y_test)}
-    generator = torch.Generator().manual_seed(0)
-    options = {"evaluate": test, "readout_only": frozen, "progress": False}
-    return training.fit(model, inputs, y, recipe, generator, **options)
-
-
-fitted = {name: train(name) for name in names}
+shorter = replace(sizes, epochs=max(2, 2 * sizes.epochs // 3))
+glue_all({"live-hidden": sizes.layer.hidden, "live-epochs": shorter.epochs})
+fitted = {name: live.train(name, data, sizes=shorter) for name in names}
 
 # %% mystnb={"figure": {"caption": "Training on photo patches with each penalty: cross-entropy on the training images, accuracy on test images, and norm of the Jacobian before the activation, which is the norm of the hidden weights (the batch norm of the scale-free model is not counted). 100 hidden units, one seed.", "name": "fig-reg-training"}, "image": {"alt": "Three panels against the epoch. Cross-entropy falls for most variants. Test accuracies end between one half and two thirds, BP at the top, random features and the spectral penalty as logged at the bottom. The Jacobian norm grows threefold for BP, much less for L2 and the Jacobian penalties, and stays where it started for the spectral penalty as logged and for random features."}} tags=["hide-input"]
 titles = {name: study.experiment(name).title for name in names}
@@ -557,7 +538,7 @@ for variant in ("stated", "scale-free"):
     ratios[variant] = float(scaled[1] / scaled[0])
 change = "penalty of ten times the weights over that of one"
 observe(data, f"absolute target, {change}", ratios["stated"], 10, 1e5)
-check(f"anchored target, {change}", ratios["scale-free"], 0.99, 1.01)
+observe(data, f"anchored target, {change}", ratios["scale-free"], 0.99, 1.01)
 
 # %% [markdown]
 # The variances grow by a hundred. The absolute target takes this for another spectrum; the anchored one does not notice.
