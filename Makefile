@@ -28,7 +28,7 @@ CHOSEN = $(strip $(if $(SEEDS),'seeds=$(SEEDS)') $(if $(MODELS),'models=$(MODELS
 export OMP_WAIT_POLICY ?= PASSIVE
 # The same processor features wherever it matters (see the target nbval-avx2).
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell
-NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -q -p no:hypothesispytest book
+NBVAL := env -u BIOADV_DATA -u BIOADV_RESULTS $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -q -p no:hypothesispytest book
 
 # Chapters run in folders of their own, so the paths of images are made absolute; names of datasets stay.
 absolute = $(if $(filter cifar10 mnist photo-patches,$(1)),$(1),$(if $(wildcard $(1)),$(abspath $(1)),$(1)))
@@ -97,8 +97,7 @@ run: $(READY) ## execute the chapters again and store their outputs in book/*.ip
 	@$(BIN)/python -m tools.build_book picture fig-kh-filters book/_static/readme.png
 
 lab: $(READY) ## open a copy of the chapters, _build/lab, in JupyterLab; BIOADV_DATA=... for other images
-	@mkdir -p _build/lab && cp -ru book/*.ipynb book/*.md book/_static _build/lab/
-	@$(BIN)/jupyter-lab _build/lab
+	@$(BIN)/python -m tools.lab $(OPTIONS)
 
 bench: $(READY) ## print the speed ratios
 	@$(BIN)/python -m benchmarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,16 @@ CHECKED = pytest.StashKey[dict[Path, list[str]]]()
 
 def _is_cell(item: pytest.Item) -> bool:
     return item.path.suffix == ".ipynb"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Stored outputs are of the photo patches and of the book's results: with others they cannot agree."""
+    for name in ("BIOADV_DATA", "BIOADV_RESULTS"):
+        if os.environ.get(name, "photo-patches") != "photo-patches" and any(map(_is_cell, items)):
+            raise pytest.UsageError(
+                f"{name} = {os.environ[name]!r} is set, and the stored notebooks were made without it: unset it "
+                "(`make nbval` does), or run the chapters with other images by `make lab`"
+            )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

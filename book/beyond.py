@@ -13,7 +13,7 @@ import numpy as np
 from bioadv.lab import corrections, frontier, numbers, study
 from bioadv.lab.runs import at_hand, paper
 from bioadv.pages import plots, plots_robustness
-from bioadv.pages.notebook import Table, check, glue_all, spread
+from bioadv.pages.notebook import Html, Table, check, glue_all, spread
 
 plots.use_style()
 models = ["kh", "bp", "l2", "jreg", "specreg", "specreg-logged", "random"]
@@ -85,7 +85,8 @@ leads = corrections.leads(
 
 # %% mystnb={"figure": {"caption": "Median critical norm of KH over that of another model, by measure, on CIFAR-10. With one seed, the error is that of a bootstrap over images; with several, the standard deviation over the seeds that both have. The second line of a cell, small, uses only images that both classify correctly. Measures below the first four were made on a thousand images of each model and carried over to all by the ratio to PGD as coded.", "name": "tab-beyond-ratios"}} tags=["hide-input"]
 def cell(own, common):
-    return f"{own}<br><small>{common}</small>" if np.isfinite(own.value) else "–"
+    both = Html(f"{own}<br><small>{common}</small>")
+    return both if np.isfinite(own.value) else "–"
 
 
 rows = [[name, *(cell(*row[m]) for m in others)] for name, row in leads.items()]

@@ -23,7 +23,7 @@ import numpy as np
 
 from bioadv.lab import claims
 from bioadv.pages import plots
-from bioadv.pages.notebook import Table, glue_all
+from bioadv.pages.notebook import Html, Table, escaped, glue_all
 
 plots.use_style()
 ledger = claims.read()
@@ -74,16 +74,17 @@ def measured(verdict):
         f"{statistic.rsplit(', ', 1)[-1]}: " * (len(lines) > 1) + ", ".join(found)
         for statistic, found in lines.items()
     )
-    return "<br>".join(parts) or "–"
+    return Html("<br>".join(parts) or "–")
 
 
 def line(claim):
     verdict = verdicts[claim.id]
     page, label = claim.figure.split("#")
-    link = f'<a href="{page}.html#{label}">{page}</a>'
-    text = claim.sentence + (f" <em>{claim.why}</em>" if claim.why else "")
+    link = Html(f'<a href="{page}.html#{label}">{page}</a>')
+    why = f" <em>{escaped(claim.why)}</em>" if claim.why else ""
+    text = Html(escaped(claim.sentence) + why)
     kind = verdict.label.replace(" ", "-")
-    badge = f'<span class="verdict {kind}">{verdict.text}</span>'
+    badge = Html(f'<span class="verdict {kind}">{verdict.text}</span>')
     return [text, measured(verdict), badge, link]
 
 

@@ -1,12 +1,13 @@
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bioadv.lab.runs import RESULTS_VARIABLE, ROOT, paper, stored
 from bioadv.pages import notebook
-from bioadv.pages.notebook import Table, check, observe
+from bioadv.pages.notebook import Html, Table, check, observe
 
 MANIFEST = '{"configuration": {"model": "bp", "seed": 0, "data": ""}, "dataset": "cifar10", "source": "", "seconds": 1}'
 
@@ -47,6 +48,18 @@ def test_table_as_text_and_html():
     table = Table(["a", "long"], [[1, 2.5], ["xyz", ""]])
     assert repr(table) == "a    long\n1    2.5\nxyz"
     assert table._repr_html_().count("<tr>") == 3
+
+
+def test_text_in_a_table_is_escaped_and_markup_is_not():
+    evil = "<script>alert(1)</script> & co. (2 seeds)"
+    shown = Table([evil, Html("<b>b</b>")], [[evil, Html("<i>i</i>")], [Path("a<b>.png"), "it's"]])._repr_html_()
+    assert "<script>" not in shown
+    assert shown.count("&lt;script&gt;alert(1)&lt;/script&gt; &amp; co.") == 2
+    assert "<small>2 seeds</small>" in shown
+    assert "<b>b</b>" in shown
+    assert "<td><i>i</i></td>" in shown
+    assert "a&lt;b&gt;.png" in shown
+    assert "<td>it's</td>" in shown
 
 
 def test_stored_runs_by_seed(tmp_path, monkeypatch):

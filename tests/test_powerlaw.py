@@ -29,9 +29,9 @@ def test_an_exact_power_law_is_found(alpha, scale, weighted):
 def test_ranks_are_one_based_and_windows_include_both_ends():
     spectrum = N**-2
     spectrum[[9, 500]] *= 100  # ranks 10 and 501, just outside
-    assert fit(spectrum, (11, 500)).alpha == pytest.approx(2, abs=1e-12)
-    assert fit(spectrum, (10, 500)).alpha > 2.01
-    assert fit(spectrum, (11, 501)).alpha < 1.999
+    assert fit(spectrum, (11, 500), ordered=False).alpha == pytest.approx(2, abs=1e-12)
+    assert fit(spectrum, (10, 500), ordered=False).alpha > 2.01
+    assert fit(spectrum, (11, 501), ordered=False).alpha < 1.999
 
 
 def test_fit_is_the_regression_of_scipy():
@@ -180,3 +180,37 @@ def test_naive_error_misses_the_spread():
 def test_a_fit_is_a_value():
     assert fit(N**-1, (11, 500)) == fit(N**-1, (11, 500))
     assert isinstance(powerlaw.fit(N**-1), Fit)
+
+
+@pytest.mark.parametrize(
+    ("spectrum", "words"),
+    [
+        (np.arange(1.0, 41), r"rises from rank 1 to 2 \(1, 2\); sort the eigenvalues, the largest first"),
+        (np.append(np.arange(40.0, 1, -1), 2.5), "rises from rank 39 to 40"),
+        (np.arange(40.0, 0, -1) + 0.1j, "is complex; give real eigenvalues"),
+        (np.arange(40.0, 0, -1).astype(np.complex64), "is complex; give real eigenvalues"),
+        (np.append(np.inf, np.arange(39.0, 0, -1)), "holds NaN or infinity"),
+        (np.append(np.arange(40.0, 1, -1), np.nan), "holds NaN or infinity"),
+        (np.zeros(40), "is zero throughout"),
+    ],
+)
+def test_a_spectrum_whose_exponent_would_be_wrong_is_refused(spectrum, words):
+    line = fit(np.arange(40.0, 0, -1), (1, 30))
+    for function in (
+        lambda: fit(spectrum, (1, 30)),
+        lambda: fit(spectrum, (1, 30), truncate=True),
+        lambda: powerlaw.reach(spectrum, line),
+        lambda: powerlaw.local_exponent(spectrum),
+        lambda: powerlaw.window_map(spectrum, [1], [30]),
+        lambda: powerlaw.participation_ratio(spectrum),
+    ):
+        with pytest.raises(ValueError, match=f"spectrum .*{words}"):
+            function()
+
+
+def test_estimates_along_given_directions_need_not_fall():
+    values = 1.0 / np.arange(1, 41)
+    values[[20, 21]] = values[[21, 20]]
+    assert fit(values, (1, 40), ordered=False).alpha == pytest.approx(1, abs=0.01)
+    with pytest.raises(ValueError, match="is complex"):
+        powerlaw.positive(values + 0j)

@@ -9,12 +9,15 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import difflib
 import hashlib
 import json
 import os
 import re
+import shutil
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -33,6 +36,14 @@ CELL_SECONDS = 300  # a dead kernel would otherwise hang for ever
 
 # Threads that wait should sleep: on a busy machine spinning ones make small matrix products 30 times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Where the home folder may not be written, Jupyter does not start, and matplotlib warns into the outputs of a chapter.
+HOMES = ("MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+if not os.access(Path("~").expanduser(), os.W_OK):
+    _place = tempfile.mkdtemp(prefix="bioadv-home-")
+    atexit.register(shutil.rmtree, _place, ignore_errors=True)
+    for _name in HOMES:
+        os.environ.setdefault(_name, f"{_place}/{_name.lower()}")
 
 # Metadata that differs between machines or runs says nothing about the chapter.
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

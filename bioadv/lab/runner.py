@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bioadv.data import datasets, files
+from bioadv.data import checks, datasets, files
 from bioadv.data.datasets import Dataset
 from bioadv.lab import processes, provenance, study
 from bioadv.lab.runs import Run
@@ -42,6 +42,7 @@ class Where:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype = {self.dtype!r} is not known; choose from {', '.join(DTYPES)}")
+        checks.whole(every=self.every)
         if self.every < 1:
             raise ValueError(f"every = {self.every}; give the number of epochs between checkpoints, at least 1")
         choose_device(self.device)

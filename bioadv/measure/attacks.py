@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bioadv.data import checks
 from bioadv.data.datasets import Images
 from bioadv.network.models import TwoLayer, frozen, slope
 
@@ -22,11 +23,6 @@ LOSSES = ("cross-entropy", "margin")
 NORMS = ("linf", "l2")
 UNBOUNDED: Box = (-float("inf"), float("inf"))
 PUBLISHED_BOX: Box = (0.0, 1.0)  # the public code clamps there; unit-L3 images have pixels of about 0.06
-
-
-def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} = {value!r} is not known; choose {' or '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -49,12 +45,13 @@ class PGD:
     project: bool = False
 
     def __post_init__(self) -> None:
+        checks.whole(steps=self.steps)
         if self.steps < 1:
             raise ValueError(f"steps = {self.steps}; give at least 1")
-        _known("norm", self.norm, NORMS)
-        _known("loss", self.loss, LOSSES)
-        if self.step is not None and not self.step > 0:
-            raise ValueError(f"step = {self.step}; give a length > 0 in units of eps, or None for the published rule")
+        checks.known("norm", self.norm, NORMS)
+        checks.known("loss", self.loss, LOSSES)
+        if self.step is not None:  # in units of eps
+            checks.positive(step=self.step)
 
 
 PUBLISHED = PGD()
@@ -136,7 +133,7 @@ def margin(z: Tensor, y: Tensor) -> Tensor:
 @torch.no_grad()
 def gradient(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-entropy") -> tuple[Tensor, Tensor]:
     """Gradient (B, D) of each image's own loss by its pixels, and the logits (B, C) on the way (closed form 2)."""
-    _known("loss", loss, LOSSES)
+    checks.known("loss", loss, LOSSES)
     h = model.before(x)
     z = finite(model.logits(model.activate(h)))
     if loss == "cross-entropy":

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bioadv.data import checks
 from bioadv.data.progress import bar
 from bioadv.measure import attacks
 from bioadv.measure.attacks import PGD, PUBLISHED, PUBLISHED_BOX, Box
@@ -98,6 +99,7 @@ def correct(model: TwoLayer, x: Tensor, y: Tensor) -> Tensor:
 
 def guess(model: TwoLayer, x: Tensor, y: Tensor, grid: np.ndarray = GRID, norm: str = "linf") -> np.ndarray:
     """Grid index (N,) where a linear model would fail: margin over the dual norm of the margin's gradient."""
+    checks.known("norm", norm, attacks.NORMS)
     order, model = 1 if norm == "linf" else 2, frozen(model)
 
     def linear(i: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bioadv.data import checks
 from bioadv.data.progress import bar
 from bioadv.measure import attacks, critical
 from bioadv.measure.critical import NOISE_GRID, Critical
@@ -55,6 +56,7 @@ def pool(model: TwoLayer, generator: torch.Generator, count: int = SMALLEST_POOL
 
     generator: with another seed than the weights were drawn with, or the first draws *are* the weights.
     """
+    checks.whole(count=count)
     if count < 1:
         raise ValueError(f"count = {count}; give the number of draws, at least 1")
     weights = folded(frozen(model))[0]

@@ -36,16 +36,23 @@ class Fit:
         return np.exp(self.log_scale - self.alpha * np.log(np.asarray(n, dtype=float)))
 
 
-def fit(spectrum: ArrayLike, window: tuple[int, int] = IMAGES, weighted: bool = False, truncate: bool = False) -> Fit:
+def fit(
+    spectrum: ArrayLike,
+    window: tuple[int, int] = IMAGES,
+    weighted: bool = False,
+    truncate: bool = False,
+    ordered: bool = True,
+) -> Fit:
     """Least squares of ln lambda_n on ln n over a window of ranks (first, last).
 
     spectrum: eigenvalues, falling. weighted: weights 1/n, which give every octave of ranks the same say (Stringer et
     al. 2019); the paper weighs all ranks alike, so that half of its window's weight lies beyond rank 255. truncate:
     end the window before the spectrum does, or before the first eigenvalue that is not positive; the result's ``last``
-    says where. Raises ``ValueError`` for a window that does not fit the spectrum, or holds eigenvalues that are not
-    positive.
+    says where. ordered: False for estimates along given directions, such as cross-validated variances, which need not
+    fall. Raises ``ValueError`` for a spectrum that is complex, not finite, zero throughout or not falling, and for a
+    window that does not fit it or holds eigenvalues that are not positive.
     """
-    values, (first, last) = _checked(spectrum), window
+    values, (first, last) = _checked(spectrum, ordered), window
     if truncate:
         last = min(last, positive(values))
     if not first >= 1 or last - first < 2:
@@ -75,7 +82,7 @@ def fit(spectrum: ArrayLike, window: tuple[int, int] = IMAGES, weighted: bool = 
 
 def positive(spectrum: ArrayLike) -> int:
     """How many leading eigenvalues are positive."""
-    bad = ~(np.asarray(spectrum, dtype=float) > 0)
+    bad = ~(_real(spectrum) > 0)
     return int(bad.argmax()) if bad.any() else len(bad)
 
 
@@ -88,7 +95,8 @@ def reach(spectrum: ArrayLike, line: Fit, factor: float = 2.0) -> int:
     if not factor > 1:
         raise ValueError(f"factor = {factor}; give a factor > 1, such as 2")
     middle = round((line.first * line.last) ** 0.5)
-    values = _checked(spectrum)[middle - 1 : positive(spectrum)]
+    values = _checked(spectrum)
+    values = values[middle - 1 : positive(values)]
     apart = np.abs(np.log(values / line.line(np.arange(middle, middle + len(values))))) > np.log(factor)
     return middle - 1 + (int(apart.argmax()) if apart.any() else len(apart))
 
@@ -130,8 +138,6 @@ def participation_ratio(spectrum: ArrayLike) -> float:
     """(sum lambda)^2 / sum lambda^2: the number of directions if all variances were equal; 1 if one had them all."""
     values = _checked(spectrum)
     squares = float(np.square(values).sum())
-    if squares == 0:
-        raise ValueError("spectrum is zero throughout; there is no dimension to speak of")
     return float(values.sum()) ** 2 / squares
 
 
@@ -144,10 +150,26 @@ def _exponents(values: Array, first: NDArray[np.int_], last: NDArray[np.int_]) -
     return -(sxy - sx * sy / count) / (sxx - sx * sx / count)
 
 
-def _checked(spectrum: ArrayLike) -> Array:
-    values: Array = np.asarray(spectrum, dtype=float)
+def _checked(spectrum: ArrayLike, ordered: bool = True) -> Array:
+    """The spectrum as float64; ``ValueError`` for one whose exponent would be wrong without a sign of it."""
+    values = _real(spectrum)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ValueError(
             f"spectrum has shape {values.shape} or holds NaN or infinity; give finite eigenvalues in one dimension"
         )
+    if not values.any():
+        raise ValueError("spectrum is zero throughout; there is no power law or dimension to speak of")
+    rises = np.flatnonzero(np.diff(values) > 0)
+    if ordered and len(rises):
+        raise ValueError(
+            f"spectrum rises from rank {rises[0] + 1} to {rises[0] + 2} ({values[rises[0]]:g}, "
+            f"{values[rises[0] + 1]:g}); sort the eigenvalues, the largest first"
+        )
     return values
+
+
+def _real(spectrum: ArrayLike) -> Array:
+    given = np.asarray(spectrum)
+    if np.iscomplexobj(given):
+        raise ValueError("spectrum is complex; give real eigenvalues (.real, if rounding made the imaginary parts)")
+    return given.astype(float)

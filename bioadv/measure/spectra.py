@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import linear
 
+from bioadv.data import checks
 from bioadv.network import products
 from bioadv.network.models import TwoLayer
 
@@ -148,6 +149,7 @@ def bootstrap(
     together. Read the spread, not the mean: a resample holds about 63 % of the images, so its small eigenvalues are
     biased low. Raises ``ValueError`` for fewer than two replicates or blocks.
     """
+    checks.whole(replicates=replicates)
     if replicates < 2:
         raise ValueError(f"replicates = {replicates}; give at least 2, better 20")
     members = torch.arange(len(latent)) if blocks is None else blocks.unique(return_inverse=True)[1]
@@ -178,6 +180,8 @@ def cross_validated(first: Tensor, second: Tensor) -> Tensor:
     if first.shape != second.shape or first.ndim != 2:
         shapes = f"{tuple(first.shape)} and {tuple(second.shape)}"
         raise ValueError(f"first and second have shapes {shapes}; give two (N, H) responses to the same images")
+    if not bool(torch.isfinite(first).all() and torch.isfinite(second).all()):
+        raise ValueError("first or second holds NaN or infinity; give finite responses")
     a, b = (part.double() - part.double().mean(0) for part in (first, second))
     directions = torch.linalg.eigh(products.outer(a, a))[1].flip(1)[:, : len(a) - 1]
     return ((a @ directions) * (b @ directions)).sum(0) / (len(a) - 1)

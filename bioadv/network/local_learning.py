@@ -20,6 +20,7 @@ import torch
 from torch.nn.functional import embedding_bag
 from tqdm import tqdm
 
+from bioadv.data import checks
 from bioadv.data.files import read_checkpoint, write_checkpoint
 from bioadv.network import products
 
@@ -50,7 +51,11 @@ class KHParams:
     init_std: float = 1.0
 
     def __post_init__(self) -> None:
-        checks = {
+        values = asdict(self)
+        counts = {name: values.pop(name) for name in ("hidden", "k", "epochs", "batch")}
+        checks.whole(**counts)
+        checks.finite(**values)
+        ranges = {
             "hidden": (self.hidden >= 2, "at least 2 units are needed to compete"),
             "p": (self.p >= 1, "it is the order of a norm; give p >= 1"),
             "k": (2 <= self.k <= self.hidden, f"give a rank from 2 to hidden = {self.hidden}"),
@@ -61,8 +66,8 @@ class KHParams:
             "batch": (self.batch >= 1, "give at least 1"),
             "init_std": (self.init_std > 0, "give a standard deviation > 0"),
         }
-        for name, (good, remedy) in checks.items():
-            if not good:  # a NaN fails every comparison and so ends here as well
+        for name, (good, remedy) in ranges.items():
+            if not good:
                 raise ValueError(f"{name} = {getattr(self, name)}: {remedy}")
 
 

@@ -15,16 +15,11 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from bioadv.data import checks
 from bioadv.network import products
 from bioadv.network.models import TwoLayer, curvature, slope
 
 Tensor = torch.Tensor
-
-
-def _positive(**values: float) -> None:
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name} = {value}; give a number > 0")
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class L2:
     strength: float = 5e-4
 
     def __post_init__(self) -> None:
-        _positive(strength=self.strength)
+        checks.positive(strength=self.strength)
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,8 @@ class JacobianPublished:
     batch: int = 1000
 
     def __post_init__(self) -> None:
-        _positive(strength=self.strength, projections=self.projections, batch=self.batch)
+        checks.whole(projections=self.projections, batch=self.batch)
+        checks.positive(strength=self.strength, projections=self.projections, batch=self.batch)
 
     @property
     def factor(self) -> float:
@@ -65,7 +61,7 @@ class LatentJacobian:
     strength: float = 1e-3
 
     def __post_init__(self) -> None:
-        _positive(strength=self.strength)
+        checks.positive(strength=self.strength)
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ class LogitJacobian:
     strength: float = 0.01
 
     def __post_init__(self) -> None:
-        _positive(strength=self.strength)
+        checks.positive(strength=self.strength)
 
 
 @dataclass(frozen=True)
@@ -97,11 +93,11 @@ class Spectral:
     variant: str = "stated"
 
     def __post_init__(self) -> None:
-        _positive(strength=self.strength, alpha=self.alpha)
+        checks.positive(strength=self.strength, alpha=self.alpha)
+        checks.whole(tau=self.tau)
         if self.tau < 0:
             raise ValueError(f"tau = {self.tau}; give the number of leading components to leave alone, >= 0")
-        if self.variant not in ("stated", "logged", "scale-free"):
-            raise ValueError(f"variant = {self.variant!r} is not known; choose stated, logged or scale-free")
+        checks.known("variant", self.variant, ("stated", "logged", "scale-free"))
 
 
 Penalty = L2 | JacobianPublished | LatentJacobian | LogitJacobian | Spectral

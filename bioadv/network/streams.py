@@ -7,6 +7,8 @@ is a place in it. Numbers that stored results were made with stay as they are; a
 
 from __future__ import annotations
 
+from bioadv.data import checks
+
 START = range(
     10_000
 )  # weights before training, hidden ones (backpropagated, random, local) and readout: the run's seed
@@ -20,6 +22,7 @@ REFEREES = range(2 * 10**9, 2 * 10**9 + 10**4)  # attacks of other people: the s
 
 def pick(stream: range, place: int) -> int:
     """The seed at a place of a stream; ``ValueError`` for a place outside of it, where another stream may be."""
+    checks.whole(seed=place)
     if not 0 <= place < len(stream):
         raise ValueError(f"seed = {place}; give an integer from 0 to {len(stream) - 1}")
     return stream[place]

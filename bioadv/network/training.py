@@ -19,6 +19,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
+from bioadv.data import checks
 from bioadv.data.files import read_checkpoint, write_checkpoint
 from bioadv.network import models, products, regularizers
 from bioadv.network.graphs import captured
@@ -50,8 +51,10 @@ class Recipe:
     batch: int = 1000
 
     def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule = {self.schedule!r} is not known; choose from {', '.join(SCHEDULES)}")
+        checks.known("schedule", self.schedule, SCHEDULES)
+        if self.penalty is not None and not isinstance(self.penalty, Penalty):
+            raise ValueError(f"penalty = {self.penalty!r}; give one of bioadv.network.regularizers, or None")
+        checks.whole(epochs=self.epochs, batch=self.batch)
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; give at least 1")
@@ -59,6 +62,7 @@ class Recipe:
 
 def learning_rate(schedule: str, epoch: int, epochs: int = PAPER_EPOCHS) -> float:
     """Learning rate of epoch 1..epochs. As published, epoch t uses the schedule's value at t - 1."""
+    checks.known("schedule", schedule, SCHEDULES)
     t = (epoch - 1) * PAPER_EPOCHS / epochs
     if schedule == "constant":
         return 1e-3

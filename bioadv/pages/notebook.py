@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import os
 import re
@@ -59,16 +60,29 @@ def observe(data: datasets.Dataset, name: str, value: float, low: float = -math.
         print(f"on {data.name}, {name} is {value:.3g}; on the photo patches it is {low:g} to {high:g}")
 
 
-class Table:
-    """Rows of text as an HTML table that follows the page's theme, and as plain text."""
+class Html(str):
+    """Text that is HTML: a :class:`Table` shows it as it is. All other text stands for itself and is escaped."""
 
-    def __init__(self, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        self.header, self.rows = list(header), [[str(cell) for cell in row] for row in rows]
+    __slots__ = ()
+
+
+def escaped(cell: Any) -> str:
+    """A cell as HTML: markup of :class:`Html` stays, everything else is shown letter by letter."""
+    return str(cell) if isinstance(cell, Html) else html.escape(str(cell), quote=False)
+
+
+class Table:
+    """Rows of text as an HTML table that follows the page's theme, and as plain text; see :class:`Html`."""
+
+    def __init__(self, header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
+        table = (header, *rows)
+        self.header, *self.rows = ([cell if isinstance(cell, Html) else str(cell) for cell in row] for row in table)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{cell}</th>" for cell in self.header)
+        head = "".join(f"<th>{escaped(cell)}</th>" for cell in self.header)
         # The number of seeds that spread() appends is small and does not break.
-        rows = [[re.sub(r" \((\d+ seeds?)\)", r" <small>\1</small>", cell) for cell in row] for row in self.rows]
+        seeds = re.compile(r" \((\d+ seeds?)\)")
+        rows = [[seeds.sub(r" <small>\1</small>", escaped(cell)) for cell in row] for row in self.rows]
         body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
         return f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
