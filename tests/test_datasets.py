@@ -1,4 +1,5 @@
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -148,13 +149,14 @@ def test_unknown_names_list_the_known(tmp_path):
             load(name, tmp_path, download=False)
 
 
-def test_failed_downloads_say_so_and_leave_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "module"), [("cifar10", "cifar"), ("mnist", "mnist")])
+def test_failed_downloads_say_so_and_leave_nothing(tmp_path, monkeypatch, name, module):
     def offline(*args, **kwargs):
-        raise OSError("no network")
+        raise URLError("no network")
 
-    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", offline)
-    with pytest.raises(FileNotFoundError, match=r"cifar10: could not be downloaded.*no network.*BIOADV_DATA_DIR"):
-        load("cifar10", tmp_path)
+    monkeypatch.setattr(f"torchvision.datasets.{module}.download_and_extract_archive", offline)
+    with pytest.raises(FileNotFoundError, match=rf"{name}: could not be downloaded.*no network.*BIOADV_DATA_DIR"):
+        load(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -70,12 +70,14 @@ def _provide(vision: type, root: Path, folder: Path, download: bool) -> None:
     if not download:
         raise FileNotFoundError(f"{name}: no folder {folder}; allow the download (needs the network), or {remedy}")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as temporary:
             vision(temporary, download=True)
+            folder.parent.mkdir(exist_ok=True)
             shutil.move(Path(temporary) / folder.relative_to(root), folder)
     except (OSError, RuntimeError) as error:
-        message = f"{name}: could not be downloaded into {root} ({error}); try again with a network, or {remedy}"
+        reason = " ".join(str(error).split())  # torchvision lists each mirror on a line of its own
+        message = f"{name}: could not be downloaded into {root} ({reason}); try again with a network, or {remedy}"
         raise FileNotFoundError(message) from error
 
 
