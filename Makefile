@@ -26,6 +26,8 @@ CHOSEN = $(strip $(if $(SEEDS),'seeds=$(SEEDS)') $(if $(MODELS),'models=$(MODELS
 
 # Threads that wait for others sleep instead of spinning: much faster on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
+# WORKERS=2: tests run side by side, whole modules at a time, each worker with one thread.
+WORKERS ?= 0
 # The same processor features wherever it matters (see the target nbval-avx2).
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell
 NBVAL := env -u BIOADV_DATA -u BIOADV_RESULTS $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -q -p no:hypothesispytest book
@@ -73,7 +75,7 @@ lint: $(READY) ## ruff and mypy
 	@$(BIN)/mypy
 
 pytest: $(READY) ## the package's tests, and those of the book's own tools
-	@$(BIN)/python -m pytest
+	@$(if $(filter-out 0,$(WORKERS)),OMP_NUM_THREADS=1) $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 live: $(READY) ## run every chapter on images of every kind (`make pytest` does a cross-section)
 	@BIOADV_LIVE=all $(BIN)/python -m pytest -q tests/test_live.py -k chapters_run

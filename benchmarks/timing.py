@@ -10,18 +10,24 @@ import torch
 
 
 def interleaved(
-    functions: Mapping[str, Callable[[], object]], rounds: int = 30, warmup: int = 3
+    functions: Mapping[str, Callable[[], object]],
+    rounds: int = 30,
+    warmup: int = 3,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds per call of each function, called in turn ``rounds`` times after ``warmup`` uncounted rounds."""
+    """Seconds per call of each function, called in turn ``rounds`` times after ``warmup`` uncounted rounds.
+
+    clock: ``time.process_time`` counts the processor's seconds, of all threads together, and not those of waiting.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(warmup + rounds):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = clock()
             function()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if turn >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 
