@@ -18,7 +18,7 @@
 # A verdict from fewer than three seeds says so. With one seed it is a statement about one training run of ours and one of the authors',
 # and no more than that.
 
-# %% tags=["hide-input"]
+# %%
 import numpy as np
 
 from bioadv.lab import claims

@@ -35,7 +35,7 @@
 # of images. Its thesis is that the local rule yields power-law spectra and robust decisions, and so is a possible
 # mechanism behind both.
 
-# %% tags=["hide-input"]
+# %%
 from bioadv.lab import claims
 from bioadv.lab.runs import stored
 from bioadv.pages import plots

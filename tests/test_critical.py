@@ -140,6 +140,14 @@ def test_guess_is_exact_for_a_linear_model(norm):
     np.testing.assert_array_equal(critical.guess(model, x, y, SMALL, norm), expected)
 
 
+@pytest.mark.parametrize("norm", ["Linf", "L2", "linf "])
+def test_a_norm_of_another_spelling_is_refused(norm):
+    """It was taken for L2."""
+    model, _ = linear_model(classes=2)
+    with pytest.raises(ValueError, match=f"norm = '{norm}' is not known; choose linf or l2"):
+        critical.guess(model, *linear_images(model), SMALL, norm)
+
+
 def test_critical_strength_of_a_linear_model_is_its_distance():
     model, a = linear_model(classes=2)
     x, y = linear_images(model)

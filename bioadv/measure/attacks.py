@@ -20,9 +20,16 @@ from bioadv.network.models import TwoLayer, frozen, slope
 Tensor = torch.Tensor
 Box = tuple[float, float | Tensor]
 LOSSES = ("cross-entropy", "margin")
-NORMS = ("linf", "l2")
+DUAL = {"linf": 1, "l2": 2}  # norms of a ball, and the order of the dual norm
+NORMS = tuple(DUAL)
 UNBOUNDED: Box = (-float("inf"), float("inf"))
 PUBLISHED_BOX: Box = (0.0, 1.0)  # the public code clamps there; unit-L3 images have pixels of about 0.06
+
+
+def dual(norm: str) -> int:
+    """Order of the norm dual to that of a ball, ``linf`` or ``l2``; ``ValueError`` for another word."""
+    checks.known("norm", norm, NORMS)
+    return DUAL[norm]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ from bioadv.network import products
 from bioadv.network.models import TwoLayer, activation, folded, frozen, slope
 
 Tensor = torch.Tensor
-DUAL = {"linf": 1, "l2": 2}  # order of the norm dual to the ball's
 STEPS = 16  # halvings of the logarithm of the bracket
 BRACKET = (1e-3, 4.0)  # in units of the radius at which the model's linearisation fails
 METHODS = ("linear", "interval", "both", "second order", "all")
@@ -47,7 +46,7 @@ def margin_bound(
     """
     weights = folded(model)[0]
     overlaps = products.product(weights, weights).abs() if method in ("second order", "all") else weights.new_zeros(0)
-    reach = radius[:, None] * torch.linalg.vector_norm(weights, DUAL[norm], dim=1)
+    reach = radius[:, None] * torch.linalg.vector_norm(weights, attacks.dual(norm), dim=1)
     h = model.before(x)
     low, high = activation(h - reach, model.power), activation(h + reach, model.power)
     here, tangent = activation(h, model.power), slope(h, model.power)
@@ -60,7 +59,7 @@ def margin_bound(
         up, down = v.clamp_min(0), v.clamp_max(0)
         offset = model.bias[y] - model.bias[other]
         linear = (up * here + down * middle).sum(1) + offset
-        linear -= radius * torch.linalg.vector_norm(model.pull(up * tangent + down * chord), DUAL[norm], dim=1)
+        linear -= radius * torch.linalg.vector_norm(model.pull(up * tangent + down * chord), attacks.dual(norm), dim=1)
         interval = (up * low + down * high).sum(1) + offset
         second = torch.full_like(linear, -torch.inf)
         if len(overlaps):
@@ -126,8 +125,7 @@ def certified_radius(
     linearisation's distance can be certified. Raises ``ValueError`` for an unknown norm or method, or images and
     labels that do not fit.
     """
-    if norm not in DUAL:
-        raise ValueError(f"norm = {norm!r} is not known; choose {' or '.join(DUAL)}")
+    attacks.dual(norm)  # raises for an unknown one
     if method not in METHODS:
         raise ValueError(f"method = {method!r} is not known; choose from {', '.join(METHODS)}")
     if norm != "l2" and method in ("second order", "all"):
@@ -142,7 +140,7 @@ def certified_radius(
 def _bisect(model: TwoLayer, x: Tensor, y: Tensor, norm: str, method: str) -> Tensor:
     slope_here, z = attacks.gradient(model, x, y, "margin")
     room = (-attacks.margin(z, y)).clamp_min(0)
-    linear = room / torch.linalg.vector_norm(slope_here, DUAL[norm], dim=1).clamp_min(1e-30)
+    linear = room / torch.linalg.vector_norm(slope_here, attacks.dual(norm), dim=1).clamp_min(1e-30)
     low, high = (torch.log(linear * factor) for factor in BRACKET)
     for _ in range(STEPS):
         middle = (low + high) / 2
