@@ -21,8 +21,6 @@ MODELS ?=
 OUT ?=
 RETRAIN ?=
 OPTIONS ?=
-STUDY = $(if $(filter %.yaml,$(CONFIG)),$(CONFIG),workflow/config/$(CONFIG).yaml)
-CHOSEN = $(strip $(if $(SEEDS),'seeds=$(SEEDS)') $(if $(MODELS),'models=$(MODELS)') $(if $(OUT),'out=$(OUT)') $(if $(RETRAIN),retrain=1))
 
 # Threads that wait for others sleep instead of spinning: much faster on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -32,13 +30,24 @@ WORKERS ?= 0
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell
 NBVAL := env -u BIOADV_DATA -u BIOADV_RESULTS $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -q -p no:hypothesispytest book
 
+# Values that are given are texts: neither make nor a shell expands what looks like a command in them. `value` takes them
+# as they are, `override` holds for make's command line too, and recipes find them in the environment.
+STUDY := CONFIG PROFILE CORES SEEDS MODELS OUT RETRAIN OPTIONS
+$(foreach name,$(STUDY),$(eval override $(name) := $$(value $(name))))
+export $(STUDY)
+quoted = '$(subst ','\'',$(1))'
 # Chapters run in folders of their own, so the paths of images are made absolute; names of datasets stay.
-absolute = $(if $(filter cifar10 mnist photo-patches,$(1)),$(1),$(if $(wildcard $(1)),$(abspath $(1)),$(1)))
-ifneq ($(BIOADV_DATA),)
-export BIOADV_DATA := $(call absolute,$(BIOADV_DATA))
+absolute = $(shell $(PYTHON) -c 'import os, sys; p = sys.argv[1]; known = p in ("cifar10", "mnist", "photo-patches"); \
+	print(p if known or not os.path.exists(p) and sys.argv[2:] else os.path.abspath(p))' $(call quoted,$(1)) $(2))
+ifneq ($(value BIOADV_DATA),)
+override BIOADV_DATA := $(value BIOADV_DATA)
+override BIOADV_DATA := $(call absolute,$(BIOADV_DATA),if-it-is-there)
+export BIOADV_DATA
 endif
-ifneq ($(BIOADV_DATA_DIR),)
-export BIOADV_DATA_DIR := $(abspath $(BIOADV_DATA_DIR))
+ifneq ($(value BIOADV_DATA_DIR),)
+override BIOADV_DATA_DIR := $(value BIOADV_DATA_DIR)
+override BIOADV_DATA_DIR := $(call absolute,$(BIOADV_DATA_DIR))
+export BIOADV_DATA_DIR
 endif
 
 .PHONY: help setup book test lint pytest live nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper slurm-test lock clean
@@ -105,9 +114,7 @@ bench: $(READY) ## print the speed ratios
 	@$(BIN)/python -m benchmarks
 
 paper: $(READY) ## run a study: CONFIG=cifar10 (days, resumes where it stopped) or photo-patches; see book/running.md
-	@[ -f $(STUDY) ] || { echo '$(STUDY) does not exist; give CONFIG=NAME for workflow/config/NAME.yaml, or a path to a .yaml file'; exit 1; }
-	@$(BIN)/snakemake --snakefile workflow/Snakefile --configfile $(STUDY) --profile workflow/profiles/$(PROFILE) \
-		$(if $(CORES),--cores $(CORES)) $(if $(CHOSEN),--config $(CHOSEN)) $(OPTIONS)
+	@BIOADV_END_WITH=$$PPID $(BIN)/python -m tools.paper
 
 slurm-test: $(READY) ## run the small study on a Slurm of one host (Debian: apt install slurm-wlm; as root)
 	@BIOADV_SLURM=1 $(BIN)/python -m pytest -q tests/slurm

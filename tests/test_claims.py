@@ -6,7 +6,7 @@ import pytest
 
 from bioadv.lab import claims
 from bioadv.lab.claims import IN_PART, NOT, REPRODUCED, UNMEASURED, Claim, judge
-from bioadv.lab.runs import RESULTS_VARIABLE, ROOT
+from bioadv.lab.runs import RESULTS_VARIABLE, ROOT, paper
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_bounds_hold_in_every_seed_or_in_half(runs):
 def test_a_relative_tolerance_is_one_of_the_value(tmp_path):
     path = tmp_path / "claims.yaml"
     path.write_text(
-        "- {id: a, text: t, where: w, rule: close, figure: f, statistics: [accuracy], models: [kh], "
+        "- {id: a, text: t, where: w, rule: close, figure: p#f, statistics: [accuracy], models: [kh], "
         "value: accuracy.values.kh, relative: 0.1}\n"
     )
     (entry,) = claims.read(path)
@@ -90,15 +90,44 @@ def test_bad_claims_are_named(tmp_path):
         given = {"statistics": ("accuracy",), "models": ("kh",), **more}
         with pytest.raises(ValueError, match=words):
             Claim("x", "text", "somewhere", figure="page#fig", **given)
-    entry = "- {id: a, text: t, where: w, rule: untestable, figure: f}\n"
+    entry = "- {id: a, text: t, where: w, rule: untestable, figure: p#f}\n"
     for text, words in (
         (2 * entry, "two claims with id 'a'"),
-        ("- {id: a, txt: t}\n", "claim 'a' .* is not well formed"),
-        ("- {id: a, value: accuracy.values.elephant}\n", "'accuracy.values.elephant' is not in paper.yaml"),
+        ("- {id: a, txt: t}\n", "claim 'a': text is missing; give"),
+        ("{id: a}\n", "is not a list of claims"),
+        ("- x\n", "claim 1: 'x' is not a table of keys"),
+        ("- {id: a, id: b}\n", "line 1: key 'id' stands twice"),
+        (entry.replace("}", ", models: kh}"), "claim 'a': models = 'kh'; give a list of models"),
+        (entry.replace("}", ", models: [hk]}"), "claim 'a': model 'hk' is not known"),
+        (entry.replace("}", ", value: true}"), "claim 'a': value = True; give a number"),
+        (entry.replace("}", ", tolerance: 1e-3}"), "claim 'a': tolerance = '1e-3'; give a number > 0"),
+        (entry.replace("}", ", tolerence: 0.1}"), "claim 'a': tolerence is not a key; choose from id, text"),
+        (entry.replace("}", ", relative: 0.1}"), "claim 'a': relative = 0.1; give the value"),
+        (entry.replace("}", ", value: accuracy.values.elephant}"), "'accuracy.values.elephant' is not in paper.yaml"),
     ):
         (tmp_path / "claims.yaml").write_text(text)
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=words) as error:
             claims.read(tmp_path / "claims.yaml")
+        assert str(tmp_path / "claims.yaml") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("bp: 0.5615", "bp: yes", "accuracy.values.bp = True; give a number per model"),
+        ("power_law_end: 800", "power_law_end: 8e2", "power_law_end = '8e2'; give an integer >= 1"),
+        ("kink: [350, 400]", "kink: 350", "kink = 350; give two numbers"),
+        ("error: 0.0005", "eror: 0.0005", "accuracy.eror is not a key; choose from values, error"),
+        ("power_law_end: 800", "power_law_end: 800\npower_law_end: 900", "key 'power_law_end' stands twice"),
+    ],
+)
+def test_the_papers_numbers_are_checked(tmp_path, old, new, words):
+    text, path = (ROOT / "book" / "paper.yaml").read_text(), tmp_path / "paper.yaml"
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ValueError, match=words) as error:
+        paper(path)
+    assert str(path) in str(error.value)
 
 
 def test_the_ledger_is_whole():

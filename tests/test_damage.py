@@ -112,7 +112,7 @@ def test_a_finished_run_on_a_read_only_disk_is_read(tiny, tmp_path, monkeypatch)
     try:
         for model in ("kh", "random"):
             assert train(model, tiny, disk).exit_code == 0
-        folder, data = disk / "tiny" / "random" / "seed-0", datasets.load(tiny)
+        folder, data = disk / "tiny.npz" / "random" / "seed-0", datasets.load(tiny)
         probes.run(folder, "ones", data)
         (folder / "checkpoint.safetensors").touch()
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)

@@ -37,18 +37,27 @@ def test_the_lock_covers_all_direct_requirements():
 def test_make_hands_on_paths_that_hold_in_any_folder(tmp_path):
     """Notebooks run in folders of their own: a relative path of images would be looked for there."""
     (tmp_path / "my-photos").mkdir()
-    show = "show: ; @echo $${BIOADV_DATA:-} $${BIOADV_DATA_DIR:-}"
+    show = 'show: ; @printf "%s|" "$${BIOADV_DATA:-}" "$${BIOADV_DATA_DIR:-}"'
 
-    def given(**variables):
-        command = ["make", "-s", "-f", ROOT / "Makefile", f"--eval={show}", "show"]
+    def given(*words, **variables):
+        """What recipes see, by the environment; the same on make's command line, where ``$`` is make's own."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith("BIOADV")}
-        return subprocess.run(
-            command, cwd=tmp_path, env={**plain, **variables}, capture_output=True, text=True, check=True
-        ).stdout.split()
+        shown = []
+        for more, environment in ((words, variables), ([f"{n}={v}" for n, v in variables.items()], {})):
+            command = ["make", "-s", "-f", ROOT / "Makefile", f"--eval={show}", "show", *more]
+            run = subprocess.run(command, cwd=tmp_path, env={**plain, **environment}, capture_output=True, check=True)
+            shown.append([value for value in run.stdout.decode().split("|") if value])
+        assert shown[0] == shown[1]
+        return shown[0]
 
     assert given() == []
     assert given(BIOADV_DATA="my-photos/") == [str(tmp_path / "my-photos")]
     assert given(BIOADV_DATA="cifar10", BIOADV_DATA_DIR="data") == ["cifar10", str(tmp_path / "data")]
+    odd = """it's a "test" {x} $(shell touch PWNED) `touch PWNED`;, touch PWNED"""
+    for name in ("my photos", odd):
+        (tmp_path / name).mkdir()
+        assert given(BIOADV_DATA=name + "/", BIOADV_DATA_DIR=name) == [str(tmp_path / name)] * 2
+    assert not (tmp_path / "PWNED").exists()
     assert given(BIOADV_DATA="elsewhere.npz") == ["elsewhere.npz"]  # its absence is the chapter's to report
 
 
@@ -81,3 +90,36 @@ def test_readme_commands_exist():
 def test_no_pickle_anywhere():
     for file in [*ROOT.glob("bioadv/**/*.py"), *ROOT.glob("book/*.py"), *ROOT.glob("tools/*.py")]:
         assert not re.search(r"allow_pickle=True|import pickle|torch\.(load|save)\(", file.read_text()), file
+
+
+# What runs on other people's machines
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def test_actions_are_pinned_by_commit():
+    """A tag can be moved to other code; the comment says which one the commit had."""
+    lines = [line for path in WORKFLOWS for line in path.read_text().splitlines() if re.search(r"\buses:", line)]
+    assert lines
+    for line in lines:
+        assert re.search(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
+
+
+def test_every_job_has_the_least_permissions():
+    """None by default, and what a job needs is stated by the job."""
+    for path in WORKFLOWS:
+        workflow = yaml.safe_load(path.read_text())
+        assert workflow["permissions"] == {}, path
+        for name, job in workflow["jobs"].items():
+            granted = job["permissions"]
+            writing = {scope for scope, level in granted.items() if level == "write"}
+            deploys = any("deploy-pages" in step.get("uses", "") for step in job["steps"])
+            assert writing == ({"pages", "id-token"} if deploys else set()), (path, name)
+            for step in job["steps"]:
+                if "actions/checkout" in step.get("uses", ""):
+                    assert step["with"]["persist-credentials"] is False, (path, name)
+
+
+def test_dependabot_keeps_the_pins_current():
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+    assert {update["package-ecosystem"] for update in updates} >= {"github-actions", "pip"}

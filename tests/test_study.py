@@ -607,7 +607,7 @@ def test_other_units_are_another_configuration(tiny, tmp_path, monkeypatch):
     params = local_learning.KHParams(hidden=8, delta=0.1, batch=20, epochs=300)
     monkeypatch.setattr(study, "scale", lambda data: study.Scale(params, epochs=4, batch=20))
     assert "holds a run with units = 16, not 8" in str(train("random", tiny, tmp_path).exception)
-    manifest = runs.Run(tmp_path / "tiny", "random", 0).manifest
+    manifest = runs.Run(tmp_path / "tiny.npz", "random", 0).manifest
     about = files.read_json(manifest)
     del about["configuration"]["units"]
     about["configuration"]["experiment"]["title"] = "as it was called then"

@@ -12,16 +12,18 @@ import numpy as np
 import psutil
 import pytest
 import yaml
+from PIL import Image
 
 from bioadv.data import datasets, files
 from bioadv.lab import plan, probes, provenance, runner, runs, study
+from tools import paper
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 SECONDS = 600  # that one Snakemake may take on a busy machine; idle it is about five
 CONFIGS = [ROOT / "workflow" / "config" / f"{name}.yaml" for name in ("cifar10", "photo-patches")]  # those that we ship
 COST = {"threads": 1, "mem_mb": 1000, "runtime": 5}
-NO_PROBES: dict[str, list[str]] = {name: [] for name in probes.PROBES}
+NO_PROBES: dict[str, list[str]] = {}
 
 
 def config(**more):
@@ -88,32 +90,98 @@ def test_what_a_probe_measures():
     measured = {str(path.relative_to(chosen.root)) for path in chosen.targets() if path.name != provenance.MANIFEST}
     wanted = {"kh/seed-0/spectra.json", "bp/seed-0/spectra.json", "pixels/seed-0/spectra.json"}
     wanted |= {"kh-layer/seed-0/pruning.json", "kh/seed-0/landscape.json"}
-    others = set(probes.PROBES) - set(given)
-    assert measured == wanted | {f"{model}/seed-0/{name}.json" for name in others for model in ("kh", "bp")}
+    assert measured == wanted  # and nothing that the configuration does not name
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"stages": [{"models": ["resnet"], "seeds": [0]}]}, "model 'resnet' is not known; choose from kh-layer, kh"),
-        ({"stages": [{"models": [], "seeds": [0]}]}, "stage 1 lacks models or seeds; give a list of each"),
+        ({"stages": [{"models": [], "seeds": [0]}]}, "stages[0].models = []; give a list of models, such as [kh, bp]"),
+        ({"stages": [{"models": "bp", "seeds": [0]}]}, "stages[0].models = 'bp'; give a list of models"),
+        ({"stages": [{"models": ["bp"], "seeds": [0.5]}]}, "stages[0].seeds[0] = 0.5; give integers >= 0"),
+        ({"stages": [{"models": ["bp"], "seed": [0]}]}, "stages[0].seed is not a key; choose from models, seeds"),
         ({"stages": [{"models": ["bp"], "seeds": [0]}] * 2}, "stage 2 repeats bp with seed 0; leave it out"),
-        ({"stages": []}, "stages is missing; see workflow/config/photo-patches.yaml"),
-        ({"seeds": "0 -1"}, "seeds = '0 -1'; give integers >= 0"),
-        ({"seeds": "zero"}, "seeds = 'zero'; give integers >= 0"),
+        ({"stages": []}, "stages = []; give stages with models and seeds; see workflow/config/photo-patches.yaml"),
+        ({"stages": "bp"}, "stages = 'bp'; give stages with models and seeds"),
+        ({"seeds": "0 -1"}, "seeds[1] = -1; give integers >= 0"),
+        ({"seeds": "zero"}, "seeds[0] = 'zero'; give integers >= 0"),
+        ({"seeds": [True]}, "seeds[0] = True; give integers >= 0"),
         ({"seeds": 7}, "models (all) with seeds 7: no stage of the configuration has these"),
         ({"models": "vgg"}, "model 'vgg' is not known; choose from"),
+        ({"epochs": -1}, "epochs = -1; give an integer >= 1"),
+        ({"epochs": 0}, "epochs = 0; give an integer >= 1"),
+        ({"epochs": 2.7}, "epochs = 2.7; give an integer >= 1"),
+        ({"epochs": True}, "epochs = True; give an integer >= 1"),
+        ({"epochs": "1e3"}, "epochs = '1e3'; give an integer >= 1, such as 1000"),
+        ({"retrain": "maybe"}, "retrain = 'maybe'; give yes or no, 1 or 0"),
         ({"probes": {"curvature": ["models"]}}, "probe 'curvature' is not known; choose from"),
         ({"probes": {"spectra": ["vgg"]}}, "model 'vgg' is not known"),
-        ({"model": "bp"}, "model is not a key of a study's configuration; choose from data, out"),
+        ({"probes": {"spectra": "models"}}, "probes.spectra = 'models'; give per probe a list"),
+        ({"probes": ["spectra"]}, "probes = ['spectra']; give per probe a list"),
+        ({"model": "bp"}, "model is not a key; choose from data, out"),
         ({"resources": {"train": COST}}, "resources: layer lacks threads; give threads, mem_mb, runtime"),
-        ({"device": "tpu"}, "device = 'tpu' is not known"),
-        ({"dtype": "float16"}, "dtype = 'float16' is not known"),
+        (
+            {"resources": {"train": {**COST, "gpu": 1}}},
+            "resources.train.gpu is not a key of train; choose from threads",
+        ),
+        ({"resources": {"train": {"threads": 0.5}}}, "resources.train.threads = 0.5; give an integer >= 1"),
+        ({"data": 5}, "data = 5; give a dataset's name"),
+        ({"data": "a\nb"}, "data = 'a\\nb'; give a dataset's name"),
+        ({"out": ""}, "out = ''; give a folder"),
+        ({"device": "tpu"}, "device = 'tpu'; give auto, cpu or cuda"),
+        ({"dtype": "float16"}, "dtype = 'float16'; give auto, float32 or bfloat16"),
     ],
 )
 def test_bad_configurations_say_what_to_do(change, words):
+    with pytest.raises(ValueError, match="(?m)^study.yaml: " + re.escape(words)) as error:
+        plan.read(config(**change), "study.yaml")
+    assert all(line.startswith("study.yaml: ") for line in str(error.value).splitlines())
+
+
+def test_every_fault_of_a_configuration_has_its_line():
+    with pytest.raises(ValueError) as error:  # noqa: PT011 (the lines are compared)
+        plan.read({"data": 5, "epochs": 0, "stages": [{"models": ["bp"], "seeds": [0.5, -1]}]}, "f")
+    assert len(str(error.value).splitlines()) == 5  # two seeds, and no resources
+
+
+@pytest.mark.parametrize(("given", "meant"), [("no", False), (0, False), ("0", False), ("yes", True), (1, True)])
+def test_no_means_no(given, meant):
+    assert plan.read(config(retrain=given)).retrain is meant
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"data: cifar10\ndata: mnist\n", "study.yaml, line 2: key 'data' stands twice; leave one"),
+        (b"data: caf\xe9\n", "study.yaml is not UTF-8 (at byte 9); save it as UTF-8"),
+        (b"data: [a\n", "study.yaml, line 2: "),
+        (b"- data\n", "study.yaml: ['data'] is not a table of keys"),
+    ],
+)
+def test_bad_files_say_what_to_do(tmp_path, content, words):
+    (tmp_path / "study.yaml").write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(words)):
-        plan.read(config(**change))
+        plan.read_file(tmp_path / "study.yaml")
+
+
+def test_variables_of_make_reach_the_study_whatever_they_are(tmp_path, monkeypatch):
+    """As texts: neither a shell nor Snakemake's reading of --config finds anything in them to expand."""
+    (tmp_path / "workflow").symlink_to(ROOT / "workflow")
+    monkeypatch.chdir(tmp_path)
+    for value in ('it\'s a "test" {x} $(y)', "`touch PWNED`; touch PWNED", "123", "[a]", "my out/"):
+        words = paper.command({"CONFIG": "photo-patches", "OUT": value, "SEEDS": "0 1", "CORES": "1"})
+        path, choices = words[words.index("--configfile") + 1 : words.index("--profile")]
+        assert json.loads(Path(choices).read_text()) == {"out": value, "seeds": "0 1"}
+        assert plan.read({**yaml.safe_load(Path(path).read_text()), "out": value}).out == Path(value)
+    for given, message in (
+        ({"CONFIG": "absent"}, "workflow/config/absent.yaml does not exist; give CONFIG=NAME"),
+        ({"SEEDS": "0.5"}, "workflow/config/cifar10.yaml: seeds[0] = '0.5'; give integers"),
+        ({"RETRAIN": "perhaps"}, "retrain = 'perhaps'; give yes or no"),
+        ({"PROFILE": "moon"}, "PROFILE = 'moon' is not a folder of workflow/profiles"),
+    ):
+        with pytest.raises((ValueError, OSError), match=re.escape(message)):
+            paper.command(given)
 
 
 # What is stored already
@@ -362,3 +430,40 @@ def test_killed_work_goes_on_and_finished_work_stays(tiny, tmp_path, started):
     assert code == 0, printed
     assert counts(printed) == {"train_2": 1, "landscape_2": 1, "spectra_2": 1, "all": 1, "total": 4}
     assert json.loads((bp / provenance.MANIFEST).read_text())["configuration"]["model"] == "bp"
+
+
+ODD = """it's a "test" {x} $(touch PWNED) `touch PWNED`; touch PWNED;"""
+
+
+@pytest.mark.slow
+def test_a_study_with_odd_names_runs_and_nothing_in_them_does(tmp_path):
+    """Images and results under names in which a shell, Snakemake and make each find something to expand."""
+    clone = tmp_path / "a clone"
+    clone.mkdir()
+    for name in ("Makefile", "bioadv", "book", "pyproject.toml", "requirements.lock", "tools", "workflow"):
+        (clone / name).symlink_to(ROOT / name)
+    (clone / ".venv").symlink_to(Path(sys.prefix))
+    rng = np.random.default_rng(0)
+    for kind in ("cats", "dogs", "o'possums"):
+        (clone / ODD / kind).mkdir(parents=True)
+        for number in range(12):
+            image = rng.integers(1, 255, (4, 4, 3)).astype(np.uint8)
+            Image.fromarray(image).save(clone / ODD / kind / f"{number}.png")
+    stages = [{"models": ["random", "kh-unpruned"], "seeds": [0]}]
+    given = config(data=ODD, stages=stages, probes={"spectra": ["random"]}, epochs=2, device="cpu")
+    (clone / "o'neil {y}.yaml").write_text(yaml.safe_dump(given))
+    before = {path.name for path in clone.iterdir()}
+    variables = {"CONFIG": "o'neil {y}.yaml", "OUT": f"out {ODD}", "CORES": "1", "RETRAIN": "0"}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("BIOADV")}
+    plain |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    make = ["make", "-o", ".venv/.ready", "-C", clone, "paper", f"OUT={variables.pop('OUT').replace('$', '$$')}"]
+    done = subprocess.run(make, env=plain | variables, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in clone.iterdir()} - before == {f"out {ODD}", "_build", ".snakemake"}
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith("PWNED")]
+    runs = clone / f"out {ODD}" / ODD
+    assert (runs / "random" / "seed-0" / "spectra.npz").is_file()
+    assert (
+        json.loads((runs / study.LAYER / "seed-0" / "manifest.json").read_text())["configuration"]["layer"]["epochs"]
+        == 2
+    )

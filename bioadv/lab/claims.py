@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from bioadv.lab import schemas, study
 from bioadv.lab.numbers import STATISTICS, measured
 from bioadv.lab.runs import ROOT, paper
+from bioadv.lab.schemas import ClaimEntry
 
 LEDGER = ROOT / "book" / "claims.yaml"
 REPRODUCED, IN_PART, NOT = "reproduced", "reproduced in part", "not reproduced"
@@ -81,22 +82,39 @@ class Verdict:
 
 
 def read(path: Path = LEDGER) -> list[Claim]:
-    """The claims in the order of the file; ``ValueError`` names the claim that is not well formed."""
-    claims, numbers = [], paper()
-    for entry in yaml.safe_load(path.read_text()):
-        if isinstance(entry.get("value"), str):
-            entry["value"] = _looked_up(numbers, entry["value"])
-        if "relative" in entry:
-            entry["tolerance"] = entry.pop("relative") * entry["value"]
-        plural = {key: tuple(value) for key, value in entry.items() if key in ("statistics", "models")}
+    """The claims in the order of the file; ``ValueError`` names the file and the claim that is not well formed."""
+    listed = schemas.read_yaml(path)
+    if not isinstance(listed, list):
+        raise ValueError(f"{path} is not a list of claims; begin each with '- id: ...'")
+    claims, numbers = list[Claim](), paper()
+    for number, given in enumerate(listed, 1):
+        label = given.get("id", number) if isinstance(given, dict) else number
         try:
-            claims.append(Claim(**{**entry, **plural}))
-        except TypeError as error:
-            raise ValueError(f"claim {entry.get('id')!r} in {path} is not well formed ({error})") from error
+            claims.append(_claim(schemas.check(schemas.ClaimEntry, given, f"{path}: claim {label!r}"), numbers))
+        except ValueError as error:
+            raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     twice = {claim.id for claim in claims if sum(other.id == claim.id for other in claims) > 1}
     if twice:
         raise ValueError(f"{path} has two claims with id {sorted(twice)[0]!r}; give each its own")
     return claims
+
+
+def _claim(entry: ClaimEntry, numbers: Any) -> Claim:
+    """A claim with the paper's numbers in place of their names; ``ValueError`` names the claim."""
+    for model in entry.models:
+        if model not in (study.LAYER, study.PIXELS):
+            try:
+                study.experiment(model)
+            except ValueError as error:
+                raise ValueError(f"claim {entry.id!r}: {error}") from None
+    given = entry.model_dump(exclude={"relative"})
+    if isinstance(entry.value, str):
+        given["value"] = _looked_up(numbers, entry.value)
+    if entry.relative is not None:
+        if given["value"] is None:
+            raise ValueError(f"claim {entry.id!r}: relative = {entry.relative}; give the value that it is a share of")
+        given["tolerance"] = entry.relative * given["value"]
+    return Claim(**{**given, "statistics": tuple(entry.statistics), "models": tuple(entry.models)})
 
 
 def _looked_up(numbers: Any, path: str) -> float:

@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bioadv.data import datasets
-from bioadv.lab import accept, probes, provenance, runner, runs, study
+from bioadv.lab import accept, probes, provenance, runs, schemas, study
+from bioadv.lab.schemas import Cost, StudyFile
 
 RULES = ("layer", "train", "probe")
 RESOURCES = ("threads", "mem_mb", "runtime")
-KEYS = ("data", "out", "stages", "probes", "resources", "epochs", "device", "dtype", "seeds", "models", "retrain")
 MODELS = "models"  # in the list of what a probe measures: every model of the study
 GROUPS = tuple(dict.fromkeys(chosen.group for chosen in study.EXPERIMENTS.values()))  # there too: those of a group
 
@@ -137,48 +136,43 @@ def is_local(model: str) -> bool:
     return study.experiment(model).hidden == "local"
 
 
-def read(config: Mapping[str, Any]) -> Study:
-    """The study of a configuration; ``ValueError`` names the key, the value and what to do.
+def read_file(path: Path, more: Mapping[str, Any] | None = None) -> Study:
+    """The study of a YAML file; ``more``, from the command line, goes before what stands there."""
+    given = schemas.read_yaml(path)
+    return read({**given, **(more or {})} if isinstance(given, dict) else given, path)
+
+
+def read(config: Any, file: str | Path = "configuration") -> Study:
+    """The study of a configuration; ``ValueError`` names the file, the key, the value and what to do.
 
     ``seeds`` and ``models``, from the command line, leave out everything else of the stages.
     """
-    for key in config:
-        if key not in KEYS:
-            raise ValueError(f"{key} is not a key of a study's configuration; choose from {', '.join(KEYS)}")
-    for key in ("data", "stages", "resources"):
-        if not config.get(key):
-            raise ValueError(f"{key} is missing; see workflow/config/photo-patches.yaml for a whole configuration")
-    chosen = Study(
-        data=str(config["data"]),
-        out=Path(config.get("out") or "results"),
-        stages=_stages(config),
-        probes=_probes(config.get("probes") or {}),
-        resources=_resources(config["resources"]),
-        epochs=None if config.get("epochs") is None else int(config["epochs"]),
-        device=str(config.get("device") or "auto"),
-        dtype=str(config.get("dtype") or "auto"),
-        retrain=bool(config.get("retrain")),
-    )
-    # By name only: this may be the login node of a cluster, whose GPUs are elsewhere.
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", chosen.device):
-        raise ValueError(f"device = {chosen.device!r} is not known; give auto, cpu or cuda")
-    runner.Where(device="cpu", dtype=chosen.dtype)
-    return chosen
+    entry = schemas.check(schemas.StudyFile, config, file)
+    try:
+        return Study(
+            data=entry.data,
+            out=Path(entry.out),
+            stages=_stages(entry),
+            probes=_probes(entry.probes),
+            resources=_resources(entry.resources),
+            epochs=entry.epochs,
+            device=entry.device,  # by name only: this may be the login node of a cluster, whose GPUs are elsewhere
+            dtype=entry.dtype,
+            retrain=entry.retrain,
+        )
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
 
 
-def _stages(config: Mapping[str, Any]) -> tuple[Stage, ...]:
-    only_seeds, only_models = _seeds(config.get("seeds")), _words(config.get("models"))
-    for model in only_models:
+def _stages(entry: StudyFile) -> tuple[Stage, ...]:
+    for model in entry.models:
         study.experiment(model)
     stages, seen, with_layer = [], set[Run](), set[int]()
-    for number, stage in enumerate(config["stages"], 1):
-        models, seeds = _words(stage.get("models")), _seeds(stage.get("seeds"))
-        if not models or not seeds:
-            raise ValueError(f"stage {number} lacks models or seeds; give a list of each")
-        for model in models:
+    for number, stage in enumerate(entry.stages, 1):
+        for model in stage.models:
             study.experiment(model)
-        models = tuple(model for model in models if not only_models or model in only_models)
-        seeds = tuple(seed for seed in seeds if not only_seeds or seed in only_seeds)
+        models = tuple(model for model in stage.models if not entry.models or model in entry.models)
+        seeds = tuple(seed for seed in stage.seeds if not entry.seeds or seed in entry.seeds)
         new = () if not any(map(is_local, models)) else tuple(seed for seed in seeds if seed not in with_layer)
         stages.append(Stage(models, seeds, new))
         with_layer |= set(new)
@@ -188,49 +182,31 @@ def _stages(config: Mapping[str, Any]) -> tuple[Stage, ...]:
             seen.add(run)
     if not seen:
         raise ValueError(
-            f"models {' '.join(only_models) or '(all)'} with seeds {' '.join(map(str, only_seeds)) or '(all)'}: "
+            f"models {' '.join(entry.models) or '(all)'} with seeds {' '.join(map(str, entry.seeds)) or '(all)'}: "
             "no stage of the configuration has these; add them to its stages"
         )
     return tuple(stage for stage in stages if stage.runs)
 
 
-def _words(value: Any) -> tuple[str, ...]:
-    return tuple(value.split()) if isinstance(value, str) else tuple(value or ())
-
-
-def _seeds(value: Any) -> tuple[int, ...]:
-    values = [value] if isinstance(value, int) else _words(value)
-    try:
-        seeds = tuple(int(seed) for seed in values)
-    except (TypeError, ValueError):
-        seeds = (-1,)
-    if any(seed < 0 for seed in seeds):
-        raise ValueError(f"seeds = {value!r}; give integers >= 0, such as '0 1'")
-    return seeds
-
-
-def _probes(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """What each probe measures: every model, where the configuration does not say otherwise."""
+def _probes(given: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    """What each probe measures: nothing, where the configuration does not name it."""
     for name, subjects in given.items():
         probes.probe(name)
         for subject in subjects:
             if subject not in (MODELS, *GROUPS, study.LAYER, probes.PIXELS):
                 study.experiment(subject)
-    return {name: tuple(given.get(name, (MODELS,))) for name in probes.PROBES}
+    return {name: tuple(given.get(name, ())) for name in probes.PROBES}
 
 
-def _resources(given: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def _resources(given: Mapping[str, Cost]) -> dict[str, dict[str, int]]:
     for rule in RULES:
-        for key in RESOURCES:
-            if key not in given.get(rule, {}):
-                raise ValueError(f"resources: {rule} lacks {key}; give {', '.join(RESOURCES)} (MB, minutes)")
-    for name, values in given.items():
+        lacking = [key for key in RESOURCES if getattr(given.get(rule), key, None) is None]
+        if lacking:
+            raise ValueError(f"resources: {rule} lacks {lacking[0]}; give {', '.join(RESOURCES)} (MB, minutes)")
+    for name in given:
         if name not in RULES:
             probes.probe(name)
-        for key, value in values.items():
-            if key not in RESOURCES or not isinstance(value, int) or value < 1:
-                raise ValueError(f"resources: {name}: {key} = {value!r}; give {', '.join(RESOURCES)} as integers >= 1")
-    return {name: dict(values) for name, values in given.items()}
+    return {name: cost.model_dump(exclude_none=True) for name, cost in given.items()}
 
 
 def check(chosen: Study) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from bioadv.data import files
-from bioadv.lab import provenance, study
+from bioadv.lab import provenance, schemas, study
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
 
@@ -185,9 +185,8 @@ def load_model(folder: Path) -> TwoLayer:
     return Run.at(folder).load()
 
 
-def paper() -> dict[str, Any]:
-    """The numbers of the paper and of its authors' stored figures, from ``book/paper.yaml``."""
-    import yaml
-
-    numbers: dict[str, Any] = yaml.safe_load((ROOT / "book" / "paper.yaml").read_text())
+def paper(path: Path = ROOT / "book" / "paper.yaml") -> dict[str, Any]:
+    """The numbers of the paper and of its authors' stored figures; ``ValueError`` names what is not as it should be."""
+    numbers: dict[str, Any] = schemas.read_yaml(path)
+    schemas.check(schemas.PaperFile, numbers, path)
     return numbers

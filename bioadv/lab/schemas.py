@@ -1,0 +1,250 @@
+"""What YAML files may hold: studies, the ledger of claims, the paper's numbers; each fault is told in a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.types import Strict
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _listed(value: Any) -> Any:
+    """Words and single numbers of a command line, such as ``SEEDS="0 1"``, as the list that a file would hold."""
+    if isinstance(value, str):
+        return [int(word) if re.fullmatch(r"-?\d+", word) else word for word in value.split()]
+    return value if isinstance(value, list) or value is None else [value]
+
+
+def _path(value: Any) -> Any:
+    if isinstance(value, str) and re.search(r"[\x00-\x1f\x7f]", value):
+        raise ValueError("control characters")
+    return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~") else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, description="an integer >= 1")]
+Seed = Annotated[int, Field(ge=0, description="integers >= 0, as a list such as [0, 1]")]
+Words = Annotated[list[Text], Field(description="a list of names, such as [kh, bp]")]
+PathText = Annotated[str, Field(min_length=1), BeforeValidator(_path)]
+
+
+class Closed(BaseModel):
+    """Exactly these keys, of exactly these types."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class StageEntry(Closed):
+    """A stage of a study."""
+
+    models: Annotated[Words, Field(min_length=1, description="a list of models, such as [kh, bp]")]
+    seeds: Annotated[list[Seed], Field(min_length=1, description="integers >= 0, as a list such as [0, 1]")]
+
+
+class Cost(Closed):
+    """What one job of a rule needs, or what a probe needs of it in another amount."""
+
+    threads: Annotated[Count | None, Field(description="an integer >= 1")] = None
+    mem_mb: Annotated[Count | None, Field(description="memory in MB, an integer >= 1")] = None
+    runtime: Annotated[Count | None, Field(description="minutes, an integer >= 1")] = None
+
+
+class StudyFile(Closed):
+    """A study, ``workflow/config/*.yaml``; ``seeds`` and ``models``, from the command line, leave out all others."""
+
+    data: Annotated[
+        PathText, Field(description="a dataset's name, an .npz file or a folder, without control characters")
+    ]
+    out: Annotated[PathText, Field(description="a folder, without control characters")] = "results"
+    stages: Annotated[
+        list[StageEntry],
+        Field(min_length=1, description="stages with models and seeds; see workflow/config/photo-patches.yaml"),
+    ]
+    probes: Annotated[
+        dict[str, Words], Field(description="per probe a list of what it measures, such as [models]; [] for nothing")
+    ] = {}
+    resources: Annotated[
+        dict[str, Cost],
+        Field(
+            description="threads, mem_mb and runtime for layer, train and probe; see workflow/config/photo-patches.yaml"
+        ),
+    ]
+    epochs: Annotated[Count | None, Field(description="an integer >= 1, such as 1000, or leave it out")] = None
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu or cuda")] = "auto"
+    dtype: Annotated[str, Field(pattern="^(auto|float32|bfloat16)$", description="auto, float32 or bfloat16")] = "auto"
+    seeds: Annotated[list[Seed], BeforeValidator(_listed), Field(description="integers >= 0, such as 0 1")] = []
+    models: Annotated[Words, BeforeValidator(_listed), Field(description="names of models, such as kh bp")] = []
+    retrain: Annotated[bool, Strict(False), Field(description="yes or no, 1 or 0")] = False
+
+
+class ClaimEntry(Closed):
+    """A claim of ``book/claims.yaml``; what the keys mean says :class:`bioadv.lab.claims.Claim`."""
+
+    id: Text
+    text: Text
+    where: Text
+    rule: Text
+    figure: Annotated[str, Field(pattern=r"^[^#]+#[^#]+$", description="page#label")]
+    statistics: Annotated[Words, Field(description='a list of statistics, such as ["accuracy"]')] = []
+    models: Annotated[Words, Field(description="a list of models, such as [kh]")] = []
+    value: Annotated[float | str | None, Field(description="a number, or its place in paper.yaml")] = None
+    tolerance: Annotated[float | None, Field(gt=0, description="a number > 0")] = None
+    relative: Annotated[float | None, Field(gt=0, description="a number > 0, as a share of value")] = None
+    why: str = ""
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False, description="a finite number")]
+Error = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number >= 0")]
+Range = Annotated[list[Finite], Field(min_length=2, max_length=2, description="two numbers, as [lower, upper]")]
+ByModel = Annotated[dict[str, Finite], Field(description="a number per model")]
+
+
+class Table(Closed):
+    """Numbers by model, and how well they could be read."""
+
+    values: ByModel
+    error: Error | None = None
+
+
+class Exponents(Closed):
+    """Exponents by model, each with its error."""
+
+    values: ByModel
+    error: Annotated[dict[str, Error], Field(description="a number >= 0 per model")]
+
+
+class Ranges(Closed):
+    """Ranges by model."""
+
+    values: dict[str, Range]
+    error: Error
+
+
+class Number(Closed):
+    """A number, its error, and of how many."""
+
+    value: Finite
+    error: Error
+    of: Count | None = None
+
+
+class Histogram(Closed):
+    """Counts in bins of equal width from 0."""
+
+    error: Error
+    width: Annotated[float, Field(gt=0, description="a number > 0")]
+    counts: Annotated[list[Annotated[int, Field(ge=0)]], Field(description="a list of integers >= 0")]
+
+
+class Layer(Closed):
+    """The authors' KH layer."""
+
+    units: Count
+    off_norm: Annotated[int, Field(ge=0, description="an integer >= 0")]
+    negative_mean: Annotated[int, Field(ge=0, description="an integer >= 0")]
+
+
+class PaperFile(Closed):
+    """The paper's numbers, ``book/paper.yaml``."""
+
+    accuracy: Table
+    accuracy_specreg_kh: Number
+    critical: dict[str, Table]
+    quartiles: dict[str, dict[str, Range]]
+    exponent: dict[str, Exponents]
+    jacobian: Table
+    plane_jacobian: Ranges
+    power_law_end: Count
+    kink: Range
+    pruned_units: Number
+    pruned_units_2024: Number
+    variance_histogram: Histogram
+    kh_layer: Layer
+    spectral_penalty: ByModel
+    cost: ByModel
+
+
+class _Once(yaml.SafeLoader):
+    """A loader that refuses a key which stands twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set[Any]()
+        for key, _ in node.value:
+            name = key.value
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {name!r} stands twice; leave one", key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file; ``ValueError`` with its name, and the line, if it is not UTF-8, no YAML, or has a key twice."""
+    try:
+        return yaml.load(path.read_bytes().decode("utf-8-sig"), Loader=_Once)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 (at byte {error.start}); save it as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise ValueError(f"{where}: {problem or ' '.join(str(error).split())}; correct the YAML") from None
+
+
+def check(model: type[Model], value: Any, file: str | Path) -> Model:
+    """``value`` as ``model``; ``ValueError`` with a line per fault: file, key, value and what to give instead."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{file}: {_short(value)} is not a table of keys; see the shipped files for one")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        lines = dict.fromkeys(_line(model, fault) for fault in error.errors(include_url=False))
+        raise ValueError("\n".join(f"{file}: {line}" for line in lines)) from None
+
+
+def _line(model: type[BaseModel], fault: Any) -> str:
+    steps = [step for step in fault["loc"] if step not in ("float", "str")]
+    keys, help_, place = _walk(model, steps)
+    name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
+    if fault["type"] == "missing":
+        return f"{name} is missing; give {help_}"
+    if fault["type"] == "extra_forbidden":
+        return f"{name} is not a key{place}; choose from {', '.join(keys)}"
+    return f"{name} = {_short(fault['input'])}; give {help_ or fault['msg']}"
+
+
+def _walk(model: type[BaseModel], steps: list[Any]) -> tuple[list[str], str, str]:
+    """For a place in a file: the keys there, what the innermost described key wants, and a name for the place."""
+    kind, keys, help_, place = model, list(model.model_fields), "", ""
+    inner: Any = model
+    for step in steps:
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            kind, keys = inner, list(inner.model_fields)
+            field = kind.model_fields.get(step)
+            if field is None:
+                break
+            help_, inner = field.description or help_, _core(field.annotation)
+        else:
+            place = f" of {step}" if isinstance(step, str) else place
+            inner = _core(get_args(inner)[-1]) if get_args(inner) else None
+    return keys, help_, place
+
+
+def _core(annotation: Any) -> Any:
+    """A type without its annotations; of a union, the first."""
+    if get_origin(annotation) is Annotated:
+        return _core(get_args(annotation)[0])
+    arguments = [one for one in get_args(annotation) if one is not type(None)]
+    is_union = get_origin(annotation) not in (list, dict, None)
+    return _core(arguments[0]) if is_union and arguments else annotation
+
+
+def _short(value: Any, show: Callable[[Any], str] = repr) -> str:
+    text = show(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
