@@ -666,3 +666,10 @@ def test_numbers_too_small_to_be_normal_count_as_zero(monkeypatch, capsys):
         torch.set_flush_denormal(False)
     assert float(torch.tensor([1e-39]) * 1.0) > 0
     assert "kh" in capsys.readouterr().out
+
+
+def test_one_epoch_is_enough_for_a_model_without_a_layer(patches):
+    """The local rule needs two, since its last epoch has rate 0; other models must not be asked for them."""
+    assert runner.configuration("random", patches, 0, epochs=1)["experiment"].recipe.epochs == 1
+    with pytest.raises(ValueError, match="epochs = 1"):
+        runner.configuration("kh", patches, 0, epochs=1)

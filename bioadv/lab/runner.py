@@ -87,13 +87,12 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 def configuration(name: str, data: Dataset, seed: int, epochs: int | None = None) -> dict[str, Any]:
     """What a run is made with, but for the precision, which is a matter of the machine; epochs: not the scale's."""
     sizes = study.scale(data).layer
-    sizes = replace(sizes, epochs=epochs) if epochs else sizes
     about: dict[str, Any] = {"model": name, "seed": seed, "data": data.content_hash}
-    if name == study.LAYER:
-        return {**about, "layer": sizes}
-    chosen = study.at_scale(name, data, epochs)
-    about |= {"experiment": chosen, "units": sizes.hidden}
-    return {**about, "layer": sizes} if chosen.kind.layer else about
+    if name != study.LAYER:
+        about |= {"experiment": study.at_scale(name, data, epochs), "units": sizes.hidden}
+    if name == study.LAYER or study.experiment(name).kind.layer:
+        about["layer"] = replace(sizes, epochs=epochs) if epochs else sizes
+    return about
 
 
 def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None = None) -> Path:
