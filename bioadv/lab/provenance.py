@@ -27,7 +27,7 @@ NOT_HASHED = frozenset(
     {
         *("files", "progress", "provenance", "runs", "study", "looks"),
         *("training._identity", "training._state", "training._resume", "training._diverged"),
-        *("local_learning._identity", "local_learning._resume", "local_learning._as_tensors"),
+        *("local_learning._identity", "local_learning._as_tensors"),
     }
 )
 NO_PARAMETERS = ("title", "group")  # in older manifests; what a model is called moves no number
