@@ -148,7 +148,7 @@ export function build({ results, networks }, values, changed) {
       decision = engine.argmax(chances);
       [sure, norm] = [chances[decision], engine.latentJacobian(net, x)];
     }
-    here.replaceChildren(table("At the point", ["", "value"], [
+    here.replaceChildren(table("At the point", ["quantity", "value"], [
       ["place (s, t), L2 units", `${say(s)}, ${say(t)}`],
       ["decision", el("span", { "data-decision": "" }, names[decision])],
       ["its probability", `${plane ? "" : "about "}${say(100 * sure, 2)} %`],

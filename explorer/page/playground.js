@@ -189,7 +189,7 @@ function card(net, classes) {
   });
   const magnified = el("figcaption", {});
   const node = el("section", { class: "ex-card", "aria-label": net.title },
-    el("h4", {}, swatch(net.colour, net.marker), net.title),
+    el("h3", {}, swatch(net.colour, net.marker), net.title),
     el("div", { class: "ex-pair" }, el("figure", {}, pictures[0], el("figcaption", {}, "attacked")), el("figure", {}, pictures[1], magnified)),
     verdict,
     el("ul", { class: "ex-bars", "aria-hidden": "true" }, bars.map((bar) => bar.node)));

@@ -10,6 +10,9 @@ import { list, whole } from "./state.js";
 const FLOOR = 1e-10; // of the largest eigenvalue: below lies rounding, and the axis ends
 const ARITHMETIC = { double: "double precision", float32: "single precision, as in the authors' code", tf32: "TF32, as on GPUs of that time" };
 
+// Where the sliders stop: every rank at first, then two hundred per factor of ten, so that each press of a key moves on.
+const STOPS = [...new Set(Array.from({ length: 698 }, (_, i) => Math.round(10 ** (i / 200)))), 3072];
+
 export const title = "Spectra";
 
 export function fields({ results }) {
@@ -159,9 +162,9 @@ export function build({ results }, values, changed) {
     drawWindow(shade);
     changed();
   }
-  const place = (n) => Math.round(200 * Math.log10(n));
-  const rank = (position) => Math.round(10 ** (position / 200));
-  const ranks = { min: 0, max: place(3072) };
+  const place = (n) => STOPS.findIndex((stop) => stop >= n);
+  const rank = (position) => STOPS[position];
+  const ranks = { min: 0, max: STOPS.length - 1 };
   const firstBox = typed("First rank", { min: 1, max: 3000, value: values.first }, (n) => move(n, values.last));
   const lastBox = typed("Last rank", { min: 3, max: 3072, value: values.last }, (n) => move(values.first, n));
   const firstSlider = slider("Move the first rank", { ...ranks, value: place(values.first), say: (p) => String(rank(p)) }, (p) => move(rank(p), values.last));

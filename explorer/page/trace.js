@@ -10,7 +10,7 @@ export function trace(nets) {
   const twin = textTwin("The search as a table", () => table("Strengths in the order tried; ✗ where the decision changed", ["network", "strengths"],
     found.map(({ net, result }) => [net.title, result.trace.map((one) => `${say(one.eps, 2)} ${one.fails ? "✗" : "✓"}`).join(", ")])));
   const node = el("div", { class: "ex-trace", hidden: true },
-    el("h4", {}, "How it was found"),
+    el("h3", {}, "How it was found"),
     el("p", { class: "ex-note" }, "From a first guess outwards until one strength fails and a smaller one does not, then their middle, again and again. Numbers give the order; a filled mark changed the decision. For noise all strengths are tried on one draw, and only the first that fails is shown."),
     drawing.node, twin);
   function draw(svg, sizes) {
