@@ -17,6 +17,7 @@
 #
 # A verdict from fewer than three seeds says so. With one seed it is a statement about one training run of ours and one of the authors',
 # and no more than that.
+# The explorer shows <a href="explorer.html#ledger">what each claim rests on</a>, seed by seed.
 
 # %%
 import numpy as np

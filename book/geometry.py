@@ -343,6 +343,7 @@ for key in ("regions", "boundary"):
 # {numref}`tab-geo-paper` has the range of the Jacobian over such planes beside the ends of the paper's colour bars. The paper's plane was not
 # published, so the ranges can agree in size only. One slip of ours: at the first seed, the two directions through this image are the first two rows
 # of the initial weights. That is two units of two thousand, and will be mended when these models are measured again.
+# The explorer has <a href="explorer.html#landscape">these planes with a point to drag</a>, and such planes through images that can be shown.
 
 # %% mystnb={"figure": {"caption": "The paper's figure at the paper's scale: CIFAR-10, 2000 hidden units, first test image, one random plane out to the paper's radius, lowest seed at hand of each model. Only models that have been measured are shown.", "name": "fig-geo-paper"}, "image": {"alt": "Columns for the models at the paper's scale. KH is a smooth hillside; the others are made of fine fibres that run outwards, on a colour scale that spans a tenth or so. The regions below have the colours of a few classes each."}} tags=["hide-input"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer"]

@@ -191,6 +191,7 @@ def correct_images(model, most):
 # %% [markdown]
 # What does an image at its own critical strength look like? {numref}`fig-rob-images` shows one photo patch, attacked in each of the five models until
 # the decision changes, and no further. The perturbation is magnified in the middle column, since without that there would be nothing to see.
+# In the <a href="explorer.html#playground?attack=l2">playground</a> you can do the same with other images, one of your own among them.
 
 
 # %%
@@ -537,6 +538,7 @@ _ = figures.absolute_accuracy(above["attacked"], above["certain"])
 # ## The same at the paper's scale
 #
 # {numref}`fig-rob-paper` and {numref}`tab-rob-paper` are made from runs on CIFAR-10 with two thousand hidden units, by `bioadv probe RUN --probe perturbations`. Models that have not been run yet are missing; the number of seeds is in the figure.
+# The <a href="explorer.html#ledger?attack=PGD">distributions over all images</a> can be read off at any size in the explorer.
 
 # %% tags=["hide-input"]
 from bioadv.data.files import read_arrays

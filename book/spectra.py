@@ -481,6 +481,7 @@ check("exponent of a random layer over that of KH", share, 0.4, 0.6)
 # The stored figures of the authors show a KH spectrum that is straight up to about rank {glue:text}`kink`, has a shoulder there, stays above the line's continuation for a while and drops
 # off beyond a thousand. {numref}`fig-spectra-arithmetic` computes the spectrum of one and the same trained layer four times. The double-precision spectrum has no shoulder. The authors' estimator, on our
 # weights, has exactly this one.
+# Both are <a href="explorer.html#spectra?models=kh&amp;arithmetic=float32">side by side in the explorer</a>, where the window can be moved.
 
 # %% mystnb={"figure": {"caption": "One KH layer, pruned, on the CIFAR-10 test images (2000 units, 1000 epochs, lowest seed at hand), and four ways to compute its spectrum. Left: over the largest eigenvalue; faint dots are absolute values beyond the first negative one. Middle and right: over the line that is fitted to each of them at two windows, with a grey band of a factor 2. Dotted: the claimed end of the power law.", "name": "fig-spectra-arithmetic"}, "image": {"alt": "Left: the float64 spectrum falls smoothly over thirteen decades. The authors' estimator in float32 and with TF32 leaves it near rank 350 for a shoulder and drops to negative values beyond rank 1200. Float32 with a proper shift follows float64 down to rank 1000. Middle and right: relative to its own line the authors' spectrum stays in or near the grey band up to rank 1000, while the float64 one bends down through it."}} tags=["hide-input"]
 labels = {"before": "float64", "float32": "authors' float32"}
@@ -606,6 +607,7 @@ for seed in kh_seeds:
 # ## What moves an exponent
 #
 # {numref}`fig-spectra-windows` shows the exponent for every choice of window, and {numref}`fig-spectra-moves` collects what moves it.
+# The explorer lets you <a href="explorer.html#spectra">draw a window of your own</a> over any of these spectra.
 
 # %% mystnb={"figure": {"caption": "Exponent of the KH layer (pruned, CIFAR-10 test images, float64, lowest seed at hand) for four hundred windows, before and after the activation. Circles: the paper's two windows.", "name": "fig-spectra-windows"}, "image": {"alt": "Two heat maps of the exponent against first and last rank with contour lines on one colour scale. Before the activation it grows from about two and a half to nearly four towards large last ranks. After it, it is nearly constant, a little above two."}} tags=["hide-input"]
 first, last = np.arange(2, 42, 2), np.linspace(100, 1050, 20).astype(int)

@@ -265,14 +265,16 @@ def small_book(tmp_path, monkeypatch):
     (html / "book").mkdir(parents=True)
     (html / "_images").mkdir()
     (html / "_images" / "a.png").write_bytes(b"png")
-    page = '<html><p id="fig-a"><img src="../_images/a.png" alt="a curve"></p><a href="two.html#there">x</a></html>'
+    page = '<html><p id="fig-a"><img src="../_images/a.png" alt="a curve"></p><a href="two.html#there">x</a>'
+    page += '<a href="explorer.html#spectra?models=kh&amp;first=3">x</a></html>'
     (html / "book" / "one.html").write_text(page)
     (html / "book" / "two.html").write_text('<p id="there"></p><a href="one.html">back</a><a href="https://x.y">x</a>')
+    (html / "book" / "explorer.html").write_text('<p id="more"></p>')
     (html / "index.html").write_text("")
     executed = {"cells": [{"metadata": {"mystnb": {"figure": {"name": "fig-a"}}}}, {"metadata": {}}]}
     (tmp_path / "executed").mkdir()
     (tmp_path / "executed" / "one.ipynb").write_text(json.dumps(executed))
-    monkeypatch.setattr(build_book, "pages", lambda: ["book/one", "book/two"])
+    monkeypatch.setattr(build_book, "pages", lambda: ["book/one", "book/two", "book/explorer"])
     monkeypatch.setattr(build_book, "EXECUTED", tmp_path / "executed")
     return html
 
@@ -292,6 +294,13 @@ def test_a_whole_book_is_accepted(small_book):
         ("book/one.html", "#there", "#nowhere", "names a missing place"),
         ("book/one.html", "two.html", "three.html", "leads nowhere"),
         ("book/one.html", "<html>", "<html>Fig. ???", "unresolved"),
+        (
+            "book/one.html",
+            "<html>",
+            '<script src="../_static/explorer/x.js"></script>',
+            "_static/explorer/x.js is missing",
+        ),
+        ("book/one.html", "two.html#there", "explorer.html#nowhere", "names a missing place"),
     ],
 )
 def test_what_is_missing_is_named(small_book, file, old, new, words):

@@ -299,7 +299,9 @@ def test_an_own_image_is_used_or_refused_with_a_sentence(visit, own):
         "black.png": "black throughout",
     }.items():
         give.set_input_files(own / name)
-        tab.wait_for_function("(w) => document.querySelector('.ex-panel .ex-problem').textContent.includes(w)", arg=words)
+        tab.wait_for_function(
+            "(w) => document.querySelector('.ex-panel .ex-problem').textContent.includes(w)", arg=words
+        )
         assert problem.is_visible()
         assert "photograph “astronaut”" in note.inner_text()  # what was there stays
     give.set_input_files(own / "photo.png")
@@ -373,7 +375,7 @@ def test_a_point_is_dragged_over_the_plane(visit, source):
 def test_stored_planes_are_those_of_the_study(visit):
     """The decision at the image itself, by model, is the one in the stored map."""
     content = explorer_data.read_script(explorer_data.FOLDER / "results.js")
-    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     tab = visit("#landscape")
     for entry in content["planes"]:
         tab.get_by_label("Model", exact=True).select_option(entry["model"])

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from bioadv.data import datasets
+from bioadv.lab import study
 from bioadv.lab.runs import ROOT
-from bioadv.network import training
+from bioadv.network import local_learning, training
 from bioadv.pages import explorer_data, explorer_figure, explorer_networks
 from bioadv.pages.explorer_data import FOLDER, LIMIT, pack, pack_rounded, read_script, script, unpack, write
 from tests.explorer_page import NPM
@@ -64,11 +65,13 @@ def test_the_data_name_each_model_once_with_colour_and_marker():
     content = read_script(FOLDER / "results.js")
     used = {entry["model"] for part in ("spectra", "planes", "norms") for entry in content[part]}
     assert used <= set(content["models"])
+    outlines = (SOURCES / "page" / "controls.js").read_text().partition("MARKERS = {")[2]
+    drawn = re.findall(r'^  "?([^ "]+)"?: "M', outlines, re.MULTILINE)
     for about in content["models"].values():
         assert re.fullmatch("#[0-9A-Fa-f]{6}", about["colour"])
         assert about["title"]
         assert "$" not in about["title"]
-        assert about["marker"] in "os^v<>DdPX*ph"
+        assert about["marker"] in drawn, "draw it in MARKERS of explorer/page/controls.js"
 
 
 def test_links_of_claims_lead_to_pages_of_the_book():
@@ -87,8 +90,9 @@ def test_the_networks_are_alive_and_fit_their_images():
         assert training.accuracy(model, x, y) == pytest.approx(entry["accuracy"], abs=0.003)
         assert entry["accuracy"] > 0.45
         assert stored["hidden"].shape == (100, 3072)
-        with torch.no_grad():
-            assert float((model.after(x) > 0).any(0).float().mean()) >= 0.95  # live units
+        if entry["name"] == "kh":
+            with torch.no_grad():
+                assert float((model.after(x) > 0).any(0).float().mean()) >= 0.95  # live units
     images = unpack(content["images"])
     assert images.shape == (30, 32, 32, 3)
     assert [content["labels"].count(label) for label in range(10)] == [3] * 10
@@ -110,7 +114,8 @@ def test_training_gives_networks_of_the_files_format():
     """On a few images and for a few steps: that it runs to the end, and the page's arithmetic is the trained one."""
     data = datasets.load("photo-patches")
     small = datasets.Dataset("few", data.train.first(300), data.test.first(100))
-    trained = explorer_networks.train_all(small)
+    sizes = study.Scale(local_learning.KHParams(hidden=100, delta=0.2, batch=100, epochs=2), epochs=2, batch=100)
+    trained = explorer_networks.train_all(small, sizes=sizes)
     content = explorer_data.networks(small, trained)
     assert json.loads(json.dumps(content))["networks"][1]["hidden"]["dtype"] == "uint8"
     for entry, network in zip(content["networks"], trained, strict=True):
@@ -141,7 +146,9 @@ def npm():
 def test_the_bundle_is_what_its_sources_make(npm, tmp_path):
     subprocess.run(["node", "build.js", tmp_path], cwd=SOURCES, check=True, capture_output=True)
     for name in ("explorer.js", "explorer.css"):
-        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), f"{name}: run `npm run build` in explorer/"
+        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), (
+            f"{name}: run `npm run build` in explorer/"
+        )
 
 
 def test_the_engine_passes_its_own_tests(npm):

@@ -38,18 +38,6 @@ NORMS = {
     "certificate": "certified_l2",
 }
 QUANTILES = np.linspace(0, 1, 401)
-EXTRA = {"pixels": "the pixels themselves", "kh-layer": "KH layer, not pruned", "exemplars": "unlearned images"}
-COLOURS = {
-    "kh": "#0072B2",
-    "bp": "#D55E00",
-    "l2": "#009E73",
-    "jreg": "#E69F00",
-    "random": "#CC79A7",
-    "specreg": "#222222",
-    "specreg-logged": "#56B4E9",
-    "exemplars": "#8A8A8A",
-}
-MARKERS = dict(zip(COLOURS, ("o", "s", "^", "D", "v", "P", "X", "*"), strict=True))
 
 
 def pack(values: np.ndarray) -> dict[str, Any]:
@@ -77,7 +65,7 @@ def unpack(packed: Mapping[str, Any]) -> np.ndarray:
 
 def results(data: str = "cifar10") -> dict[str, Any]:
     """All that the page shows of the stored runs of a dataset."""
-    names = ["pixels", "kh-layer", *study.EXPERIMENTS]
+    names = [*study.SUBJECTS, *study.EXPERIMENTS]
     found: dict[str, Any] = {
         "version": VERSION,
         "data": data,
@@ -92,11 +80,14 @@ def results(data: str = "cifar10") -> dict[str, Any]:
 
 
 def about(name: str) -> dict[str, Any]:
-    """Title, group, colour and marker of a model."""
-    known = study.EXPERIMENTS.get(name)
-    title = (known.title if known else EXTRA.get(name, name)).replace("$n$", "n")
-    group = known.group if known else "reference"
-    return {"title": title, "group": group, "colour": COLOURS.get(name, "#8A8A8A"), "marker": MARKERS.get(name, "o")}
+    """What the registry says of a model: title, group, and how it is drawn."""
+    known, look = study.EXPERIMENTS.get(name), study.look(name)
+    return {
+        "title": study.title(name).replace("$n$", "n"),
+        "group": known.group if known else "reference",
+        "colour": look.colour,
+        "marker": look.marker,
+    }
 
 
 def _spectra(name: str, data: str) -> list[dict[str, Any]]:

@@ -1,25 +1,26 @@
 """The six small networks that the explorer runs in the page, and the images it offers: trained here, written as arrays.
 
-They are those of the chapter on robustness (100 hidden units on photo patches, see ``study.live_scale``) and one more,
-whose units are unlearned images. The page computes with the numbers in the file, so hidden weights are rounded first
-and a frozen layer's readout is trained on what it rounds to.
+They are those of the chapter on robustness (100 hidden units on photo patches, see :mod:`bioadv.lab.live`) and one
+more, whose units are unlearned images. The page computes with the rounded numbers in the file, and so do the
+accuracies here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from bioadv.data import photos
 from bioadv.data.datasets import Dataset, unit_lp
-from bioadv.lab import study
-from bioadv.network import local_learning, models, training
+from bioadv.lab import live, study
+from bioadv.network import training
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
-# Ten networks' worth of float16 would not leave room for anything else: the random layer's weights have 8 bits.
+NAMES = ("kh", "exemplars", "bp", "l2", "jreg", "random")
+# Float16 throughout would leave little room for the results: layers that nobody trained have 8 bits.
 BITS = {"random": np.int8, "exemplars": np.uint8}
 PER_CLASS = 3  # images that the page offers of each photograph
 
@@ -28,7 +29,7 @@ PER_CLASS = 3  # images that the page offers of each photograph
 class Network:
     """A network as the page has it.
 
-    name: in the registry, or ``exemplars``; hidden (H, D) as stored, times ``scale`` (H,) float32 the weights M;
+    name: in the registry; hidden (H, D) as stored, times ``scale`` (H,) float32 the weights M;
     power; readout (C, H) and bias (C,), float32; accuracy: on the test patches.
     """
 
@@ -50,36 +51,17 @@ class Network:
         return model.eval()
 
 
-def train_all(data: Dataset, seed: int = 0) -> list[Network]:
-    """Train the six networks on a dataset, a minute on one core; the order is that of the page."""
-    x, y = unit_lp(data.train), torch.tensor(data.train.labels)
+def train_all(data: Dataset, seed: int = 0, sizes: study.Scale | None = None) -> list[Network]:
+    """Train the six networks on a dataset as the chapters' live cells do, a few minutes; the order is the page's."""
+    layer = live.train_layer(data, sizes, seed).synapses
     x_test, y_test = unit_lp(data.test), torch.tensor(data.test.labels)
-    sizes = study.live_scale(data)
-    layer = local_learning.train(x, sizes.layer, torch.Generator().manual_seed(seed), progress=False)
-    chosen = torch.linspace(0, len(x) - 1, sizes.layer.hidden).round().long()
-    frozen: dict[str, Tensor] = {
-        "kh": local_learning.metric(layer.synapses, sizes.layer.p),
-        "exemplars": local_learning.metric(x[chosen], sizes.layer.p),
-    }
     found = []
-    for name in ("kh", "exemplars", "bp", "l2", "jreg", "random"):
-        recipe_of = study.experiment("kh" if name == "exemplars" else name)
-        generator = torch.Generator().manual_seed(seed)
-        model = TwoLayer(data.train.inputs, sizes.layer.hidden, len(data.train.classes), recipe_of.power)
-        models.init(model, generator)
-        readout_only = recipe_of.hidden != "backprop"
-        hidden, scale = rounded(frozen.get(name, model.hidden.detach()), name)
-        if readout_only:
-            model.hidden.data.copy_(torch.from_numpy(hidden.astype(np.float32) * scale[:, None]))
-        recipe = training.Recipe("constant", recipe_of.recipe.penalty, sizes.epochs, sizes.batch)
-        inputs = model.after(x).detach() if readout_only else x
-        model = training.fit(model, inputs, y, recipe, generator, readout_only=readout_only, progress=False).model
-        if not readout_only:
-            hidden, scale = rounded(model.hidden.detach(), name)
+    for name in NAMES:
+        model = live.train(name, data, layer, sizes, seed).model
+        hidden, scale = rounded(model.hidden.detach(), name)
         readout, bias = (value.detach().numpy().astype(np.float32) for value in (model.readout, model.bias))
-        network = Network(name, hidden, scale, recipe_of.power, readout, bias, 0.0)
-        accuracy = training.accuracy(network.model(), x_test, y_test)
-        found.append(Network(name, hidden, scale, recipe_of.power, readout, bias, accuracy))
+        network = Network(name, hidden, scale, model.power, readout, bias, 0.0)
+        found.append(replace(network, accuracy=training.accuracy(network.model(), x_test, y_test)))
     return found
 
 

@@ -4,7 +4,7 @@ import { brushX } from "d3-brush";
 import { line as path } from "d3-shape";
 import { powerlaw, unpack } from "../engine/index.js";
 import { figure, frame } from "./chart.js";
-import { button, choices, el, ink, say, select, slider, table, textTwin, typed } from "./controls.js";
+import { button, choices, el, ink, outline, say, select, slider, table, textTwin, typed } from "./controls.js";
 import { list, whole } from "./state.js";
 
 const FLOOR = 1e-10; // of the largest eigenvalue: below lies rounding, and the axis ends
@@ -71,6 +71,13 @@ export function build({ results }, values, changed) {
       const colour = ink(models[one.name].colour);
       if (one.coded) plot.append("path").attr("class", "ex-line ex-dashed").style("stroke", colour).attr("d", trace(one.coded));
       if (one.of) plot.append("path").attr("class", `ex-line ${one.faint ? "ex-faint" : ""}`).style("stroke", colour).attr("d", trace(one.of));
+      if (one.of && !one.faint) {
+        // Markers tell the models apart without their colours.
+        for (const n of [2, 6, 30, 150, 700].filter((rank) => rank <= one.of.logs.length)) {
+          plot.append("path").attr("class", "ex-marker").attr("d", outline(models[one.name].marker)).style("fill", colour)
+            .attr("transform", `translate(${x(n)},${y(Math.max(lowest / 10, Math.exp(one.of.logs[n - 1] - one.of.logs[0])))})`);
+        }
+      }
     }
     plot.append("g").attr("class", "ex-fits");
     const [top, bottom] = [scales.margin.top, sizes.height - scales.margin.bottom];
