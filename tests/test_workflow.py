@@ -446,7 +446,7 @@ def test_a_study_with_odd_names_runs_and_nothing_in_them_does(tmp_path):
     rng = np.random.default_rng(0)
     for kind in ("cats", "dogs", "o'possums"):
         (clone / ODD / kind).mkdir(parents=True)
-        for number in range(12):
+        for number in range(60):
             image = rng.integers(1, 255, (4, 4, 3)).astype(np.uint8)
             Image.fromarray(image).save(clone / ODD / kind / f"{number}.png")
     stages = [{"models": ["random", "kh-unpruned"], "seeds": [0]}]
