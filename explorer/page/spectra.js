@@ -205,5 +205,5 @@ export function build({ results }, values, changed) {
     el("p", { class: "ex-note" }, "The exponent of a short window around each rank, from two thirds of it to one and a half of it. A power law would be a level line."),
     local.node, twin,
   );
-  return { node, timed: { window: (first, last) => move(first, last) } };
+  return { node };
 }
