@@ -13,8 +13,8 @@ interval instead gives the interval bound. Both fall as r grows, and the larger 
 The chord charges every unit as if all of them moved to the ends of their intervals at once. The bound of second order
 does not: it keeps the gradient of the margin as it is and bounds what curvature can take away from it. Over the
 interval, f lies below f(h_j) + f'(h_j) t + kappa_j t^2 / 2, so that in an L2 ball the margin loses at most
-r ||gradient|| + r^2 Lambda / 2, where Lambda bounds the largest eigenvalue of M^T diag(d) M, d_j = |v_j| kappa_j over
-the units that the margin wants small. That is the largest of diag(d)^1/2 M M^T diag(d)^1/2, which the Frobenius norm
+r ||gradient|| + r^2 Lambda / 2, where Lambda bounds the largest eigenvalue of M^T diag(d) M, ``d_j = |v_j| kappa_j``
+over the units that the margin wants small. That is the largest of diag(d)^1/2 M M^T diag(d)^1/2, which the Frobenius norm
 bounds, and so does the quotient of Collatz and Wielandt for the matrix of absolute values.
 """
 
@@ -74,7 +74,7 @@ def margin_bound(
 
 
 def curvature_bound(h: Tensor, reach: Tensor, power: float) -> Tensor:
-    """Smallest kappa with f(h + t) <= f(h) + f'(h) t + kappa t^2 / 2 for all |t| <= reach; elementwise, f = ReLU^n.
+    """Smallest kappa with f(h + t) <= f(h) + f'(h) t + kappa t^2 / 2 for ``|t| <= reach``; elementwise, f = ReLU^n.
 
     For n >= 2 the second derivative rises, so that the bound is tight at t = reach. For n = 1 it is tight where the
     parabola touches the other branch, at t = -2 h, or at the end of the interval if that is nearer; the kink itself
@@ -92,10 +92,10 @@ def curvature_bound(h: Tensor, reach: Tensor, power: float) -> Tensor:
 
 
 def largest_eigenvalue_bound(d: Tensor, overlaps: Tensor) -> Tensor:
-    """Upper bound (B,) on the largest eigenvalue of M^T diag(d) M, for d (B, H) >= 0 and |M M^T| (H, H).
+    """Upper bound (B,) on the largest eigenvalue of M^T diag(d) M, for d (B, H) >= 0 and ``|M M^T|`` (H, H).
 
-    The smaller of the Frobenius norm and the quotient max_i (|A| u)_i / u_i of A = diag(d)^1/2 M M^T diag(d)^1/2, which
-    holds for every u > 0; a few steps of the power method make it tight.
+    The smaller of the Frobenius norm and the quotient ``max_i (|A| u)_i / u_i`` of
+    A = diag(d)^1/2 M M^T diag(d)^1/2, which holds for every u > 0; a few steps of the power method make it tight.
     """
     frobenius = (products.product(d, overlaps.square()) * d).sum(1).clamp_min(0).sqrt()
     root, used = d.sqrt(), d > 0
