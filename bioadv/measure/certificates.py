@@ -14,8 +14,8 @@ The chord charges every unit as if all of them moved to the ends of their interv
 does not: it keeps the gradient of the margin as it is and bounds what curvature can take away from it. Over the
 interval, f lies below f(h_j) + f'(h_j) t + kappa_j t^2 / 2, so that in an L2 ball the margin loses at most
 r ||gradient|| + r^2 Lambda / 2, where Lambda bounds the largest eigenvalue of M^T diag(d) M, ``d_j = |v_j| kappa_j``
-over the units that the margin wants small. That is the largest of diag(d)^1/2 M M^T diag(d)^1/2, which the Frobenius norm
-bounds, and so does the quotient of Collatz and Wielandt for the matrix of absolute values.
+over the units that the margin wants small. That is the largest of diag(d)^1/2 M M^T diag(d)^1/2, which the Frobenius
+norm bounds, and so does the quotient of Collatz and Wielandt for the matrix of absolute values.
 """
 
 from __future__ import annotations
