@@ -7,7 +7,7 @@ from bioadv.data.datasets import unit_lp
 from bioadv.lab import probe_landscape
 from bioadv.measure import landscapes
 from bioadv.measure.landscapes import boundary_length, landscape, plane_towards, random_plane, regions, smoothness
-from bioadv.network import models
+from bioadv.network import models, streams
 from bioadv.network.models import TwoLayer
 
 INPUTS = 12
@@ -213,7 +213,7 @@ def test_the_probe_measures_the_same_planes_for_every_model(patches):
         np.testing.assert_allclose(one[f"other_{key}"], other[key][:, 0], rtol=1e-5)
         np.testing.assert_allclose(other[f"other_{key}"], one[key][:, 0], rtol=1e-5)
     x = unit_lp(patches.test.first(2))
-    plane = random_plane(x[0], torch.Generator().manual_seed(probe_landscape.STREAM))
+    plane = random_plane(x[0], torch.Generator().manual_seed(streams.PLANES[0]))
     again = landscape(second, plane, 20.0, 9).thinned()
     digit = 10 ** (np.floor(np.log10(again.latent_jacobian.max())) - 3)  # kept to three digits of the largest
     np.testing.assert_allclose(other["map_jacobian"][1, 0], again.latent_jacobian, atol=0.51 * digit, rtol=0)

@@ -12,9 +12,10 @@ KINDS = {"noise": 1.0, "fgsm": 10.0, "pgd": 100.0}
 
 
 def window(first, last, inside, outside):
-    """A spectrum of 600 ranks that falls with one exponent within a window of ranks, and is noise around it."""
+    """A spectrum of 600 ranks that falls with one exponent within a window of ranks, and with another around it."""
     n = np.arange(1, 601)
-    return np.where((n >= first) & (n <= last), n**-inside, 10 * (n % 7 + 1.0) ** outside)
+    edge = np.clip(n, first, last)
+    return edge**-inside * (n / edge) ** -outside
 
 
 def test_every_statistic_reads_what_it_says(tmp_path):
@@ -27,9 +28,9 @@ def test_every_statistic_reads_what_it_says(tmp_path):
     np.savez(
         run.folder / "spectra.npz",
         images_before=np.where(n <= 550, n**-2.0, n**-2.0 * np.exp(-(n - 550.0))),
-        images_after=window(11, 500, 1.5, 1),
-        noise_before=window(11, 100, 0.25, 1),
-        noise_after=window(11, 100, 0.75, 1),
+        images_after=window(11, 500, 1.5, 4.0),
+        noise_before=window(11, 100, 0.25, 4.0),
+        noise_after=window(11, 100, 0.75, 4.0),
     )
     norms = {f"{attack}_norm": [scale, 2 * scale, 9 * scale, np.nan] for attack, scale in KINDS.items()}
     np.savez(run.folder / "perturbations.npz", **norms)

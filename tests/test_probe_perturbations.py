@@ -155,9 +155,9 @@ def test_figures(arrays):
         plots_robustness.brackets(certified, attacked, "radius"),
         plots_robustness.accuracy_and_norm({"PGD": {"kh": [(0.5, 0.1)]}}, {"PGD": {"kh": (0.47, 0.12)}}),
         plots_robustness.frontier(
-            {"PGD": {"× 1": (0.5, 0.1), "× 2": (0.4, 0.2)}},
+            {"PGD": {"short-l2-1": [(0.5, 0.1), (0.52, 0.1)], "short-l2-2": [(0.4, 0.2)]}},
             {"PGD": {"kh": [(0.47, 0.12)]}},
-            {"PGD": {"other": [(0.5, 0.1)]}},
+            {"PGD": {"jreg": [(0.5, 0.1)]}},
         ),
         plots_robustness.absolute_accuracy({"kh": curve}, {"kh": curve}),
         plots_robustness.masking({"kh": {"PGD": curve, "search": curve}}),

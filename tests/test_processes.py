@@ -93,7 +93,7 @@ def test_two_trainings_of_one_run_do_not_stand_beside_each_other(tiny, tmp_path,
     first.kill()
     first.communicate()
     data = datasets.load(tiny)
-    about = {"configuration": {}, "source": "s", "seconds": 1, "dataset": tiny}
+    about = {"configuration": {"model": "l2", "seed": 0, "data": "x"}, "source": "s", "seconds": 1, "dataset": tiny}
     files.write_json(folder / provenance.MANIFEST, about)
     with pytest.raises(ValueError, match="holds a run with model"):  # not: is being made by
         runner.train("bp", data, 0, runner.Where(out, progress=False))

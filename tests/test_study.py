@@ -176,11 +176,11 @@ def test_local_learning_on_small_grey_images(tmp_path, monkeypatch, kind):
     np.savez(tmp_path / "grey.npz", **parts)
     params = local_learning.KHParams(hidden=12, delta=0.1, batch=20, epochs=150)
     monkeypatch.setattr(study, "scale", lambda data: study.Scale(params, epochs=4, batch=20))
-    result = train("kh", tmp_path / "grey.npz", tmp_path)
+    result = train("kh", tmp_path / "grey.npz", tmp_path / "out")
     assert result.exit_code == 0, result.exception
-    layer = files.read_tensors(tmp_path / "grey" / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
+    layer = files.read_tensors(tmp_path / "out" / "grey.npz" / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
     converged = (torch.linalg.vector_norm(layer, 3, dim=1) - 1).abs() < 0.01
-    kept = runs.load_model(tmp_path / "grey" / "kh" / "seed-0").hidden.any(1)
+    kept = runs.load_model(tmp_path / "out" / "grey.npz" / "kh" / "seed-0").hidden.any(1)
     assert converged.float().mean() > 0.8
     assert kept[converged].all()  # no unit that has converged goes
     if kind == "strokes":
@@ -401,21 +401,21 @@ def test_killed_runs_go_on_and_end_alike(tiny, tmp_path):
 def test_live_cells_stay_small_on_every_dataset(monkeypatch):
     """The chapters' own sizes: never the paper's, whatever BIOADV_DATA names."""
     monkeypatch.undo()
-    for name, count, epochs in (
-        ("photo-patches", 5000, 60),
-        ("cifar10", 50_000, 6),
-        ("mnist", 60_000, 5),
-        ("me", 200, 60),
+    for name, count, epochs, batch in (
+        ("photo-patches", 5000, 60, 250),
+        ("cifar10", 50_000, 6, 250),
+        ("mnist", 60_000, 5, 250),
+        ("me", 200, 60, 10),
     ):
         image = Images(np.ones((count, 1, 1, 1), np.uint8), np.zeros(count, int), ("a", "b"), name)
         sizes = study.live_scale(Dataset(name, image, image))
-        assert (sizes.layer.hidden, sizes.epochs, sizes.batch) == (100, epochs, 250)
+        assert (sizes.layer.hidden, sizes.epochs, sizes.batch) == (100, epochs, batch)
 
 
 def test_scales(monkeypatch, patches):
     monkeypatch.undo()
     image = Images(np.ones((4, 2, 2, 3), np.uint8), np.arange(4) % 2, ("a", "b"), "x")
-    for name, hidden, batch in (("cifar10", 2000, 1000), ("mnist", 2000, 1000), ("mine", 100, 250)):
+    for name, hidden, batch in (("cifar10", 2000, 1000), ("mnist", 2000, 1000), ("mine", 100, 10)):
         sizes = study.scale(Dataset(name, image, image))
         assert (sizes.layer.hidden, sizes.batch) == (hidden, batch)
     assert study.scale(patches).epochs == 60

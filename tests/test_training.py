@@ -385,7 +385,7 @@ def test_a_readout_behind_batch_norm_goes_on_from_its_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"schedule": "cosine"}, "schedule = 'cosine'.*constant, steps, decaying"),
+        ({"schedule": "cosine"}, "schedule = 'cosine'.*choose constant or steps or decaying"),
         ({"epochs": 0}, "epochs = 0"),
         ({"batch": -1}, "batch = -1"),
     ],

@@ -67,11 +67,18 @@ def atomic(path: Path | str) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in REMEDIES:
             raise
-        message = f"cannot write {path}, {os.strerror(error.errno).lower()}: {REMEDIES[error.errno]}, then run again"
-        raise OSError(error.errno, f"{message} (nothing was changed)") from error
+        raise refused(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def refused(path: Path | str, error: OSError) -> OSError:
+    """The error of a disk that does not take ``path``, with the remedy; the error itself if there is none."""
+    if error.errno not in REMEDIES:
+        return error
+    message = f"cannot write {path}, {os.strerror(error.errno).lower()}: {REMEDIES[error.errno]}, then run again"
+    return OSError(error.errno, f"{message} (nothing was changed)")
 
 
 def _sweep(path: Path) -> None:

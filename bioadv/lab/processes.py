@@ -19,6 +19,8 @@ from pathlib import Path
 
 import filelock
 
+from bioadv.data import files
+
 END_WITH = "BIOADV_END_WITH"  # number of a process on this machine
 ENDED = 143  # exit code, as after SIGTERM
 
@@ -29,15 +31,17 @@ def alone(path: Path, what: str) -> Iterator[None]:
 
     Raises ``RuntimeError`` at once, and says who holds it, if another process does.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path, blocking=False)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
         holder = path.read_text(errors="replace").strip() or "another process"
         raise RuntimeError(
             f"{what} is being made by {holder} ({path} is locked); wait until it has finished, or stop it"
         ) from None
+    except OSError as error:
+        raise files.refused(path, error) from error
     try:
         if isinstance(lock, filelock.FileLock):  # where the disk has no such locks, filelock keeps notes of its own
             command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -90,10 +90,10 @@ def _control(title: str, look: Look, hidden: str, schedule: str = "constant", **
     return Experiment(title, look, "control", hidden, Recipe(schedule), **more)
 
 
-def _untrained(kind: str, title: str, color: str, marker: str) -> dict[str, Experiment]:
+def _untrained(kind: str, title: str, colour: str, markers: str) -> dict[str, Experiment]:
     """The two models on a hidden layer that nobody trained: with the power of KH, and with n = 1."""
-    powered = _control(f"{title}, $n$ = 4.5", Look(f"{title}, $n$ = 4.5", color, marker), kind, power=KH_POWER)
-    linear = _control(f"{title}, $n$ = 1", Look(f"{title}, $n$ = 1", color, marker, "dotted"), kind)
+    powered = _control(f"{title}, $n$ = 4.5", Look(f"{title}, $n$ = 4.5", colour, markers[0]), kind, power=KH_POWER)
+    linear = _control(f"{title}, $n$ = 1", Look(f"{title}, $n$ = 1", colour, markers[1], "dotted"), kind)
     return {kind: powered, f"{kind}-linear": linear}
 
 
@@ -145,12 +145,12 @@ EXPERIMENTS = {
     "kh-linear": _control("KH, $n$ = 1", Look("KH, $n$ = 1", BLUE, "h", "dashed"), "local", pruned=True),
     "kh-unpruned": _control("KH, not pruned", Look("KH, not pruned", BLUE, "8", "dotted"), "local", power=KH_POWER),
     # Layers like KH's in one thing each, without its learning; see bioadv.network.controls.
-    **_untrained("exemplars", "images as weights", ORANGE, "o"),
-    **_untrained("gaussian", "Gaussian like images", GREEN, "o"),
-    **_untrained("gaussian-centred", "Gaussian, no mean", GREEN, "s"),
-    **_untrained("kmeans", "cluster centres", RED, "o"),
-    **_untrained("pca", "principal components", SKY, "o"),
-    **_untrained("white", "white, KH's lengths", PURPLE, "o"),
+    **_untrained("exemplars", "images as weights", ORANGE, "oX"),
+    **_untrained("gaussian", "Gaussian like images", GREEN, "oX"),
+    **_untrained("gaussian-centred", "Gaussian, no mean", GREEN, "s*"),
+    **_untrained("kmeans", "cluster centres", RED, "oX"),
+    **_untrained("pca", "principal components", SKY, "oX"),
+    **_untrained("white", "white, KH's lengths", PURPLE, "o*"),
     # Strengths of L2 in units of the published one; the last but one is the control of the last.
     "short-l2-0.5": _frontier("L2 × 0.5", Look("L2 × 0.5", GREEN, "1", "dashed"), L2(2.5e-4)),
     "short-l2-1": _frontier("L2 × 1", Look("L2 × 1", GREEN, "2", "dash-dot"), L2(5e-4)),
