@@ -25,7 +25,7 @@ OPTIONS ?=
 # Threads that wait for others sleep instead of spinning: much faster on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 # WORKERS=2: tests run side by side, whole modules at a time, each worker with one thread.
-WORKERS ?= 0
+WORKERS ?= 2
 # The same processor features wherever it matters (see the target nbval-avx2).
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell
 NBVAL := env -u BIOADV_DATA -u BIOADV_RESULTS $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -q -p no:hypothesispytest book
