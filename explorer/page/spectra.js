@@ -200,7 +200,7 @@ export function build({ results }, values, changed) {
     el("div", { class: "ex-controls" }, firstSlider, lastSlider, firstBox, lastBox,
       el("div", { class: "ex-buttons" }, button("11 to 500, the paper's for images", () => move(11, 500)), button("11 to 100, the paper's for noise", () => move(11, 100)))),
     main.node, note, numbers,
-    el("p", { class: "ex-note" }, "One line per seed, the first one strong. The line “ends” at the first rank above the middle of the window where the spectrum is off by a factor of two. A layer whose weights vary as the images themselves do has twice the pixels' exponent; see the chapter on spectra. Curves in the authors' arithmetic are of latents before the activation, at the first seed; they end where rounding makes an eigenvalue negative."),
+    el("p", { class: "ex-note" }, "One line per seed, the first one strong. The line “ends” at the first rank above the middle of the window where the spectrum is off by a factor of two. A layer whose weights vary as the images themselves do has twice the pixels' exponent. Curves in the authors' arithmetic are of latents before the activation, at the first seed; they end where rounding makes an eigenvalue negative."),
     el("h3", {}, "Local exponent"),
     el("p", { class: "ex-note" }, "The exponent of a short window around each rank, from two thirds of it to one and a half of it. A power law would be a level line."),
     local.node, twin,
