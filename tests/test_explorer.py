@@ -33,7 +33,7 @@ def browser():
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The page of the built book, if it has the bundle of today; else the same markup in a plain frame."""
-    return explorer_page.built() or explorer_page.write(tmp_path_factory.mktemp("explorer"))
+    return explorer_page.write(tmp_path_factory.mktemp("explorer"))
 
 
 @pytest.fixture
