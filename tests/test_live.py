@@ -144,10 +144,10 @@ def study_of(tmp_path, monkeypatch):
             parts |= {f"x_{split}": x.astype(np.uint8), f"y_{split}": y}
         np.savez(tmp_path / "own.npz", **parts)
         for model, kinds in measured.items():
-            command("train", model, "--out", tmp_path)
+            command("train", model, "--out", tmp_path / "runs")
             for kind in kinds:
-                command("probe", tmp_path / "own" / model / "seed-0", "--probe", kind)
-        return tmp_path / "own"
+                command("probe", tmp_path / "runs" / "own.npz" / model / "seed-0", "--probe", kind)
+        return tmp_path / "runs" / "own.npz"
 
     return run
 
