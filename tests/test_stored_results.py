@@ -258,7 +258,7 @@ def test_a_changed_hash_is_accepted_with_a_reason(made, capsys):
     assert run(root, "--root", root) == 1
     printed = capsys.readouterr().out
     assert f"{manifest} was made by other code (11111111, today " in printed
-    assert f'python -m bioadv.lab.accept {made} --reason "..."' in printed
+    assert f'python -m bioadv.lab.accept --root={root} --reason "..." -- {made}' in printed
     assert "2 results, 1 stale" in printed
     assert run(made, "--root", root, "--reason", "a variable was renamed") == 0
     assert run(made, "--root", root) == 0

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -98,7 +99,8 @@ def reword(source: Path, out: Path) -> None:
     notebook, stored = read_source(source), nbformat.read(out, as_version=4)
     new, old = ([cell for cell in book.cells if cell.cell_type == "code"] for book in (notebook, stored))
     if [cell.source for cell in new] != [cell.source for cell in old]:
-        raise ValueError(f"{source} has other code than {out}; execute it: python -m tools.notebooks run {source}")
+        command = shlex.join(["python", "-m", "tools.notebooks", "run", str(source)])
+        raise ValueError(f"{source} has other code than {out}; execute it: {command}")
     for cell, executed in zip(new, old, strict=True):
         cell.execution_count, cell.outputs = executed.execution_count, executed.outputs
     _store(notebook, out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import shutil
 import tempfile
 import zlib
@@ -183,5 +184,6 @@ def _entries(folder: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        raise ValueError(f"{folder} cannot be listed ({error.strerror}); allow reading it: chmod u+rx") from error
+        remedy = f"allow reading it: chmod u+rx -- {shlex.quote(str(folder))}"
+        raise ValueError(f"{folder} cannot be listed ({error.strerror}); {remedy}") from error
     return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in LITTER]

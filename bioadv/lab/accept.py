@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import functools
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,25 +26,29 @@ from bioadv.data.datasets import Dataset, Images
 from bioadv.lab import probes, provenance, runner
 
 ACCEPTED = "accepted.json"
+ROOT = Path("results")
 STAND_IN = "stand-in"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a stored result is not current: its file and what differs, and, if it is the code, the hashes."""
+    """Why a stored result is not current: its file and what differs, and, if it is the code, hashes and root."""
 
     file: Path
     what: str
     old: str = ""
     new: str = ""
+    root: Path = ROOT
 
     def __str__(self) -> str:
         """The file, what is wrong, and what to do."""
         remedy = f"remove {self.file} to make it again"
         if self.new:
+            root = [] if self.root == ROOT else [f"--root={self.root}"]
+            command = shlex.join(["python", "-m", "bioadv.lab.accept", *root])
             remedy += (
                 ", or, if the change of the code cannot move its numbers, "
-                f'python -m bioadv.lab.accept {self.file.parent} --reason "..."'
+                f'{command} --reason "..." -- {shlex.quote(str(self.file.parent))}'
             )
         return f"{self.file} {self.what}; {remedy}"
 
@@ -82,7 +87,7 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
     ]
     old = about["source"]
     if not _same_code(old, source, root):
-        found.append(Fault(file, f"was made by other code ({old[:8]}, today {source[:8]})", old, source))
+        found.append(Fault(file, f"was made by other code ({old[:8]}, today {source[:8]})", old, source, root))
     return found
 
 
@@ -174,7 +179,12 @@ def _data(file: Path) -> Dataset:
     """The images that a result was made with; of the well-known ones only the name is needed."""
     manifest = provenance.read_manifest(file.parent)
     name = manifest["dataset"] if manifest else file.parent.parent.parent.name
-    return stand_in(name) if name in datasets.KNOWN else datasets.load(name)
+    return stand_in(name) if name in datasets.KNOWN else _loaded(name)
+
+
+@functools.cache
+def _loaded(name: str) -> Dataset:
+    return datasets.load(name)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -184,12 +194,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("folders", nargs="+", type=Path, help="run folders, or folders above them")
     parser.add_argument("--reason", help="why the change of the code moves no number; without it, list what is stale")
-    parser.add_argument("--root", type=Path, default=Path("results"), help="root of the results (default: results)")
+    parser.add_argument("--root", type=Path, default=ROOT, help="root of the results (default: results)")
     given = parser.parse_args(arguments)
     described = sorted({file for folder in given.folders for file in stored(folder)})
     if not described:
         parser.error(f"no results in {', '.join(map(str, given.folders))}")
-    found = [fault for file in described for fault in faults(file, given.root, _data(file))]
+    try:
+        found = [fault for file in described for fault in faults(file, given.root, _data(file))]
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     if given.reason is None:
         for fault in found:
             print(fault)

@@ -230,5 +230,5 @@ def check(chosen: Study) -> None:
         raise ValueError(
             "these runs are stored without their weights (git does not keep them), but something that needs the "
             f"weights is to be made:\n{folders}\n  copy the weights there, or train these models again, which also "
-            "measures them anew: make paper RETRAIN=1"
+            "measures them anew: the same command with RETRAIN=1 (make paper RETRAIN=1 ...)"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,10 +115,11 @@ class Run:
     def _check_weights(self) -> None:
         about = self.about
         if not provenance.intact(self.manifest, self.weights.name):
-            command = f"bioadv train {self.model} --data {about['dataset']} --seed {self.seed}"
+            words = ["bioadv", "train", self.model, f"--data={about['dataset']}", f"--seed={self.seed}"]
+            command = shlex.join([*words, f"--out={self.root.parent}"])
             raise FileNotFoundError(
                 f"{self.folder} has its manifest but not its weights, {self.weights.name} (git does not keep them); "
-                f"train it again: {command} --out {self.root.parent}"
+                f"train it again: {command}"
             )
 
 

@@ -1,0 +1,70 @@
+"""What a message says to type can be typed as it stands, in a shell, whatever the folders are called."""
+
+import shlex
+from pathlib import Path
+
+import jupytext
+import pytest
+
+from bioadv.data import files, image_files
+from bioadv.lab import accept, runs
+from bioadv.lab.accept import Fault
+from tests.test_study import command, small_scale, tiny, train
+from tools import notebooks
+
+__all__ = ["small_scale", "tiny"]  # fixtures
+ODD = """it's a "test" {x} $(y)"""
+
+
+def typed(message, program):
+    """The words that a shell makes of a message from ``program`` on."""
+    return shlex.split(message[message.index(program) :])
+
+
+def test_the_command_that_makes_lost_weights_again(tiny, tmp_path):
+    out, data = tmp_path / ODD, Path(tiny).rename(tmp_path / f"{ODD}.npz")
+    train("random", data, out, seed=3)
+    folder = out / data.name / "random" / "seed-3"
+    (folder / runs.WEIGHTS).unlink()
+    with pytest.raises(FileNotFoundError) as error:
+        runs.load_model(folder)
+    words = typed(str(error.value), "bioadv train")
+    assert words == ["bioadv", "train", "random", f"--data={data}", "--seed=3", f"--out={out}"]
+    assert command(*words[1:], "--no-progress").exit_code == 0
+    runs.load_model(folder)
+
+
+def test_the_command_that_accepts_a_result(tiny, tmp_path, capsys):
+    out = tmp_path / ODD
+    train("random", tiny, out)
+    folder = out / "tiny.npz" / "random" / "seed-0"
+    about = files.read_json(folder / "manifest.json")
+    files.write_json(folder / "manifest.json", {**about, "source": "1" * 64})
+    assert accept.main([f"--root={out}", str(out)]) == 1
+    words = typed(capsys.readouterr().out.splitlines()[0], "python -m")
+    assert words[:3] == ["python", "-m", "bioadv.lab.accept"]
+    assert words[3:] == [f"--root={out}", "--reason", "...", "--", str(folder)]
+    assert accept.main(words[3:]) == 0
+    assert accept.main([f"--root={out}", str(out)]) == 0
+    assert "--root" not in str(Fault(folder / "manifest.json", "was made by other code", "1", "2"))
+    Path(tiny).unlink()
+    accept._loaded.cache_clear()
+    with pytest.raises(SystemExit):
+        accept.main(words[3:])
+    assert f"dataset {tiny!r} is neither" in capsys.readouterr().err
+
+
+def test_the_command_that_opens_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(type(tmp_path), "iterdir", lambda self: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    with pytest.raises(ValueError, match="cannot be listed") as error:
+        image_files._entries(tmp_path / ODD)
+    assert typed(str(error.value), "chmod") == ["chmod", "u+rx", "--", str(tmp_path / ODD)]
+
+
+def test_the_command_that_executes_a_chapter(tmp_path):
+    source, stored = tmp_path / f"{ODD}.py", tmp_path / "x.ipynb"
+    source.write_text("# %%\n1 + 1\n")
+    jupytext.write(jupytext.reads("# %%\n2 + 2\n", "py:percent"), stored)
+    with pytest.raises(ValueError, match="has other code") as error:
+        notebooks.reword(source, stored)
+    assert typed(str(error.value), "python -m") == ["python", "-m", "tools.notebooks", "run", str(source)]
