@@ -164,9 +164,16 @@ def _intact(description: Path, name: str, _changed: int) -> None:
 def at_hand(model: str, having: str = provenance.MANIFEST, data: str = "cifar10") -> dict[int, Run]:
     """The runs of a model at the paper's scale that are at hand and have a file: by seed, in order.
 
-    They lie in ``results/`` beside the package, or in the folder named by ``BIOADV_RESULTS``. Raises ``ValueError`` if
-    a file there is not the one that its manifest, or its probe's ``.json``, describes, and ``FileNotFoundError`` if
-    ``BIOADV_RESULTS`` names no folder.
+    Raises ``ValueError`` if a file there is not the one that its manifest, or its probe's ``.json``, describes, and
+    what :func:`results` raises.
+    """
+    return in_folder(results() / data, model, having)
+
+
+def results() -> Path:
+    """The root of the results: ``results/`` beside the package, or the folder named by ``BIOADV_RESULTS``.
+
+    ``FileNotFoundError`` if that names no folder.
     """
     root = Path(os.environ.get(RESULTS_VARIABLE, ROOT / "results"))
     if RESULTS_VARIABLE in os.environ and not (os.environ[RESULTS_VARIABLE] and root.is_dir()):
@@ -174,7 +181,7 @@ def at_hand(model: str, having: str = provenance.MANIFEST, data: str = "cifar10"
             f"{RESULTS_VARIABLE} = {os.environ[RESULTS_VARIABLE]!r} is not a folder; name one that holds "
             "DATASET/MODEL/seed-S, or unset it for the results of the book"
         )
-    return in_folder(root / data, model, having)
+    return root
 
 
 def stored(model: str, file: str = provenance.MANIFEST, data: str = "cifar10") -> dict[int, Path]:

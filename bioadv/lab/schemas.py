@@ -1,11 +1,11 @@
-"""What YAML files may hold: studies, the ledger of claims, the paper's numbers; each fault is told in a line."""
+"""What YAML files may hold: studies, claims, predictions, the paper's numbers; each fault is told in a line."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -97,6 +97,27 @@ class ClaimEntry(Closed):
     tolerance: Annotated[float | None, Field(gt=0, description="a number > 0")] = None
     relative: Annotated[float | None, Field(gt=0, description="a number > 0, as a share of value")] = None
     why: str = ""
+
+
+class PredictionEntry(Closed):
+    """A prediction of ``book/predictions.yaml``; what the keys mean says :class:`bioadv.lab.predictions.Prediction`."""
+
+    id: Text
+    hypothesis: Annotated[int, Field(ge=1, le=2, description="1 or 2")]
+    statement: Text
+    scale: Annotated[Literal["paper", "small"], Field(description="paper or small")]
+    models: Annotated[list[Text], Field(min_length=1, description="a list of models, such as [kh]")]
+    statistic: Annotated[Text, Field(description="the name of a statistic, such as alpha(images)")]
+    value: Annotated[float | Text, Field(description="a number or a formula, such as 2 * alpha(pixels)")]
+    rule: Annotated[Literal["close", "at least", "at most"], Field(description="close, at least or at most")]
+    data: Annotated[Text, Field(description="the name of a set of images")] = "cifar10"
+    window: Annotated[
+        list[Count] | None, Field(min_length=2, max_length=2, description="the first and last rank, as [11, 500]")
+    ] = None
+    tolerance: Annotated[float | None, Field(gt=0, description="a number > 0")] = None
+    known: Annotated[list[Seed], Field(description="integers >= 0, as a list such as [0, 1]")] = []
+    if_it_fails: str = ""
+    withdrawn: Annotated[str, Field(description="the reason, a text")] = ""
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False, description="a finite number")]

@@ -1,0 +1,223 @@
+"""Predictions that were written down before their runs, and what the runs say of them.
+
+``book/predictions.yaml`` states each with the rule that decides it; its first lines say what the statistics and rules
+mean. Verdicts follow from stored results alone. These hypotheses are this book's, not the authors'.
+
+A statistic is a line in ``STATISTICS``: a name and a function of a :class:`Subject` that raises :class:`MissingError` where
+the results that it needs are not stored. In a formula, ``name(model)`` is that statistic of another model, same seed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bioadv.lab import runs, schemas, study
+from bioadv.lab.runs import ROOT, Run
+from bioadv.lab.schemas import PredictionEntry as Prediction
+from bioadv.measure import powerlaw
+
+LEDGER = ROOT / "book" / "predictions.yaml"
+SMALL = "small"  # folder of the results of this scale, below the root of all results
+HOLDS, IN_PART, FAILS = "holds", "holds in part", "fails"
+UNMEASURED, WITHDRAWN = "not measured", "withdrawn"
+LABELS = (HOLDS, IN_PART, FAILS, UNMEASURED, WITHDRAWN)
+NUMBER = re.compile(r"\d+(\.\d+)?")
+
+
+class MissingError(LookupError):
+    """The results that a statistic needs are not stored."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a statistic is of: a model with a seed, on some images at a scale, over a window of ranks (first, last)."""
+
+    model: str
+    seed: int
+    data: str = "cifar10"
+    scale: str = "paper"
+    window: tuple[int, int] = powerlaw.IMAGES
+
+    def run(self, having: str, model: str | None = None) -> Run:
+        """The stored run of the model, or of another one, with a file; raises :class:`MissingError`."""
+        model = model or self.model
+        seed = 0 if model == study.PIXELS else self.seed
+        found = runs.in_folder(folder(self.scale, self.data), model, having)
+        if seed not in found:
+            raise MissingError(f"{model}, seed {seed}, on {self.data} has no {having}")
+        return found[seed]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model with one seed: the statistic and the value of the prediction; decides: not known beforehand."""
+
+    model: str
+    seed: int
+    statistic: float
+    value: float
+    decides: bool = True
+
+    @property
+    def gap(self) -> float:
+        """Statistic less value."""
+        return self.statistic - self.value
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the stored results say of a prediction: a label of ``LABELS``, all that was measured, models without any."""
+
+    prediction: Prediction
+    label: str
+    measured: tuple[Measured, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds that decide: of models with different numbers, the smallest."""
+        counts = [sum(one.decides for one in self.of(model)) for model in self.prediction.models]
+        return min((count for count in counts if count), default=0)
+
+    def of(self, model: str) -> list[Measured]:
+        """What was measured of a model, by seed."""
+        return [one for one in self.measured if one.model == model]
+
+
+def folder(scale: str, data: str) -> Path:
+    """The folder of the runs of a scale (``paper`` or ``small``) on some images."""
+    return runs.results() / SMALL / data if scale == "small" else runs.results() / data
+
+
+def read(path: Path = LEDGER) -> list[Prediction]:
+    """The predictions in the order of the file; ``ValueError`` names the file and the entry that is not well formed."""
+    listed = schemas.read_yaml(path)
+    if not isinstance(listed, list):
+        raise ValueError(f"{path} is not a list of predictions; begin each with '- id: ...'")
+    found = list[Prediction]()
+    for number, given in enumerate(listed, 1):
+        label = given.get("id", number) if isinstance(given, dict) else number
+        entry = schemas.check(Prediction, given, f"{path}: prediction {label!r}")
+        if entry.rule == "close" and entry.tolerance is None:
+            raise ValueError(f"{path}: prediction {entry.id!r}: tolerance is missing; give what rule 'close' allows")
+        if any(entry.id == other.id for other in found):
+            raise ValueError(f"{path} has two predictions with id {entry.id!r}; give each its own")
+        found.append(entry)
+    return found
+
+
+def evaluate(entry: Prediction) -> Outcome:
+    """Apply a prediction's rule to the stored results.
+
+    ``close``: for every model the mean over seeds of statistic less value is within the tolerance, in part within
+    twice that; ``at least``, ``at most``: every seed of every model lies on that side of the value, in part half of
+    them. Only seeds decide that were not known. Raises ``ValueError`` for a statistic or formula that is not known.
+    """
+    window = (entry.window[0], entry.window[1]) if entry.window else powerlaw.IMAGES
+    measured = list[Measured]()
+    for model in entry.models:
+        for seed in _seeds(folder(entry.scale, entry.data) / model):
+            subject = Subject(model, seed, entry.data, entry.scale, window)
+            try:
+                pair = statistic(entry.statistic, subject), value(entry.value, subject)
+            except MissingError:
+                continue
+            measured.append(Measured(model, seed, *pair, decides=seed not in entry.known))
+    deciding = [one for one in measured if one.decides]
+    missing = tuple(model for model in entry.models if all(one.model != model for one in deciding))
+    return Outcome(entry, _label(entry, deciding), tuple(measured), missing)
+
+
+def _seeds(runs_of_model: Path) -> list[int]:
+    return sorted(int(match[1]) for path in runs_of_model.glob("seed-*") if (match := runs.SEED.fullmatch(path.name)))
+
+
+def _label(entry: Prediction, deciding: Sequence[Measured]) -> str:
+    if entry.withdrawn:
+        return WITHDRAWN
+    if not deciding:
+        return UNMEASURED
+    if entry.rule == "close":
+        models = {one.model for one in deciding}
+        gaps = [abs(float(np.mean([one.gap for one in deciding if one.model == model]))) for model in models]
+        allowed = entry.tolerance or 0.0
+        return HOLDS if max(gaps) <= allowed else IN_PART if max(gaps) <= 2 * allowed else FAILS
+    sign = 1 if entry.rule == "at least" else -1
+    held = [sign * one.gap >= 0 for one in deciding]
+    return HOLDS if all(held) else IN_PART if np.mean(held) >= 0.5 else FAILS
+
+
+def summary(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How many predictions got each label."""
+    return {label: sum(one.label == label for one in outcomes) for label in LABELS}
+
+
+def value(formula: float | str, subject: Subject) -> float:
+    """The value of a formula for a subject: terms joined by + or -, each a number, a statistic, or products of them.
+
+    ``+``, ``-`` and ``*`` stand between blanks, as names of statistics may hold blanks and signs.
+    """
+    words = re.split(r" ([+*-]) ", str(formula).strip())
+    total, term, sign = 0.0, _factor(words[0], subject), 1
+    for operator, word in zip(words[1::2], words[2::2], strict=True):
+        if operator == "*":
+            term *= _factor(word, subject)
+        else:
+            total, term, sign = total + sign * term, _factor(word, subject), 1 if operator == "+" else -1
+    return total + sign * term
+
+
+def _factor(word: str, subject: Subject) -> float:
+    return float(word) if NUMBER.fullmatch(word) else statistic(word, subject)
+
+
+def statistic(name: str, subject: Subject) -> float:
+    """A statistic by its name, or, with a model in brackets, of that model; ``ValueError`` for one that is not known."""
+    if name in STATISTICS:
+        return STATISTICS[name](subject)
+    named = re.fullmatch(r"([^()]+)\(([\w.-]+)\)(.*)", name)
+    if named and named[1] + named[3] in STATISTICS:
+        return STATISTICS[named[1] + named[3]](replace(subject, model=named[2]))
+    raise ValueError(f"statistic {name!r} is not known; choose from {', '.join(STATISTICS)}")
+
+
+# Hypothesis 1, from eigenvalues alone.
+
+ARRAYS = {"images": "images_before", "rows": "noise_exact"}  # what the probe `spectra` calls these eigenvalues
+
+
+def spectrum(subject: Subject, of: str) -> np.ndarray:
+    """Eigenvalues, falling: of ``images`` (M S M^T, test images), ``rows`` (M M^T) or ``pixels`` (S)."""
+    if subject.scale == "small":
+        return subject.run("alignment.json").arrays("alignment")[of]
+    if of == "pixels":
+        return subject.run("spectra.json", study.PIXELS).arrays("spectra")[ARRAYS["images"]]
+    found = subject.run("spectra.json").arrays("spectra")
+    if ARRAYS[of] not in found:
+        raise MissingError(f"{subject.model} has batch norm, which gives its rows no spectrum of their own")
+    return found[ARRAYS[of]]
+
+
+def alpha(subject: Subject, of: str) -> float:
+    """Exponent of one of these spectra over the subject's window."""
+    return powerlaw.fit(spectrum(subject, of), subject.window).alpha
+
+
+def deficit(subject: Subject) -> float:
+    """Mean loss per rank against perfect alignment, in decades, averaged over the window; at most 0."""
+    first, last = subject.window
+    latent, rows, pixels = (np.log10(spectrum(subject, of)[:last].astype(float)) for of in ("images", "rows", "pixels"))
+    return float(((latent - rows - pixels).cumsum() / np.arange(1, last + 1))[first - 1 :].mean())
+
+
+STATISTICS: dict[str, Callable[[Subject], float]] = {
+    "alpha(images)": lambda subject: alpha(subject, "images"),
+    "alpha(rows)": lambda subject: alpha(subject, "rows"),
+    "alpha(pixels)": lambda subject: alpha(subject, "pixels"),
+    "deficit": deficit,
+}
