@@ -30,7 +30,7 @@ def results(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         names = {} if small else predictions.ARRAYS
         file = "alignment" if small else "spectra"
-        arrays = {names.get(name, name): RANKS ** -alpha for name, alpha in alphas.items()}
+        arrays = {names.get(name, name): RANKS**-alpha for name, alpha in alphas.items()}
         files.write_arrays(folder / f"{file}.npz", arrays)
         files.write_json(folder / f"{file}.json", {"configuration": {}, "source": ""})
 

@@ -3,8 +3,8 @@
 ``book/predictions.yaml`` states each with the rule that decides it; its first lines say what the statistics and rules
 mean. Verdicts follow from stored results alone. These hypotheses are this book's, not the authors'.
 
-A statistic is a line in ``STATISTICS``: a name and a function of a :class:`Subject` that raises :class:`MissingError` where
-the results that it needs are not stored. In a formula, ``name(model)`` is that statistic of another model, same seed.
+A statistic is a line in ``STATISTICS``: a name and a function of a :class:`Subject` that raises :class:`MissingError`
+where the results that it needs are not stored. In a formula, ``name(model)`` is that of another model, same seed.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _factor(word: str, subject: Subject) -> float:
 
 
 def statistic(name: str, subject: Subject) -> float:
-    """A statistic by its name, or, with a model in brackets, of that model; ``ValueError`` for one that is not known."""
+    """A statistic by its name, or, with a model in brackets, of that model; ``ValueError`` for an unknown one."""
     if name in STATISTICS:
         return STATISTICS[name](subject)
     named = re.fullmatch(r"([^()]+)\(([\w.-]+)\)(.*)", name)
