@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools import lab
+from bioadv.lab import chapters as lab
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,7 +61,7 @@ def test_a_copy_of_an_earlier_version_of_the_tool_is_the_readers(book, tmp_path)
 @pytest.mark.skipif(os.geteuid() != 0, reason="is about root")
 def test_root_is_told_what_to_do():
     """The real command; JupyterLab alone would refuse with a line that names an option of its own."""
-    code = "import sys; from tools import lab; lab.refresh = lambda *given: []; lab.main([])"
+    code = "from bioadv.lab import chapters; from tools import lab; chapters.refresh = lambda *given: []; lab.main([])"
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == 1
     assert "make lab: JupyterLab does not run as root. Run it as another user, or" in told.stderr

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from bioadv.data import shipped
 from bioadv.lab import schemas, study
 from bioadv.lab.numbers import STATISTICS, measured
-from bioadv.lab.runs import ROOT, paper
+from bioadv.lab.runs import paper
 from bioadv.lab.schemas import ClaimEntry
 
-LEDGER = ROOT / "book" / "claims.yaml"
+LEDGER = shipped.folder("book") / "claims.yaml"
 REPRODUCED, IN_PART, NOT = "reproduced", "reproduced in part", "not reproduced"
 UNTESTABLE, UNMEASURED = "not testable", "not measured yet"
 KINDS = ("close", "order", "at least", "at most", "untestable")

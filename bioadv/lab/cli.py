@@ -9,14 +9,30 @@ from typing import Annotated
 import torch
 import typer
 
-from bioadv.data import datasets
-from bioadv.lab import probes, processes, provenance, runner, study
+import bioadv
+from bioadv.data import datasets, shipped
+from bioadv.lab import chapters, probes, processes, provenance, runner, study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Data = Annotated[str, typer.Option(help="photo-patches, cifar10, mnist, an .npz file or a folder of images.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where CIFAR-10 and MNIST lie; default $BIOADV_DATA_DIR.")]
 Out = Annotated[Path, typer.Option(help="Root of the run folders.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bioadv {bioadv.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Local learning, covariance spectra and adversarial robustness: a study and the book about it."""
 
 
 @app.command()
@@ -77,6 +93,22 @@ def info(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     if manifest is None:
         raise FileNotFoundError(f"{run} holds no finished run")
     typer.echo(json.dumps(manifest, indent=1))
+
+
+@app.command()
+def book(
+    to: Annotated[Path, typer.Option(help="Folder for your copy of the chapters.")] = Path("bioadv-book"),
+    open_lab: Annotated[bool, typer.Option("--open/--copy", help="Open it in JupyterLab, or only copy.")] = True,
+) -> None:
+    """Open the book's chapters in JupyterLab: a copy of your own, in which what you changed stays."""
+    source = shipped.folder(shipped.NOTEBOOKS)
+    if not any(source.glob("*.ipynb")):
+        raise FileNotFoundError(f"there are no notebooks in {source}; in a clone, `make lab` makes and opens them")
+    for line in chapters.refresh(source, to):
+        typer.echo(line)
+    typer.echo(f"the chapters are in {to}")
+    if open_lab:
+        chapters.open_lab(to, [])
 
 
 def _summary(folder: Path) -> str:

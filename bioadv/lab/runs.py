@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from bioadv.data import files
+from bioadv.data import files, shipped
 from bioadv.lab import provenance, schemas, study
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
 
 RESULTS_VARIABLE = "BIOADV_RESULTS"
-ROOT = Path(__file__).parents[2]
+ROOT = shipped.CLONE
 WEIGHTS, SYNAPSES = "model.safetensors", "layer.safetensors"  # of a model, of a KH layer; kept out of git
 LOG = "log.npz"
 SEED = re.compile(r"seed-(\d+)")
@@ -171,11 +171,11 @@ def at_hand(model: str, having: str = provenance.MANIFEST, data: str = "cifar10"
 
 
 def results() -> Path:
-    """The root of the results: ``results/`` beside the package, or the folder named by ``BIOADV_RESULTS``.
+    """The root of the results: ``results/`` (see ``bioadv.data.shipped``), or the folder named by ``BIOADV_RESULTS``.
 
     ``FileNotFoundError`` if that names no folder.
     """
-    root = Path(os.environ.get(RESULTS_VARIABLE, ROOT / "results"))
+    root = Path(os.environ.get(RESULTS_VARIABLE, shipped.folder("results")))
     if RESULTS_VARIABLE in os.environ and not (os.environ[RESULTS_VARIABLE] and root.is_dir()):
         raise FileNotFoundError(
             f"{RESULTS_VARIABLE} = {os.environ[RESULTS_VARIABLE]!r} is not a folder; name one that holds "
@@ -194,8 +194,9 @@ def load_model(folder: Path) -> TwoLayer:
     return Run.at(folder).load()
 
 
-def paper(path: Path = ROOT / "book" / "paper.yaml") -> dict[str, Any]:
+def paper(path: Path | None = None) -> dict[str, Any]:
     """The numbers of the paper and of its authors' stored figures; ``ValueError`` names what is not as it should be."""
+    path = path or shipped.folder("book") / "paper.yaml"
     numbers: dict[str, Any] = schemas.read_yaml(path)
     schemas.check(schemas.PaperFile, numbers, path)
     return numbers

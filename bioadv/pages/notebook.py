@@ -94,8 +94,14 @@ class Table:
 
 
 def glue_all(values: Mapping[str, Any]) -> None:
-    """Make values available to the prose under their names, without showing them here."""
-    from myst_nb import glue  # only chapters need it; the package does not
+    """Make values available to the prose under their names, without showing them here.
+
+    Where ``myst_nb`` is not installed nothing happens: prose that was written for readers has its numbers already.
+    """
+    try:
+        from myst_nb import glue  # only the build of the book needs it
+    except ModuleNotFoundError:
+        return
 
     for name, value in values.items():
         glue(name, value, display=False)
