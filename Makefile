@@ -73,7 +73,7 @@ _build/executed/%.ipynb: book/%.py $(SOURCES) $(RESULTS) | $(READY)
 book: $(READY) $(EXECUTED) ## execute the chapters and build _build/html/index.html
 	@rm -rf _build/html _build/.doctrees _build/.jupyter_cache
 	@$(BIN)/python -m tools.build_book stage
-	@$(BIN)/jupyter-book build -W -n --keep-going --path-output . _build/stage
+	@PYTHONPATH=$(CURDIR) $(BIN)/jupyter-book build -W -n --keep-going --path-output . _build/stage
 	@$(BIN)/python -m tools.build_book verify
 
 test: lint pytest nbval ## run every check: ruff, mypy, pytest, and nbval in three settings

@@ -12,12 +12,14 @@ import json
 import re
 import shutil
 import sys
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import yaml
 
 from bioadv.data.files import atomic, read_json
+from tools import edition, myst_names, page_links, reader_notebooks
 from tools.notebooks import ROOT
 
 BUILD = ROOT / "_build"
@@ -55,6 +57,8 @@ def stage() -> None:
         if (ROOT / f"{page}.py").is_file():
             shutil.copy(EXECUTED / f"{Path(page).name}.ipynb", STAGE / f"{page}.ipynb")
     (STAGE / "book" / "status_table.md").write_text(status_table())
+    downloads = STAGE / "book" / page_links.DOWNLOADS
+    reader_notebooks.pack(reader_notebooks.generate(downloads, root=STAGE), downloads / reader_notebooks.ZIP)
 
 
 class _Page(HTMLParser):
@@ -121,6 +125,7 @@ def verify(html: Path = HTML) -> list[str]:
         ]
     if not (html / "index.html").is_file():
         found.append("index.html is missing")
+    found += _other_numbers(html) + _missing_links(html)
     for file, page in rendered.items():
         for image in page.images:
             source = image.get("src") or ""
@@ -140,6 +145,32 @@ def verify(html: Path = HTML) -> list[str]:
                 continue  # the page makes its views itself
             elif fragment and target in rendered and fragment not in rendered[target].ids:
                 found.append(f"{file.name}: link {link} names a missing place")
+    return found
+
+
+def _other_numbers(html: Path) -> list[str]:
+    """Figures and tables whose number in the notebooks of readers is another than on the page."""
+    found = []
+    for label, place in myst_names.collect(ROOT).places.items() if html == HTML else ():
+        page = html / "book" / f"{place.page}.html"
+        if place.kind in ("figure", "table") and page.is_file():
+            block = page.read_text().partition(f'id="{label}"')[2]
+            number = re.search(r'class="caption-number">([^<]*)<', block)
+            if not number or number[1].strip() != place.text:
+                found.append(f"{page.name}: {label} is {number and number[1].strip()}, in the notebooks {place.text}")
+    return found
+
+
+def _missing_links(html: Path) -> list[str]:
+    """Pages without what leads from them to the repository and to services, where those are known."""
+    about, found = edition.current(), []
+    for name in pages() if about.url and html == HTML else ():
+        text = (html / f"{name}.html").read_text() if (html / f"{name}.html").is_file() else ""
+        is_notebook = (ROOT / f"{name}.ipynb").is_file()
+        source = f"{name}.{'py' if is_notebook else 'md'}"
+        launch = about.launch(Path(name).name).values() if is_notebook else ()
+        wanted = [about.url, about.edit(source), about.report(name), *launch]
+        found += [f"{name}: no link to {url}" for url in wanted if f'href="{escape(url)}"' not in text]
     return found
 
 

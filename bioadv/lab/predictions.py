@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from bioadv.data import shipped
 from bioadv.lab import runs, schemas, study
-from bioadv.lab.runs import ROOT, Run
+from bioadv.lab.runs import Run
 from bioadv.lab.schemas import PredictionEntry as Prediction
 from bioadv.measure import powerlaw
 
-LEDGER = ROOT / "book" / "predictions.yaml"
+LEDGER = shipped.folder("book") / "predictions.yaml"
 SMALL = "small"  # folder of the results of this scale, below the root of all results
 HOLDS, IN_PART, FAILS = "holds", "holds in part", "fails"
 UNMEASURED, WITHDRAWN = "not measured", "withdrawn"

@@ -1,0 +1,86 @@
+"""Buttons of the pages, with a made-up repository: which there are, where they lead, and none without an address."""
+
+import html
+
+import pytest
+
+from tools import edition, page_links
+from tools.edition import Edition
+
+KNOWN = Edition("1.0.0", "someone/some-book", "https://someone.github.io/some-book/", "https://hub.example.org/")
+
+
+@pytest.fixture
+def variables(monkeypatch):
+    """A function that sets what the edition is read from, and unsets the rest."""
+
+    def given(**values):
+        for name in (
+            "GITHUB_REPOSITORY",
+            "GITHUB_SHA",
+            *(n for n in vars(edition).values() if str(n)[:7] == "BIOADV_"),
+        ):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        return edition.current()
+
+    return given
+
+
+def shown(page, about):
+    found = page_links.buttons(page, about, lambda uri, resource: f"../{uri}")
+    return {label: {button["text"]: html.unescape(button["url"]) for button in group} for label, group in found.items()}
+
+
+def test_without_an_address_only_downloads_are_offered(variables):
+    found = shown("book/spectra", variables())
+    assert not found["launch"]
+    assert not found["repository"]
+    assert found["download"] == {
+        ".ipynb": "../_static/notebooks/spectra.ipynb",
+        "all .ipynb": "../_static/notebooks/bioadv-notebooks.zip",
+    }
+
+
+def test_a_made_up_repository_has_working_addresses():
+    found = shown("book/spectra", KNOWN)
+    path = "v1.0.0/spectra.ipynb"
+    assert found["launch"] == {
+        "Colab": f"https://colab.research.google.com/github/someone/some-book/blob/notebooks/{path}",
+        "Binder": f"https://mybinder.org/v2/gh/someone/some-book/notebooks?urlpath=lab/tree/{path}",
+        "JupyterHub": "https://hub.example.org/hub/user-redirect/git-pull?repo=https://github.com/someone/some-book"
+        f"&branch=notebooks&urlpath=lab/tree/some-book/{path}",
+    }
+    assert found["repository"]["Suggest an edit"] == "https://github.com/someone/some-book/edit/main/book/spectra.py"
+    assert "issues/new?template=fault.yml" in found["repository"]["Report an error"]
+    page = shown("book/running", KNOWN)
+    assert page["repository"]["Suggest an edit"].endswith("/edit/main/book/running.md")
+    assert not page["launch"]
+    assert not page["download"]
+
+
+def test_the_edition_is_read_from_the_environment(variables):
+    about = variables(GITHUB_REPOSITORY="someone/some-book", GITHUB_SHA="abc123")
+    assert (about.site, about.hub) == ("https://someone.github.io/some-book/", "")
+    assert variables(BIOADV_SITE="https://x.org/book").site == "https://x.org/book/"
+    for name, value in (("GITHUB_REPOSITORY", "a b/c"), ("BIOADV_HUB", "hub.org"), ("BIOADV_SITE", 'https://x"y')):
+        with pytest.raises(ValueError, match=f"{name} = .*; correct it"):
+            variables(**{name: value})
+
+
+def test_what_pip_installs():
+    wheel = "https://github.com/someone/some-book/releases/download/v1.0.0/bioadv-1.0.0-py3-none-any.whl"
+    assert KNOWN.requirement == f"bioadv @ {wheel}"
+    later = Edition("1.1.0.dev0", "someone/some-book", commit="abc123")
+    assert later.requirement == "bioadv @ https://github.com/someone/some-book/archive/abc123.zip"
+    assert later.folder == "latest"
+    assert Edition("1.0.0").requirement == "bioadv==1.0.0"
+    assert Edition("1.0.0", package="bioadv @ file:///x.whl").requirement == "bioadv @ file:///x.whl"
+
+
+def test_the_footer_says_which_edition():
+    assert "This is edition 1.0.0." in page_links.footer(Edition("1.0.0"))
+    later = page_links.footer(Edition("1.1.0.dev0", "a/b", "https://a.github.io/b/", commit="0123456789abcdef"))
+    assert "working version of edition 1.1.0.dev0, commit 0123456789." in later
+    assert 'href="https://a.github.io/b/editions.html"' in later
