@@ -12,6 +12,7 @@ import typer
 import bioadv
 from bioadv.data import datasets, shipped
 from bioadv.lab import chapters, probes, processes, provenance, runner, study
+from bioadv.lab import layers as alone
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -84,6 +85,23 @@ def probe(
     if manifest is None:
         raise FileNotFoundError(f"{run} holds no finished run; train the model first, or let it finish")
     typer.echo(probes.run(run, probe, datasets.load(data or manifest["dataset"], data_dir), progress))
+
+
+@app.command()
+def layers(
+    scale: Annotated[str, typer.Argument(help=f"One of {', '.join(alone.LAYERS)}.")],
+    images: Annotated[list[str] | None, typer.Option(help="Sets of images; default: all of the scale.")] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="Layers; default: all that the scale has on a set.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Seeds; default: 0 to 4.")] = None,
+    out: Out = Path("results"),
+) -> None:
+    """Make hidden layers alone and measure their spectra. What is finished is left alone."""
+    if scale not in alone.LAYERS:
+        raise ValueError(f"scale = {scale!r} is not known; choose from {', '.join(alone.LAYERS)}")
+    for name in images or alone.LAYERS[scale]:
+        chosen = layer or list(alone.LAYERS[scale].get(name, {}))
+        for folder in alone.make(scale, name, chosen, seed or list(alone.SEEDS), out):
+            typer.echo(folder)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from bioadv.lab.schemas import PredictionEntry as Prediction
 from bioadv.measure import powerlaw
 
 LEDGER = shipped.folder("book") / "predictions.yaml"
-SMALL = "small"  # folder of the results of this scale, below the root of all results
+ALONE = ("small", "untrained")  # scales of hidden layers alone; their results lie in folders of these names
 HOLDS, IN_PART, FAILS = "holds", "holds in part", "fails"
 UNMEASURED, WITHDRAWN = "not measured", "withdrawn"
 LABELS = (HOLDS, IN_PART, FAILS, UNMEASURED, WITHDRAWN)
@@ -91,8 +91,8 @@ class Outcome:
 
 
 def folder(scale: str, data: str) -> Path:
-    """The folder of the runs of a scale (``paper`` or ``small``) on some images."""
-    return runs.results() / SMALL / data if scale == "small" else runs.results() / data
+    """The folder of the runs of a scale (``paper``, or one of ``ALONE``) on some images."""
+    return runs.results() / scale / data if scale in ALONE else runs.results() / data
 
 
 def read(path: Path = LEDGER) -> list[Prediction]:
@@ -193,8 +193,11 @@ ARRAYS = {"images": "images_before", "rows": "noise_exact"}  # what the probe `s
 
 
 def spectrum(subject: Subject, of: str) -> np.ndarray:
-    """Eigenvalues, falling: of ``images`` (M S M^T, test images), ``rows`` (M M^T) or ``pixels`` (S)."""
-    if subject.scale == "small":
+    """Eigenvalues, falling: of ``images`` (M S M^T, test images), ``rows`` (M M^T) or ``pixels`` (S).
+
+    Of a hidden layer alone also those behind an activation, by the name of the array.
+    """
+    if subject.scale in ALONE:
         return subject.run("alignment.json").arrays("alignment")[of]
     if of == "pixels":
         return subject.run("spectra.json", study.PIXELS).arrays("spectra")[ARRAYS["images"]]
@@ -221,4 +224,8 @@ STATISTICS: dict[str, Callable[[Subject], float]] = {
     "alpha(rows)": lambda subject: alpha(subject, "rows"),
     "alpha(pixels)": lambda subject: alpha(subject, "pixels"),
     "deficit": deficit,
+    "alpha(after ReLU)": lambda subject: alpha(subject, "after_1"),
+    "alpha(after ReLU^4.5)": lambda subject: alpha(subject, "after_4.5"),
+    "alpha(Gaussian after ReLU)": lambda subject: alpha(subject, "gaussian_1"),
+    "alpha(Gaussian after ReLU^4.5)": lambda subject: alpha(subject, "gaussian_4.5"),
 }

@@ -105,7 +105,7 @@ class PredictionEntry(Closed):
     id: Text
     hypothesis: Annotated[int, Field(ge=1, le=2, description="1 or 2")]
     statement: Text
-    scale: Annotated[Literal["paper", "small"], Field(description="paper or small")]
+    scale: Annotated[Literal["paper", "small", "untrained"], Field(description="paper, small or untrained")]
     models: Annotated[list[Text], Field(min_length=1, description="a list of models, such as [kh]")]
     statistic: Annotated[Text, Field(description="the name of a statistic, such as alpha(images)")]
     value: Annotated[float | Text, Field(description="a number or a formula, such as 2 * alpha(pixels)")]

@@ -39,9 +39,28 @@ class Alignment:
     near: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Principal components of images: variances (D,), falling, and the components as columns, (D, D)."""
+
+    variances: Tensor
+    vectors: Tensor
+
+
 @torch.no_grad()
-def align(weights: Tensor, images: Moments) -> Alignment:
+def components(images: Moments) -> Components:
+    """The principal components of images."""
+    variances, vectors = torch.linalg.eigh(images.covariance)
+    return Components(variances.flip(0), vectors.flip(1))
+
+
+@torch.no_grad()
+def align(weights: Tensor, images: Moments, known: Components | None = None) -> Alignment:
     """Compare hidden weights M (H, D) with the images' covariance, in float64.
+
+    Singular vectors come from eigenvectors of M M^T, which is faster than decomposing M and precise
+    enough for all but the smallest. known: the
+    images' :func:`components`, which take longer than all else here, where many layers meet the same images.
 
     Raises ``ValueError`` if the two do not have the same number of inputs D, or if M is zero or not finite.
     """
@@ -54,15 +73,14 @@ def align(weights: Tensor, images: Moments) -> Alignment:
     if not bool(torch.isfinite(m).all()) or not bool(m.any()):
         raise ValueError("weights are zero or not finite; give those of a trained or initialised layer")
     m = m[m.any(1)]  # pruned units carry no eigenvalue
-    _, singular, right = torch.linalg.svd(m, full_matrices=False)  # right (R, D)
-    of_images, components = torch.linalg.eigh(images.covariance)
-    of_images, components = of_images.flip(0), components.flip(1)
-    of_latent = torch.linalg.eigvalsh(m @ images.covariance @ m.T).flip(0)[: len(singular)]
-    of_weights = singular.square()
+    known = known or components(images)
+    of_images, vectors = known.variances, known.vectors
+    of_weights, right = _singular(m)
+    of_latent = torch.linalg.eigvalsh(m @ images.covariance @ m.T).flip(0)[: len(of_weights)]
     tiny = torch.finfo(torch.float64).tiny
-    loss = of_latent.clamp_min(tiny).log10() - (of_weights * of_images[: len(singular)]).clamp_min(tiny).log10()
-    n = torch.arange(1, len(singular) + 1, dtype=torch.float64)
-    overlap = (right @ components).square()  # (R, D), rows of sum 1
+    loss = of_latent.clamp_min(tiny).log10() - (of_weights * of_images[: len(of_weights)]).clamp_min(tiny).log10()
+    n = torch.arange(1, len(of_weights) + 1, dtype=torch.float64)
+    overlap = (right @ vectors).square()  # (R, D), rows of sum 1
     k = torch.arange(1, len(of_images) + 1, dtype=torch.float64)
     inside = (k[None] >= n[:, None] / 2) & (k[None] <= 2 * n[:, None])
     return Alignment(
@@ -73,6 +91,22 @@ def align(weights: Tensor, images: Moments) -> Alignment:
         rank=(overlap @ k.log()).exp(),
         near=(overlap * inside).sum(1),
     )
+
+
+def _singular(m: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared singular values (R,), falling, and right singular vectors (R, D) of m (H, D)."""
+    if len(m) > m.shape[1]:
+        square, right = torch.linalg.eigh(m.T @ m)
+        return square.flip(0).clamp_min(0), right.flip(1).T
+    square, left = torch.linalg.eigh(m @ m.T)
+    return square.flip(0).clamp_min(0), torch.nn.functional.normalize(left.flip(1).T @ m, dim=1)
+
+
+@torch.no_grad()
+def leading(rows: Tensor, known: Components, count: int) -> Tensor:
+    """Share of each row's squared length (H,) that lies on the first ``count`` principal components; rows (H, D)."""
+    unit = torch.nn.functional.normalize(rows.to(known.vectors), dim=1)
+    return (unit @ known.vectors[:, :count]).square().sum(1)
 
 
 @torch.no_grad()

@@ -1,0 +1,234 @@
+"""Hidden layers alone, without a readout: what their spectra on images owe to the rows and to the images.
+
+Two scales. ``small``: 400 units, ten thousand training images, 10,000 steps of the local rule, about a minute a run, on
+five sets of images. ``untrained``: 2000 rows of one length that nobody trained, on all of CIFAR-10. A run is a folder
+``OUT/SCALE/IMAGES/LAYER/seed-S`` with ``alignment.npz`` and, written last, ``alignment.json``; one that was killed is
+made again from its start, and comes out the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bioadv.data import files, variants
+from bioadv.data.variants import Rows
+from bioadv.lab import processes, provenance, study
+from bioadv.lab.runs import Run
+from bioadv.measure import alignment, gaussian_latents, spectra
+from bioadv.measure.alignment import Components
+from bioadv.measure.spectra import Moments
+from bioadv.network import hidden, local_learning, streams
+from bioadv.network.hidden import Given
+from bioadv.network.local_learning import KHParams
+
+Tensor = torch.Tensor
+Arrays = dict[str, np.ndarray]
+FILE = "alignment"
+SMALL = KHParams(hidden=400, delta=0.2, batch=200)
+LARGE = KHParams(hidden=2000)  # of an untrained layer only the number of units and the norm count
+STEPS, IMAGES, SEEDS = 10_000, 10_000, range(5)
+STOPS = (0, 1, 3, 10, 30, 100)  # epochs after which a layer in training is looked at; and the last
+POWERS = (1, 4.5)
+LEADING = (10, 100)
+STORED = 1000  # eigenvalues of the images
+UNTRAINED = ("exemplars", "gaussian", "gaussian-centred", "kmeans", "pca", "white")
+SETS = ("cifar10", "mnist", "photo-patches", "cifar10-scrambled", "cifar10-whitened")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """kind: of its rows, in ``study.HIDDEN``; params: of the local rule; images: how many it sees, None for all."""
+
+    kind: str
+    params: KHParams
+    images: int | None
+
+
+def _local(**changes: Any) -> Layer:
+    return Layer("local", replace(SMALL, **changes), IMAGES)
+
+
+VARIED = {
+    "delta-0.1": _local(delta=0.1),
+    "delta-0.3": _local(delta=0.3),
+    "k-4": _local(k=4),
+    "k-7": _local(k=7),
+    "p-2": _local(p=2.0),
+    "p-4": _local(p=4.0),
+    "units-200": _local(hidden=200),
+    "units-800": _local(hidden=800),
+}
+NULLS = {kind: Layer(kind, SMALL, IMAGES) for kind in UNTRAINED}
+LAYERS: dict[str, dict[str, dict[str, Layer]]] = {  # by scale and images
+    "small": {name: {study.LAYER: _local(), **NULLS} for name in SETS},
+    "untrained": {"cifar10": {kind: Layer(kind, LARGE, None) for kind in UNTRAINED}},
+}
+LAYERS["small"]["cifar10"] |= VARIED
+
+
+def layer(scale: str, images: str, name: str) -> Layer:
+    """A layer by its place; ``ValueError`` lists what there is."""
+    found: Any = LAYERS
+    for what, key in (("scale", scale), ("images", images), ("layer", name)):
+        if key not in found:
+            raise ValueError(f"{what} = {key!r} is not known; choose from {', '.join(found)}")
+        found = found[key]
+    chosen: Layer = found
+    return chosen
+
+
+def make(scale: str, images: str, names: list[str], seeds: list[int], out: Path, progress: bool = True) -> list[Path]:
+    """Make and measure layers on one set of images and return their folders; what is finished is left alone.
+
+    Raises ``ValueError`` for what is not known or was made with other parameters, ``RuntimeError`` if another process
+    makes it.
+    """
+    folders, loaded = list[Path](), dict[tuple[int | None, float], tuple[Rows, Moments, Components]]()
+    for seed in seeds:
+        for name in names:
+            chosen = layer(scale, images, name)
+            run = Run(out / scale / images, name, seed)
+            folders.append(run.folder)
+            if _finished(run, configuration(scale, images, name, seed)):
+                continue
+            with processes.alone(processes.run_lock(run.folder, FILE), str(run.folder)):
+                if chosen.kind == "local" and progress:
+                    print(f"{run.folder}", flush=True)
+                key = (chosen.images, chosen.params.p)
+                if key not in loaded:
+                    pictures = variants.rows(images, *key)
+                    of = spectra.moments(pictures.test)
+                    loaded[key] = (pictures, of, alignment.components(of))
+                _measure(run, chosen, configuration(scale, images, name, seed), *loaded[key])
+    return folders
+
+
+def configuration(scale: str, images: str, name: str, seed: int) -> dict[str, Any]:
+    """What a layer is made with; the digest of its images is added when they are read."""
+    return {"alone": layer(scale, images, name), "scale": scale, "images": images, "layer": name, "seed": seed}
+
+
+def _finished(run: Run, wanted: dict[str, Any]) -> bool:
+    about = run.measured(FILE)
+    if not about.is_file() or not provenance.intact(about, f"{FILE}.npz"):
+        return False
+    stored = provenance.read_description(about)["configuration"]
+    for key, (before, today) in provenance.differences(stored, provenance.describe_all(wanted)).items():
+        raise ValueError(f"{about} was made with {key} = {before}, not {today}; remove it to make it again")
+    return True
+
+
+def _measure(run: Run, chosen: Layer, about: dict[str, Any], pictures: Rows, of: Moments, known: Components) -> None:
+    source, start = source_of(), time.perf_counter()
+    arrays, health = measured(chosen, run.seed, pictures, of, known)
+    seconds = time.perf_counter() - start
+    files.write_arrays(run.folder / f"{FILE}.npz", arrays)
+    about = {
+        "configuration": provenance.describe_all({**about, "data": pictures.digest}),
+        "seconds": round(seconds, 1),
+        "source": source,
+        "environment": provenance.environment(),
+        "health": health,
+        provenance.DIGESTS: provenance.digests(run.folder, [f"{FILE}.npz"]),
+    }
+    files.write_json(run.measured(FILE), about)
+
+
+# What moves a number; the source of all this, and of what it refers to, is hashed into each description.
+
+
+def measured(
+    chosen: Layer, seed: int, pictures: Rows, of: Moments, known: Components
+) -> tuple[Arrays, dict[str, float]]:
+    """What is stored of a layer, and, if it was trained, whether it is alive.
+
+    ``images``, ``rows``, ``pixels``: eigenvalues of M S M^T, M M^T and S, on test images; ``deficit``, ``rank``,
+    ``near``: see :class:`bioadv.measure.alignment.Alignment`; ``after_N``, ``gaussian_N``: eigenvalues behind ReLU^N,
+    measured and as predicted for Gaussian latents; and what :func:`glance` sees. Of a trained layer also ``epochs`` and
+    what is seen after each of these, ``along_*``; and ``synapses``, eigenvalues of W W^T.
+    """
+    found, health = dict[str, Tensor](), dict[str, float]()
+    if chosen.kind == "local":
+        params = replace(chosen.params, epochs=STEPS // -(-len(pictures.train) // chosen.params.batch))
+        seen, w = dict[int, dict[str, Tensor]](), torch.empty(0)
+        for epoch, w in trained(pictures.train, params, seed):
+            seen[epoch] = glance(local_learning.metric(w, params.p), w, pictures, of, known)
+        m, state = local_learning.metric(w, params.p), local_learning.health(w, pictures.train, params)
+        health = {"converged": state.converged, "live": state.live, "winning": state.winning}
+        found = {f"along_{name}": torch.stack([one[name] for one in seen.values()]) for name in seen[0]}
+        found |= {"epochs": torch.tensor(list(seen)), "synapses": _eigenvalues(w)}
+    else:
+        m = w = untrained(chosen, pictures.train, seed)
+    lies = alignment.align(m, of, known)
+    found |= glance(m, w, pictures, of, known) | {"pixels": lies.images[:STORED]}
+    found |= {"deficit": lies.deficit, "rank": lies.rank, "near": lies.near}
+    before = spectra.linear_moments(of, m)
+    for power in POWERS:
+        latents = ((part.double() @ m.double().T).clamp_min(0).pow(power) for part in pictures.test.split(1000))
+        found[f"after_{power}"] = spectra.eigenspectrum(spectra.moments(latents))
+        found[f"gaussian_{power}"] = spectra.eigenspectrum(gaussian_latents.activated(before, power))
+    return {name: values.float().numpy() for name, values in found.items()}, health
+
+
+def trained(x: Tensor, params: KHParams, seed: int) -> Iterator[tuple[int, Tensor]]:
+    """A layer in training, as :func:`bioadv.network.local_learning.train` has it: (epoch, synapses) at the stops."""
+    generator = torch.Generator().manual_seed(streams.pick(streams.START, seed))
+    w = local_learning.init(params, x.shape[1], generator)
+    for epoch in range(params.epochs + 1):
+        if epoch:
+            rate, m = local_learning.learning_rate(params, epoch), local_learning.metric(w, params.p)
+            for chosen in torch.randperm(len(x), generator=generator).split(params.batch):
+                local_learning.step(w, m, x[chosen], params, rate)
+        if epoch in STOPS or epoch == params.epochs:
+            yield epoch, w
+
+
+def untrained(chosen: Layer, x: Tensor, seed: int) -> Tensor:
+    """Rows of a kind of the study, (H, D), all of one length."""
+    params = chosen.params
+    start = local_learning.init(params, x.shape[1], torch.Generator().manual_seed(streams.pick(streams.START, seed)))
+    drawn = torch.Generator().manual_seed(streams.pick(streams.DRAWN, seed))
+    alike = torch.ones_like(start)  # a KH layer whose rows have one length
+    return hidden.weights(study.HIDDEN[chosen.kind], Given(x, start, drawn, params.p, alike))
+
+
+def glance(m: Tensor, w: Tensor, pictures: Rows, of: Moments, known: Components) -> dict[str, Tensor]:
+    """What is seen of a layer with rows M and synapses W, (H, D).
+
+    ``images``, ``rows``, ``rows_centred``: eigenvalues of M S M^T, M M^T and the rows' covariance; ``nearest`` (2,):
+    median cosine of W, and of M, with the nearest training image; ``leading`` (4,): mean share of the squared length of
+    M on the first 10 and 100 principal components, and that of a thousand training images; all less their mean.
+    """
+    latent = spectra.linear_moments(of, m).covariance
+    centred = pictures.train[:1000] - pictures.train.mean(0)
+    shares = [alignment.leading(part, known, count).mean() for part in (m - m.mean(0), centred) for count in LEADING]
+    return {
+        "images": torch.linalg.eigvalsh(latent).flip(0),
+        "rows": _eigenvalues(m),
+        "rows_centred": _eigenvalues(m - m.mean(0)),
+        "nearest": torch.stack([alignment.nearest(_unit(part), pictures.train)[0].median() for part in (w, m)]),
+        "leading": torch.stack(shares),
+    }
+
+
+def _unit(rows: Tensor) -> Tensor:
+    """Rows at the L3 norm of images: both are compared less the mean image, which has a length."""
+    return rows / torch.linalg.vector_norm(rows, 3, dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+
+
+def _eigenvalues(rows: Tensor) -> Tensor:
+    """Of the rows times their transpose, falling."""
+    return torch.linalg.eigvalsh(rows.double() @ rows.double().T).flip(0)
+
+
+def source_of() -> str:
+    """Hash of the code that a layer is made and measured with."""
+    kinds = (study.HIDDEN[kind].weights for kind in UNTRAINED)
+    return provenance.source_hash(measured, variants.rows, *kinds)
