@@ -10,7 +10,7 @@ def latent(generator):
     """Moments of eight units of different means, variances and correlations; the last does not vary."""
     turn = torch.randn(8, 5, generator=generator, dtype=torch.float64)
     turn[7] = 0
-    mean = torch.linspace(-1, 2, 8, dtype=torch.float64)
+    mean = torch.linspace(0, 2, 8, dtype=torch.float64)
     return Moments(1000, mean, turn @ turn.T), turn
 
 

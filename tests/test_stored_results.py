@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv.data import datasets, files
-from bioadv.lab import accept, probes, provenance, runner, runs, study
+from bioadv.data import datasets, files, variants
+from bioadv.lab import accept, layers, probes, provenance, runner, runs, study
 from bioadv.network import local_learning
 from bioadv.network.regularizers import Spectral
 
@@ -37,7 +37,8 @@ def name(path):
 
 
 def dataset(path):
-    return path.relative_to(RESULTS).parts[0]
+    parts = path.relative_to(RESULTS).parts
+    return variants.base(parts[1]) if parts[0] in layers.LAYERS else parts[0]
 
 
 # What is stored

@@ -184,6 +184,18 @@ def test_variables_of_make_reach_the_study_whatever_they_are(tmp_path, monkeypat
             paper.command(given)
 
 
+def test_the_study_of_layers_alone_is_one_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = paper.command({"CONFIG": "mechanism", "OUT": str(tmp_path), "SEEDS": "1 2", "MODELS": "white"})
+    chosen = ["--seed", "1", "--seed", "2", "--layer", "white", "--out", str(tmp_path)]
+    assert words[words.index("layers") :] == ["layers", "small", "untrained", *chosen]
+    with pytest.raises(ValueError, match="retrain is not a key"):
+        paper.command({"CONFIG": "mechanism", "RETRAIN": "1"})
+    (tmp_path / "mine.yaml").write_text("layers: [large]")
+    with pytest.raises(ValueError, match=r"mine\.yaml: layers\[0\] = 'large'; give scales, such as \[small"):
+        paper.command({"CONFIG": str(tmp_path / "mine.yaml")})
+
+
 # What is stored already
 
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from bioadv.data import files
-from bioadv.lab import plan, processes
+from bioadv.lab import plan, processes, schemas
 
 ROOT = Path(__file__).resolve().parent.parent
 CHOICES = {"SEEDS": "seeds", "MODELS": "models", "OUT": "out", "RETRAIN": "retrain"}
@@ -29,6 +29,8 @@ def command(given: dict[str, str]) -> list[str]:
             f"{path} does not exist; give CONFIG=NAME for workflow/config/NAME.yaml, or a path to a .yaml file"
         )
     chosen = {key: given[variable] for variable, key in CHOICES.items() if given.get(variable)}
+    if "layers" in (content := schemas.read_yaml(path) or {}):
+        return _layers(schemas.check(schemas.LayersFile, {**content, **chosen}, path))
     plan.read_file(path, chosen)
     profile = ROOT / "workflow" / "profiles" / (given.get("PROFILE") or "workstation")
     if not profile.is_dir():
@@ -37,6 +39,14 @@ def command(given: dict[str, str]) -> list[str]:
     words += ["--configfile", str(path), *([str(_kept(chosen))] if chosen else []), "--profile", str(profile)]
     words += ["--cores", given["CORES"]] if given.get("CORES") else []
     return words + shlex.split(given.get("OPTIONS", ""))
+
+
+def _layers(chosen: schemas.LayersFile) -> list[str]:
+    """The command for hidden layers alone, one after the other; Snakemake has no part in it."""
+    words = [sys.executable, "-c", "from bioadv.lab.cli import main; main()", "layers", *chosen.layers]
+    words += [word for seed in chosen.seeds for word in ("--seed", str(seed))]
+    words += [word for name in chosen.models for word in ("--layer", name)]
+    return [*words, "--out", chosen.out]
 
 
 def _kept(chosen: dict[str, str]) -> Path:

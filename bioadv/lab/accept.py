@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from bioadv.data import datasets, files
+from bioadv.data import datasets, files, variants
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import probes, provenance, runner
+from bioadv.lab import layers, probes, provenance, runner
 
 ACCEPTED = "accepted.json"
 ROOT = Path("results")
@@ -69,6 +69,8 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
         wanted, source = _training(about["configuration"], data, epochs)
         own = (about["configuration"]["model"], f"seed-{about['configuration']['seed']}")
         found = [] if file.parts[-3:-1] == own else [Fault(file, f"is of the run {own[0]}, {own[1]}")]
+    elif "alone" in about["configuration"]:
+        wanted, source, found = _alone(file, about["configuration"], data)
     else:
         wanted, source, found = _probe(file, about["configuration"], data, epochs)
         manifest = provenance.read_manifest(file.parent)
@@ -113,6 +115,25 @@ def _probe(
         run = _training(run, data, epochs)[0]
     wanted = {"probe": name, "settings": probes.PROBES[name].settings, "run": run}
     return provenance.describe_all(wanted), _probe_source(name), []
+
+
+def _alone(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, Any], str, list[Fault]]:
+    """The same of a hidden layer alone."""
+    scale, images, name, seed = (have.get(key, "") for key in ("scale", "images", "layer", "seed"))
+    try:
+        wanted = layers.configuration(scale, images, name, seed) | {"data": data.content_hash}
+    except ValueError as error:
+        return {}, "", [Fault(file, f"is of a layer that is not known today: {error}")]
+    own = (scale, images, name, f"seed-{seed}")
+    found = [] if file.parts[-5:-1] == own else [Fault(file, f"is of the layer {'/'.join(own)}")]
+    if not file.with_suffix(".npz").is_file():
+        found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))
+    return provenance.describe_all(wanted), _layers_source(), found
+
+
+@functools.cache
+def _layers_source() -> str:
+    return layers.source_of()
 
 
 @functools.cache
@@ -178,7 +199,7 @@ def stand_in(name: str) -> Dataset:
 def _data(file: Path) -> Dataset:
     """The images that a result was made with; of the well-known ones only the name is needed."""
     manifest = provenance.read_manifest(file.parent)
-    name = manifest["dataset"] if manifest else file.parent.parent.parent.name
+    name = manifest["dataset"] if manifest else variants.base(file.parent.parent.parent.name)
     return stand_in(name) if name in datasets.KNOWN else _loaded(name)
 
 

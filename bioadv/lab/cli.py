@@ -89,19 +89,19 @@ def probe(
 
 @app.command()
 def layers(
-    scale: Annotated[str, typer.Argument(help=f"One of {', '.join(alone.LAYERS)}.")],
+    scales: Annotated[list[str], typer.Argument(help=f"Of {', '.join(alone.LAYERS)}.")],
     images: Annotated[list[str] | None, typer.Option(help="Sets of images; default: all of the scale.")] = None,
     layer: Annotated[list[str] | None, typer.Option(help="Layers; default: all that the scale has on a set.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seeds; default: 0 to 4.")] = None,
     out: Out = Path("results"),
 ) -> None:
     """Make hidden layers alone and measure their spectra. What is finished is left alone."""
-    if scale not in alone.LAYERS:
-        raise ValueError(f"scale = {scale!r} is not known; choose from {', '.join(alone.LAYERS)}")
-    for name in images or alone.LAYERS[scale]:
-        chosen = layer or list(alone.LAYERS[scale].get(name, {}))
-        for folder in alone.make(scale, name, chosen, seed or list(alone.SEEDS), out):
-            typer.echo(folder)
+    for scale in scales:
+        for name in images or alone.sets(scale):
+            known = alone.names(scale, name)
+            chosen = layer if layer and images else [one for one in known if not layer or one in layer]
+            for folder in alone.make(scale, name, chosen, seed or list(alone.SEEDS), out):
+                typer.echo(folder)
 
 
 @app.command()

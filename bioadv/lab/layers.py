@@ -9,10 +9,10 @@ made again from its start, and comes out the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from bioadv.network.local_learning import KHParams
 
 Tensor = torch.Tensor
 Arrays = dict[str, np.ndarray]
+T = TypeVar("T")
 FILE = "alignment"
 SMALL = KHParams(hidden=400, delta=0.2, batch=200)
 LARGE = KHParams(hidden=2000)  # of an untrained layer only the number of units and the norm count
@@ -73,15 +74,27 @@ LAYERS: dict[str, dict[str, dict[str, Layer]]] = {  # by scale and images
 LAYERS["small"]["cifar10"] |= VARIED
 
 
+def sets(scale: str) -> list[str]:
+    """The sets of images of a scale; ``ValueError`` for an unknown one."""
+    return list(_known("scale", scale, LAYERS))
+
+
+def names(scale: str, images: str) -> list[str]:
+    """The layers of a scale on a set of images; ``ValueError`` for an unknown one."""
+    sets(scale)
+    return list(_known("images", images, LAYERS[scale]))
+
+
 def layer(scale: str, images: str, name: str) -> Layer:
     """A layer by its place; ``ValueError`` lists what there is."""
-    found: Any = LAYERS
-    for what, key in (("scale", scale), ("images", images), ("layer", name)):
-        if key not in found:
-            raise ValueError(f"{what} = {key!r} is not known; choose from {', '.join(found)}")
-        found = found[key]
-    chosen: Layer = found
-    return chosen
+    names(scale, images)
+    return _known("layer", name, LAYERS[scale][images])
+
+
+def _known(what: str, key: str, table: Mapping[str, T]) -> T:
+    if key not in table:
+        raise ValueError(f"{what} = {key!r} is not known; choose from {', '.join(table)}")
+    return table[key]
 
 
 def make(scale: str, images: str, names: list[str], seeds: list[int], out: Path, progress: bool = True) -> list[Path]:

@@ -83,6 +83,17 @@ class StudyFile(Closed):
     retrain: Annotated[bool, Strict(False), Field(description="yes or no, 1 or 0")] = False
 
 
+class LayersFile(Closed):
+    """Hidden layers alone, ``workflow/config/mechanism.yaml``; ``seeds`` and ``models`` leave out all others."""
+
+    layers: Annotated[
+        list[Literal["small", "untrained"]], Field(min_length=1, description="scales, such as [small, untrained]")
+    ]
+    out: Annotated[PathText, Field(description="a folder, without control characters")] = "results"
+    seeds: Annotated[list[Seed], BeforeValidator(_listed), Field(description="integers >= 0, such as 0 1")] = []
+    models: Annotated[Words, BeforeValidator(_listed), Field(description="names of layers, such as kh-layer")] = []
+
+
 class ClaimEntry(Closed):
     """A claim of ``book/claims.yaml``; what the keys mean says :class:`bioadv.lab.claims.Claim`."""
 

@@ -1,0 +1,173 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from bioadv.data import datasets, variants
+from bioadv.data.datasets import Dataset, Images
+from bioadv.lab import accept, cli, layers, predictions, runs
+from bioadv.lab.layers import Layer
+from bioadv.lab.predictions import Subject
+from bioadv.measure import alignment, spectra
+from bioadv.network import local_learning
+from bioadv.network.local_learning import KHParams
+
+TINY = KHParams(hidden=30, delta=0.2, batch=50)
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    """Small smooth colour images in place of the photo patches; returns the dataset."""
+    rng, parts = np.random.default_rng(0), {}
+    for split, count in (("train", 900), ("test", 400)):
+        rough = rng.normal(size=(count, 8, 8, 3)) + rng.normal(size=(count, 8, 8, 1))
+        smooth = np.cumsum(np.cumsum(rough, 1), 2)
+        scaled = (smooth - smooth.min()) / np.ptp(smooth)
+        parts[split] = Images(scaled, np.arange(count) % 2, ("a", "b"), f"photo-patches/{split}")
+    found = Dataset("photo-patches", **parts)
+    monkeypatch.setattr(datasets, "load", lambda name, *more: found)
+    return found
+
+
+@pytest.fixture
+def tiny(monkeypatch, pictures):
+    """Layers of thirty units on few images, trained for few steps; returns the images."""
+    kinds = {kind: Layer(kind, TINY, 600) for kind in ("exemplars", "white")}
+    monkeypatch.setattr(
+        layers, "LAYERS", {"small": {"photo-patches": {"kh-layer": Layer("local", TINY, 600), **kinds}}}
+    )
+    monkeypatch.setattr(layers, "STEPS", 60)
+    monkeypatch.setattr(layers, "STOPS", (0, 2))
+    return variants.rows("photo-patches", 600)
+
+
+# Images with something taken from them
+
+
+def test_new_phases_keep_means_amplitudes_and_the_relation_of_colours(generator):
+    images = torch.rand(4, 3, 8, 12, generator=generator)
+    made = variants.new_phases(images, generator)
+    before, after = torch.fft.fft2(images), torch.fft.fft2(made)
+    torch.testing.assert_close(after.abs(), before.abs(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(made.mean((2, 3)), images.mean((2, 3)))
+    turn = after / before
+    torch.testing.assert_close(turn[:, 0], turn[:, 2], atol=1e-3, rtol=1e-3)
+    # Phases are new, and each image has its own.
+    assert (turn[0, 0] - turn[1, 0]).abs().mean() > 0.5
+    assert (made - images).abs().mean() > 0.1
+
+
+@pytest.mark.parametrize("name", ["photo-patches", "photo-patches-scrambled", "photo-patches-whitened"])
+def test_rows_of_variants_have_unit_norm_and_the_digest_of_their_images(pictures, name):
+    found = variants.rows(name, 700, p=4.0)
+    assert found.train.shape == (700, 192)
+    assert found.test.shape == (400, 192)
+    torch.testing.assert_close(torch.linalg.vector_norm(found.train, 4, dim=1), torch.ones(700))
+    assert found.digest == pictures.content_hash
+    assert len(variants.rows(name, 10**6).train) == 900
+
+
+def test_whitened_images_have_a_flat_spectrum_and_scrambled_ones_their_own(pictures):
+    spread = {}
+    for name in ("photo-patches", "photo-patches-whitened", "photo-patches-scrambled"):
+        x = variants.rows(name).train
+        values = spectra.eigenspectrum(spectra.moments(x))
+        spread[name] = float(values[5] / values[60])
+    assert spread["photo-patches-whitened"] < 1.5
+    assert spread["photo-patches"] > 20
+    assert 0.5 < spread["photo-patches-scrambled"] / spread["photo-patches"] < 2
+
+
+# Making and measuring
+
+
+def test_training_is_that_of_the_study(tiny):
+    params = replace(TINY, epochs=5)
+    seen = {epoch: w.clone() for epoch, w in layers.trained(tiny.train, params, 3)}
+    assert list(seen) == [0, 2, 5]
+    again = local_learning.train(tiny.train, params, torch.Generator().manual_seed(3), progress=False)
+    assert torch.equal(seen[5], again.synapses)
+
+
+def test_rows_of_untrained_layers_have_one_length(tiny):
+    for kind in layers.UNTRAINED:
+        rows = layers.untrained(Layer(kind, TINY, 600), tiny.train, 1)
+        lengths = torch.linalg.vector_norm(rows, dim=1)
+        torch.testing.assert_close(lengths, lengths[:1].expand(30), msg=kind)
+    with pytest.raises(ValueError, match="layer = 'kmean' is not known; choose from kh-layer"):
+        layers.layer("small", "photo-patches", "kmean")
+
+
+def test_a_layer_is_measured_by_the_definitions(tiny):
+    of = spectra.moments(tiny.test)
+    found, health = layers.measured(Layer("exemplars", TINY, 600), 0, tiny, of, alignment.components(of))
+    assert health == {}
+    m = layers.untrained(Layer("exemplars", TINY, 600), tiny.train, 0).double()
+    h = tiny.test.double() @ m.T
+    covariance = torch.cov(h.T)
+    for name, matrix in (("images", covariance), ("rows", m @ m.T), ("after_1", torch.cov(h.clamp_min(0).T))):
+        expected = torch.linalg.eigvalsh(matrix).flip(0).float().numpy()
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(found["after_4.5"].sum(), torch.cov(h.clamp_min(0).pow(4.5).T).trace(), rtol=1e-4)
+    np.testing.assert_allclose(found["nearest"], [1, 1], atol=1e-5)
+    assert 0.5 < found["leading"][0] < found["leading"][1] < 1
+
+
+def test_a_layer_is_made_once_and_comes_out_the_same_after_a_kill(tiny, tmp_path, monkeypatch):
+    folders = layers.make("small", "photo-patches", ["kh-layer", "white"], [0], tmp_path / "a", progress=False)
+    first = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*.npz")}
+    assert len(first) == 2
+    about = json.loads((folders[0] / "alignment.json").read_text())
+    assert set(about["health"]) == {"converged", "live", "winning"}
+    assert about["configuration"]["alone"]["params"]["delta"] == 0.2
+    with monkeypatch.context() as patch:
+        patch.setattr(layers, "measured", lambda *given: pytest.fail("made again"))
+        layers.make("small", "photo-patches", ["kh-layer", "white"], [0], tmp_path / "a", progress=False)
+    (folders[0] / "alignment.json").unlink()  # as after a kill: it is written last
+    layers.make("small", "photo-patches", ["kh-layer"], [0], tmp_path / "a", progress=False)
+    for path, content in first.items():
+        assert path.read_bytes() == content
+    arrays = dict(np.load(folders[0] / "alignment.npz"))
+    assert arrays["epochs"].tolist() == [0, 2, 5]
+    np.testing.assert_array_equal(arrays["along_images"][-1], arrays["images"])
+
+
+def test_other_parameters_are_refused_by_name(tiny, tmp_path, monkeypatch):
+    layers.make("small", "photo-patches", ["white"], [0], tmp_path, progress=False)
+    other = {"small": {"photo-patches": {"white": Layer("white", TINY, 500)}}}
+    monkeypatch.setattr(layers, "LAYERS", other)
+    with pytest.raises(ValueError, match=r"alignment\.json was made with alone = .*remove it to make it again"):
+        layers.make("small", "photo-patches", ["white"], [0], tmp_path, progress=False)
+
+
+def test_stored_layers_are_checked_like_all_results_and_judged(tiny, tmp_path, monkeypatch):
+    """By command, as ``make paper CONFIG=mechanism`` calls it."""
+    result = CliRunner().invoke(cli.app, ["layers", "small", "--layer", "white", "--seed", "4", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    file = tmp_path / "small" / "photo-patches" / "white" / "seed-4" / "alignment.json"
+    assert accept.stored(tmp_path) == [file]
+    assert accept.faults(file, tmp_path, accept._data(file)) == []
+    monkeypatch.setenv(runs.RESULTS_VARIABLE, str(tmp_path))
+    subject = Subject("white", 4, "photo-patches", "small", (3, 20))
+    assert predictions.statistic("alpha(rows)", subject) < 0.5 < predictions.statistic("alpha(images)", subject)
+
+    about = json.loads(file.read_text())
+    file.write_text(json.dumps({**about, "source": "0" * 64}))
+    assert "was made by other code" in str(accept.faults(file, tmp_path, accept._data(file))[0])
+    about["configuration"]["layer"] = "exemplars"
+    file.write_text(json.dumps(about))
+    assert "is of the layer small/photo-patches/exemplars/seed-4" in str(
+        accept.faults(file, tmp_path, accept._data(file))[0]
+    )
+
+
+def test_every_prediction_about_layers_alone_is_about_one_that_exists():
+    for entry in predictions.read():
+        if entry.scale in predictions.ALONE:
+            for model in entry.models:
+                layers.layer(entry.scale, entry.data, model)
+            assert isinstance(layers.layer(entry.scale, entry.data, entry.models[0]), Layer)
+    assert tuple(layers.LAYERS) == predictions.ALONE
