@@ -50,7 +50,7 @@ override BIOADV_DATA_DIR := $(call absolute,$(BIOADV_DATA_DIR))
 export BIOADV_DATA_DIR
 endif
 
-.PHONY: help setup book test lint pytest live nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper slurm-test lock clean
+.PHONY: help setup book pdf test lint pytest live nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper slurm-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 18
@@ -74,7 +74,11 @@ book: $(READY) $(EXECUTED) ## execute the chapters and build _build/html/index.h
 	@rm -rf _build/html _build/.doctrees _build/.jupyter_cache
 	@$(BIN)/python -m tools.build_book stage
 	@PYTHONPATH=$(CURDIR) $(BIN)/jupyter-book build -W -n --keep-going --path-output . _build/stage
+	@$(BIN)/python -m tools.finish
 	@$(BIN)/python -m tools.build_book verify
+
+pdf: $(READY) ## print the built book to _build/html/book.pdf (needs Chromium)
+	@$(BIN)/python -m tools.pdf
 
 test: lint pytest nbval ## run every check: ruff, mypy, pytest, and nbval in three settings
 

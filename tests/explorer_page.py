@@ -5,6 +5,7 @@ import shutil
 
 from bioadv.lab.runs import ROOT
 from bioadv.pages.explorer_data import FOLDER
+from tools.build_book import EXPLORER, HTML
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NODE, NPM = shutil.which("node"), shutil.which("npm")
@@ -31,3 +32,10 @@ def write(folder, without=(), change=lambda name, text: text):
             target.write_text(change(file.name, file.read_text()))
     (folder / "book" / "explorer.html").write_text(FRAME.format(body=body))
     return f"file://{folder}/book/explorer.html"
+
+
+def built():
+    """The address of the page in the built book, or None; one of an older bundle does not count."""
+    page, script = HTML / "book" / EXPLORER, HTML / "_static" / "explorer" / "explorer.js"
+    same = script.is_file() and script.read_bytes() == (FOLDER / "explorer.js").read_bytes()
+    return f"file://{page}" if same and page.is_file() else None

@@ -1,12 +1,20 @@
-"""The built book in a real browser: nothing too wide, no picture or formula missing, both themes, desktop and phone."""
+"""The built book in a browser: legible, accessible, light and offline, in both themes, desktop, phone and print."""
 
-import shutil
+import json
+from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import pytest
+from bs4 import BeautifulSoup
 
-from tools.build_book import HTML, pages
+from tests.explorer_page import AXE, CHROMIUM
+from tools import finish, pdf
+from tools.build_book import EXPLORER, HTML, pages
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FIRST_LOAD = (
+    1_500_000  # bytes of a page, its styles, scripts and fonts; pictures and the explorer's data are not counted
+)
+PICTURES = (".png", ".svg", ".jpg", ".gif", ".ico")
 
 
 @pytest.fixture(scope="module")
@@ -23,27 +31,158 @@ def browser():
         started.close()
 
 
+@pytest.fixture
+def visit(browser):
+    """Opens a page of the book in a theme and width, with its formulas set; notes errors and what it asks for."""
+    contexts = []
+
+    def open_page(page, theme, width):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        tab = context.new_page()
+        told, asked = [], []
+        tab.on("pageerror", lambda error: told.append(str(error)))
+        tab.on("console", lambda line: told.append(line.text) if line.type == "error" else None)
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(f"file://{HTML / page}.html")
+        tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        if tab.locator(".math").count():
+            tab.wait_for_selector(".katex", timeout=20_000, state="attached")
+        return tab, told, asked
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
 @pytest.mark.parametrize("width", [1280, 375])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", pages())
-def test_page_is_legible(browser, page, theme, width):
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    tab = context.new_page()
-    errors = []
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(f"file://{HTML / page}.html")
-    tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-    if tab.locator(".math").count():
-        tab.wait_for_selector("mjx-container", timeout=20_000, state="attached")
-    try:
-        assert tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-        assert tab.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).length") == 0
-        assert tab.locator("mjx-merror").count() == 0
-        # sphinx-thebe is loaded by Jupyter Book and by its theme; the second declaration is ignored and harmless.
-        assert [error for error in errors if "THEBE_JS_URL" not in error] == []
-        figures = tab.locator(".cell:not(.tag_picture) .cell_output img")
-        for i in range(figures.count()):
-            inverted = "invert" in figures.nth(i).evaluate("e => getComputedStyle(e).filter")
-            assert inverted == (theme == "dark")
-    finally:
-        context.close()
+def test_page_is_legible_accessible_and_light(visit, page, theme, width):
+    tab, told, asked = visit(page, theme, width)
+    weight = sum(_size(url) for url in asked)
+    tab.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
+    tab.wait_for_function("[...document.images].every((image) => image.complete)", timeout=20_000)
+    assert tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    assert tab.evaluate("[...document.images].filter(i => !i.naturalWidth).length") == 0
+    assert tab.locator(".katex-error").count() == 0
+    assert tab.locator(".math [tabindex]").count() == 0  # formulas are read, not operated
+    figures = tab.locator(".cell:not(.tag_picture) .cell_output img")
+    for i in range(figures.count()):
+        inverted = "invert" in figures.nth(i).evaluate("e => getComputedStyle(e).filter")
+        assert inverted == (theme == "dark")
+    assert told == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert weight < FIRST_LOAD
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed; run `npm ci` in explorer/")
+    tab.add_script_tag(path=AXE)
+    found = tab.evaluate("async () => (await axe.run()).violations")
+    assert not found, json.dumps([(v["id"], v["nodes"][0]["html"][:300]) for v in found], indent=1)
+
+
+def _size(url):
+    path = Path(unquote(urlparse(url).path))
+    counted = url.startswith("file:") and path.suffix not in PICTURES and path.parent.name != "explorer"
+    return path.stat().st_size if counted else 0
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if (HTML / f"{page}.html").is_file()])
+def test_what_scrolls_sideways_on_a_phone_is_reached_by_keyboard_and_only_there(visit, page):
+    scrolling = (
+        "[...document.querySelectorAll('.bd-article *')].filter((e) => e.scrollWidth > e.clientWidth + 1 && "
+        "/auto|scroll/.test(getComputedStyle(e).overflowX) && e.clientWidth > 1)"
+    )
+    phone, _, _ = visit(page, "light", 375)
+    phone.wait_for_timeout(200)
+    assert phone.evaluate(f"{scrolling}.filter((e) => e.tabIndex < 0 && !e.querySelector('a, [tabindex]')).length") == 0
+    desk, _, _ = visit(page, "light", 1280)
+    desk.wait_for_timeout(200)
+    stops = desk.evaluate("[...document.querySelectorAll('[data-scrolls]')].length")
+    assert stops == desk.evaluate(f"{scrolling}.filter((e) => e.hasAttribute('data-scrolls')).length")
+
+
+@pytest.mark.slow
+def test_the_book_is_printed_in_one_file_whose_links_stay_in_it(browser, tmp_path):
+    from pypdf import PdfReader
+
+    pdf.main(out=tmp_path / "book.pdf")
+    reader = PdfReader(tmp_path / "book.pdf")
+    titles = [mark["/Title"] for mark in reader.outline if not isinstance(mark, list)]
+    soups = [BeautifulSoup((HTML / f"{page}.html").read_text(), "html.parser") for page in pages()]
+    headings = [" ".join(soup.select_one("article h1").get_text().removesuffix("#").split()) for soup in soups]
+    assert [title for title in titles if title in headings] == headings
+    text = "".join(page.extract_text() for page in reader.pages)
+    assert "Show code cell" not in text  # nothing to click on paper
+    inside = outside = 0
+    for page in reader.pages:
+        for note in page.get("/Annots", []):
+            action = note.get_object().get("/A")
+            inside += "/Dest" in note.get_object()
+            outside += bool(action) and str(action.get("/URI", "")).startswith("file:")
+    assert inside > 100
+    assert outside == 0
+    assert not (HTML / pages()[0]).parent.joinpath(pdf.TOGETHER).exists()
+    assert (HTML / "book" / EXPLORER).is_file()
+
+
+# What the pass over the rendered pages does
+
+PAGE = """<html><head><script>const THEBE_JS_URL = "https://somewhere/x.js"</script><script src="a.js"></script>
+<script src="../_static/katex.min.js"></script></head>
+<body><div><a class="navbar-brand logo" href="x.html"><img src="logo.svg" alt="Home"></a></div>
+<article class="bd-article"><details><summary aria-label="Toggle hidden content">Show code</summary></details>
+<div class="citation-list" role="list"><div class="citation" role="doc-biblioentry">A</div></div>
+<img src="b.png" alt="b">{more}</article></body></html>"""
+
+
+def test_a_page_is_finished_once_and_for_all():
+    once = finish.finished(PAGE.format(more=""))
+    assert finish.finished(once) == once
+    soup = BeautifulSoup(once, "html.parser")
+    assert [script["src"] for script in soup.select("script")] == ["a.js"]
+    assert soup.select_one("nav[aria-label] > a.logo")
+    assert not soup.select("summary[aria-label], [role]")
+    assert soup.select_one("article img")["loading"] == "lazy"
+    assert not soup.select_one(".logo img").get("loading")
+
+
+def test_formulas_are_loaded_where_there_are_some():
+    assert "katex" in finish.finished(PAGE.format(more='<span class="math">x</span>'))
+
+
+def test_icons_that_nothing_shows_go():
+    arrow, bars = '"arrow-up":[384,512,[8593],"f062","M1"],', 'bars:[448,512,["navicon"],"f0c9","M2"],'
+    script = "var a={" + arrow + bars + 'cat:[5,5,[],"f6be",["M3","M4"]]}'
+    thin = finish.without_unused_icons(script, {"arrow-up", "navicon"})
+    assert thin == "var a={" + arrow + bars + "}"
+    assert finish.without_unused_icons(thin, {"arrow-up", "navicon"}) == thin
+    with pytest.raises(ValueError, match="its format has changed"):
+        finish.without_unused_icons("var a={}", {"bars"})
+
+
+def test_every_icon_of_the_pages_is_in_the_script():
+    script = HTML / "_static" / "scripts" / "fontawesome.js"
+    if not script.is_file():
+        pytest.skip("the book is not built; run `make book` first")
+    text = script.read_text()
+    shown = {
+        name.removeprefix("fa-")
+        for page in pages()
+        for icon in BeautifulSoup((HTML / f"{page}.html").read_text(), "html.parser").select("[class*='fa-']")
+        for name in icon["class"]
+        if name.startswith("fa-") and name not in {"fa-solid", "fa-regular", "fa-brands", "fa-lg"}
+    }
+    assert shown
+    assert [name for name in sorted(shown) if f'"{name}":[' not in text and f",{name}:[" not in text] == []
+    assert len(text) < 200_000
+
+
+def test_formulas_are_set_by_the_version_whose_styles_lie_here():
+    """The extension brings the script, the book the styles and fonts: both of one version."""
+    import sphinxcontrib.katex
+
+    styles = (Path(finish.__file__).parents[1] / "book" / "_static" / "katex" / "katex.min.css").read_text()
+    assert f'content:"{sphinxcontrib.katex.katex_version}"' in styles
