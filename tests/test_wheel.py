@@ -12,11 +12,13 @@ import zipfile
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
 import bioadv
-from tools import reader_notebooks
+from tests.mirror import serve
+from tools import gather_release, reader_notebooks
 from tools.edition import ROOT, Edition, project_version
 
 # Hides the repository, which is installed here, and the packages that only the build of the book needs.
@@ -128,6 +130,33 @@ def test_results_and_claims_come_from_the_wheel(installed, tmp_path):
     assert Path(package).is_relative_to(place)
     assert Path(run).is_relative_to(place)
     assert claims > 40
+
+
+@pytest.mark.slow
+def test_fetched_weights_are_probed_in_an_empty_folder(installed, tmp_path):
+    """Train, gather a release, serve it; then somewhere else fetch and probe, with the wheel alone."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    rng, parts = np.random.default_rng(0), {}
+    for split, count in (("train", 60), ("test", 50)):
+        y = np.arange(count) % 3
+        x = rng.integers(20, 80, (count, 4, 4, 1))
+        x[np.arange(count), y] += 150
+        parts |= {f"x_{split}": x.astype(np.uint8), f"y_{split}": y}
+    np.savez(tmp_path / "tiny.npz", **parts)
+    images = ["--data", tmp_path / "tiny.npz", "--no-progress"]
+    told = command(installed, here, "train", "random", "--epochs", "1", *images)
+    assert told.returncode == 0, told.stderr
+    gather_release.gather(tmp_path / "release", [here / "results"], [])
+    with serve(tmp_path / "release") as (url, _):
+        given = ["--data", "tiny.npz", "--list", tmp_path / "release" / "weights.json", "--mirror", url]
+        environment = {**installed[0], "BIOADV_CACHE": str(tmp_path / "cache")}
+        told = command((environment, installed[1]), there, "fetch", "random", "--no-progress", *given)
+    assert told.returncode == 0, told.stderr
+    told = command(installed, there, "probe", "results/tiny.npz/random/seed-0", "--probe", "landscape", *images)
+    assert told.returncode == 0, told.stderr
+    assert (there / "results" / "tiny.npz" / "random" / "seed-0" / "landscape.json").is_file()
 
 
 def execute(path, environment, cwd):

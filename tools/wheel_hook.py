@@ -20,7 +20,7 @@ INSIDE = "bioadv/shipped"
 
 def data_files(root: Path) -> dict[Path, str]:
     """Files of a source tree that the wheel carries, with their places in it; weights and hidden files stay out."""
-    results = (path for path in (root / "results").rglob("*") if path.suffix in (".json", ".npz"))
+    results = (path for path in (root / "results").rglob("*") if path.is_file() and path.suffix in (".json", ".npz"))
     relative = {path: path.relative_to(root) for path in sorted([*results, *root.glob("book/*.yaml")])}
     return {
         path: f"{INSIDE}/{inner.as_posix()}"

@@ -11,8 +11,9 @@ import typer
 
 import bioadv
 from bioadv.data import datasets, shipped
-from bioadv.lab import chapters, probes, processes, provenance, runner, study
+from bioadv.lab import chapters, probes, processes, provenance, runner, study, weights
 from bioadv.lab import layers as alone
+from bioadv.lab.runs import Run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -102,6 +103,23 @@ def layers(
             chosen = layer if layer and images else [one for one in known if not layer or one in layer]
             for folder in alone.make(scale, name, chosen, seed or list(alone.SEEDS), out):
                 typer.echo(folder)
+
+
+@app.command()
+def fetch(
+    model: Annotated[str, typer.Argument(help="A model of the study; `bioadv list` names them.")],
+    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    data: Annotated[str, typer.Option(help="The images it was trained on.")] = "cifar10",
+    out: Out = Path("results"),
+    mirror: Annotated[list[str] | None, typer.Option(help="An address to try first; may be given repeatedly.")] = None,
+    listed: Annotated[Path | None, typer.Option("--list", help="A list of published files, instead of ours.")] = None,
+    offline: Annotated[bool, typer.Option(help="Use only what was fetched before.")] = False,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """Fetch trained weights, so that they can be probed without training. Checked, resumed, and kept in a cache."""
+    run = Run(datasets.results_folder(out, data), model, seed)
+    new = weights.fetch(run, weights.read(listed, mirror or ()), offline, progress)
+    typer.echo(f"{run.folder}: {', '.join(path.name for path in new) or 'all there already'}")
 
 
 @app.command()

@@ -119,6 +119,7 @@ class Run:
             command = shlex.join([*words, f"--out={self.root.parent}"])
             raise FileNotFoundError(
                 f"{self.folder} has its manifest but not its weights, {self.weights.name} (git does not keep them); "
+                "`bioadv fetch` gets published ones, or "
                 f"train it again: {command}"
             )
 
