@@ -5,7 +5,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from bioadv.network import readout
+from bioadv.network import models, readout, training
+from bioadv.network.models import TwoLayer
 
 
 @pytest.fixture
@@ -94,3 +95,46 @@ def test_bad_latents_are_refused(latents):
             readout.path(bad, labels, [0.1], 3)
     with pytest.raises(ValueError, match="limit = 0"):
         readout.path(a, y, [0.1], 3, limit=0)
+
+
+def test_the_path_of_adam_is_that_of_training(latents):
+    """The same steps as training takes with the constant schedule, and it stops where it is asked to."""
+    a, y = latents[0].float() / 100, latents[1]
+    model = models.init(TwoLayer(4, 8, 3), torch.Generator().manual_seed(1))
+    start = model.readout.detach().clone(), model.bias.detach().clone()
+    path = readout.adam(start, a, y, [1, 3], 50, torch.Generator().manual_seed(2))
+    found = {epoch: (weights, bias) for epoch, weights, bias in path}
+    assert list(found) == [1, 3]
+    recipe = training.Recipe("constant", epochs=3, batch=50)
+    order = torch.Generator().manual_seed(2)
+    trained = training.fit(model, a, y, recipe, order, readout_only=True, progress=False).model
+    torch.testing.assert_close(found[3][0], trained.readout.detach())
+    torch.testing.assert_close(found[3][1], trained.bias.detach())
+    assert not torch.equal(found[1][0], found[3][0])
+    assert not torch.equal(start[0], found[1][0])
+
+
+@pytest.mark.parametrize("epochs", [[], [0, 1], [2, 1], [1, 1]])
+def test_bad_epochs_are_refused(latents, epochs):
+    a, y = latents
+    with pytest.raises(ValueError, match=r"epochs = \["):
+        next(readout.adam((torch.zeros(3, 8), torch.zeros(3)), a, y, epochs, 50, torch.Generator()))
+
+
+def test_rows_of_another_length_give_the_same_network(latents):
+    a, y = latents
+    for factor in (1e-3, torch.linspace(0.1, 10, 8).double()):
+        one, other = (readout.path(part, y, [0.1, 0.01], 3)[-1] for part in (a, a * factor))
+        moved = (one.readout - other.readout * factor) * a.std(0)  # in units of variance 1
+        assert float(moved.abs().max()) < 5e-3
+
+
+def test_units_that_are_nearly_copies_take_few_steps(generator):
+    """As rows that resemble images are; L-BFGS without the change of coordinates takes hundreds of steps."""
+    y = torch.randint(3, (2000,), generator=generator)
+    common = torch.randn(2000, 1, generator=generator, dtype=torch.float64)
+    own = torch.randn(2000, 40, generator=generator, dtype=torch.float64)
+    a = common + own * torch.logspace(0, -3, 40) + 0.3 * torch.eye(3, 40)[y]
+    (found,) = readout.path(a, y, [1e-6], 3)
+    assert found.converged
+    assert found.steps < 60

@@ -111,6 +111,8 @@ def _probe(
     run = have["run"]
     if run["model"] == probes.PIXELS:
         run = {"model": probes.PIXELS, "data": data.content_hash}
+    elif "experiment" not in run and probes.untrained(run["model"]):
+        run = probes.untrained_layer(run["model"], run["seed"], data)
     else:
         run = _training(run, data, epochs)[0]
     wanted = {"probe": name, "settings": probes.PROBES[name].settings, "run": run}

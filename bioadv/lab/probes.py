@@ -18,11 +18,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from bioadv.data import files
+from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset
-from bioadv.lab import probe_landscape, probe_perturbations, probe_referees, probe_spectra, processes, provenance, study
+from bioadv.lab import (
+    probe_landscape,
+    probe_paths,
+    probe_perturbations,
+    probe_referees,
+    probe_spectra,
+    processes,
+    provenance,
+    runner,
+    study,
+)
 from bioadv.lab.runs import Run
-from bioadv.network import local_learning
+from bioadv.network import local_learning, models
 from bioadv.network.models import TwoLayer
 
 Arrays = dict[str, np.ndarray]
@@ -36,12 +46,14 @@ class Probe:
 
     measure: (model, data, settings, progress) -> named arrays, or several such functions by name, for a long probe:
     what one of them has measured is not measured again after a crash; settings: everything that can move a number,
-    JSON-able, kept in the manifest.
+    JSON-able, kept in the manifest; layer: whether it looks at the hidden layer alone, so that one which nobody trains
+    is made on the spot and needs no run.
     """
 
     title: str
     measure: Measure | Mapping[str, Measure]
     settings: dict[str, Any] = field(default_factory=dict)
+    layer: bool = False
 
     @property
     def functions(self) -> dict[str, Measure]:
@@ -55,9 +67,12 @@ PROBES: dict[str, Probe] = {
     "referees": Probe("attacks of other people", probe_referees.measure_referees, probe_referees.REFEREES),
     "perturbations": Probe("critical perturbations", probe_perturbations.MEASURES, probe_perturbations.PERTURBATIONS),
     "pruning": Probe("pruning of a local layer", probe_spectra.measure_pruning, probe_spectra.PRUNING),
+    "paths": Probe("readouts of all penalties", probe_paths.measure_paths, probe_paths.PATHS, layer=True),
+    "epochs": Probe("readouts along training", probe_paths.measure_epochs, probe_paths.EPOCHS),
 }
 SECONDS = "_seconds"  # in the file of a part
 PIXELS = study.PIXELS
+LAYERS = tuple(kind.weights for kind in study.HIDDEN.values() if not kind.trained)
 
 
 def probe(name: str) -> Probe:
@@ -98,7 +113,7 @@ def _measured(folder: Path, name: str, data: Dataset) -> Path | None:
 
 def _wanted(folder: Path, name: str, data: Dataset) -> tuple[dict[str, Any], str]:
     """The configuration of a measurement, and the identity of the training that is measured."""
-    subject, training = _subject(folder, data)
+    subject, training = _subject(folder, data, probe(name).layer)
     return {"probe": name, "settings": probe(name).settings, "run": subject}, training
 
 
@@ -135,10 +150,12 @@ def _measure(folder: Path, name: str, data: Dataset, progress: bool) -> Path:
     return file
 
 
-def _subject(folder: Path, data: Dataset) -> tuple[dict[str, Any], str]:
+def _subject(folder: Path, data: Dataset, layer: bool) -> tuple[dict[str, Any], str]:
     """The configuration of what is measured, and the identity of its training."""
     if folder.parent.name == PIXELS:
-        return {"model": PIXELS, "data": data.content_hash}, "none"
+        return {"model": PIXELS, "data": data.content_hash}, provenance.UNTRAINED
+    if layer and untrained(folder.parent.name):
+        return untrained_layer(folder.parent.name, Run.at(folder).seed, data), provenance.UNTRAINED
     manifest = provenance.read_manifest(folder)
     if manifest is None:
         raise FileNotFoundError(f"{folder} holds no finished run; train the model first, or let it finish")
@@ -157,7 +174,34 @@ def _model(folder: Path, subject: dict[str, Any], data: Dataset) -> TwoLayer:
         return of_pixels(data)
     if subject["model"] == study.LAYER:
         return of_layer(Run.at(folder).synapses(), subject["layer"]["p"], data)
+    if "experiment" not in subject:
+        return of_untrained(subject["model"], subject["seed"], data)
     return Run.at(folder).load()
+
+
+def untrained(model: str) -> bool:
+    """Whether a model's hidden layer is one that nobody trains."""
+    kind = study.EXPERIMENTS[model].kind if model in study.EXPERIMENTS else None
+    return kind is not None and not kind.trained and study.EXPERIMENTS[model].hidden != "local"
+
+
+def untrained_layer(model: str, seed: int, data: Dataset) -> dict[str, Any]:
+    """The configuration of a hidden layer that nobody trains."""
+    chosen, sizes = study.experiment(model), study.scale(data).layer
+    made = {"hidden": chosen.hidden, "power": chosen.power, "units": sizes.hidden, "p": sizes.p}
+    return {"model": model, "seed": seed, "data": data.content_hash, **made}
+
+
+def of_untrained(model: str, seed: int, data: Dataset) -> TwoLayer:
+    """A hidden layer that nobody trains, with rows of length 1 where the study gives them a KH layer's; readout zero.
+
+    The lengths make no difference to what is measured here: the readout makes up for them.
+    """
+    chosen, sizes, images = study.experiment(model), study.scale(data).layer, datasets.unit_lp(data.train)
+    network = TwoLayer(images.shape[1], sizes.hidden, len(data.train.classes), chosen.power)
+    runner.initialise(network, chosen.kind, images, seed, sizes.p, models.unit_rows(network))
+    network.readout.data.zero_()
+    return network.eval()
 
 
 def of_pixels(data: Dataset) -> TwoLayer:
@@ -179,4 +223,5 @@ def _bare(hidden: Tensor, power: float, data: Dataset) -> TwoLayer:
 
 def source_of(name: str) -> str:
     """Hash of the code that a probe measures with, from the model that it is given on."""
-    return provenance.source_hash(*probe(name).functions.values(), of_pixels, of_layer)
+    made: list[Callable[..., Any]] = [of_untrained, *LAYERS] if probe(name).layer else []
+    return provenance.source_hash(*probe(name).functions.values(), of_pixels, of_layer, *made)

@@ -30,6 +30,7 @@ NOT_HASHED = frozenset(
         *("local_learning._identity", "local_learning._as_tensors"),
     }
 )
+UNTRAINED = "none"  # the training of what is measured without one
 NO_PARAMETERS = ("title", "group")  # in older manifests; what a model is called moves no number
 LATER = ("units", "layer")  # not in older manifests
 
@@ -241,7 +242,11 @@ def is_of(training: str | None, manifest: dict[str, Any]) -> bool:
     Earlier versions kept the hash of the whole manifest, seconds included; stored results still have that one.
     """
     whole = {name: value for name, value in manifest.items() if name != DIGESTS}
-    return training in (identity(manifest), hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest())
+    return training in (
+        UNTRAINED,
+        identity(manifest),
+        hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest(),
+    )
 
 
 def same_configuration(folder: Path, wanted: dict[str, Any], *names: str) -> bool:

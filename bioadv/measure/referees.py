@@ -33,6 +33,7 @@ DDN_SCALE = 8.0  # unit-L3 images of CIFAR-10 times 8 have about the norm of ima
 DDN_INPUTS = 3072  # and pixels go as D^(-1/3)
 LIBRARIES = ("foolbox", "pyautoattack")
 FEWEST_FOR_DLR = 3  # classes
+BALLS = {"linf": "Linf", "l2": "L2"}  # what pyautoattack calls them
 
 
 def missing() -> list[str]:
@@ -168,6 +169,43 @@ def apgd(
         failed = torch.where(success[:, None], failed, epsilon)
         epsilon = torch.where(found[:, None], (failed * succeeded).sqrt(), epsilon)
     return Found(best, found)
+
+
+def auto_pgd(
+    model: TwoLayer,
+    x: Tensor,
+    y: Tensor,
+    eps: Tensor,
+    norm: str = "linf",
+    loss: str = "ce",
+    steps: int = 50,
+    seed: int = 0,
+) -> Found:
+    """Auto-PGD (pyautoattack) in a ball of the norm ``linf`` or ``l2``, each image with its own radius eps (N,).
+
+    Raises as :func:`apgd` does, and for radii that are not positive or not one per image.
+    """
+    model = _checked(model, x, y)
+    from pyautoattack.autopgd_base import APGDAttack
+
+    if norm not in BALLS:
+        raise ValueError(f"norm = {norm!r} is not known; choose from {', '.join(BALLS)}")
+    _check_loss(model, loss)
+    if eps.shape != (len(x),) or not bool((eps > 0).all() & torch.isfinite(eps).all()):
+        raise ValueError(f"eps has shape {tuple(eps.shape)}; give a finite radius > 0 per image, ({len(x)},)")
+    settings = {"n_iter": steps, "seed": seed, "loss": loss, "logger": logging.getLogger(__name__)}
+    attack = APGDAttack(model, norm=BALLS[norm], eps=eps[:, None], **settings)
+    with _seeded(seed):
+        return _judged(model, x, y, attack.perturb(x, y))
+
+
+def _check_loss(model: TwoLayer, loss: str) -> None:
+    if loss not in ("ce", "dlr"):
+        raise ValueError(f"loss = {loss!r} is not known; choose ce or dlr")
+    if loss == "dlr" and len(model.bias) < FEWEST_FOR_DLR:
+        raise ValueError(
+            f"loss = 'dlr' compares the three largest logits, and the model has {len(model.bias)} classes; give ce"
+        )
 
 
 def square(

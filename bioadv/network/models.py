@@ -151,6 +151,13 @@ def frozen(model: TwoLayer) -> Frozen:
     return model if isinstance(model, Frozen) else Frozen(model)
 
 
+def unit_rows(model: TwoLayer) -> Tensor:
+    """Rows of length 1, (H, D), for a hidden layer whose lengths make no difference: the readout makes up for them."""
+    rows = torch.zeros_like(model.hidden.detach())
+    rows[:, 0] = 1.0
+    return rows
+
+
 @contextlib.contextmanager
 def kept_statistics(model: TwoLayer) -> Iterator[None]:
     """Put back the running statistics of batch norm afterwards: looking at latents is no step of training."""

@@ -6,24 +6,30 @@ would a readout be that is done? On a fixed latent a = ReLU(M x)^n the problem i
     minimise over U, c   mean of cross-entropy(U s(a) + c) + lambda / 2 ||U||^2,
 
 with s the standardisation of each unit to mean 0 and variance 1, so that one lambda means the same for layers of every
-scale. Solved by L-BFGS (scipy), from the largest penalty to the smallest, each from the solution of the one before.
-Symbols: N images, H hidden units, C classes.
+scale, and rows of another length give the same network. Solved by L-BFGS (scipy), from the largest penalty to the
+smallest, each from the solution of the one before. Units of image-like rows are nearly copies of each other, on which
+L-BFGS alone takes thousands of steps. So it works in coordinates in which the loss curves alike in all directions where
+the logits are 0: there its Hessian is S^T S / (N C) + lambda, up to the one direction that moves all classes alike.
+Symbols: N images, H hidden units, C classes, S (N, H) standardised latents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from torch.nn.functional import cross_entropy
+from scipy.optimize import OptimizeResult, minimize
+from torch.nn.functional import cross_entropy, linear
+
+from bioadv.network import products
 
 Tensor = torch.Tensor
 TOLERANCE = 1e-5  # largest entry of the gradient at which a solution counts as one; the loss is of order 1
 LIMIT = 2000  # steps of L-BFGS
+RATE = 1e-3  # of Adam, the paper's
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +58,29 @@ class Readout:
         return float(torch.linalg.vector_norm(self.readout.double()))
 
 
+def adam(
+    start: tuple[Tensor, Tensor], a: Tensor, y: Tensor, epochs: Sequence[int], batch: int, generator: torch.Generator
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Epoch, readout (C, H) and bias (C,) along the paper's training: Adam at 1e-3, cross-entropy, no penalty.
+
+    start: readout and bias before it; a (N, H) latents; epochs: rising, where to stop by. The same steps as
+    :func:`bioadv.network.training.fit` with the constant schedule takes. Raises ``ValueError`` for other epochs.
+    """
+    stops = list(epochs)
+    if not stops or stops[0] < 1 or any(b <= a for a, b in pairwise(stops)):
+        raise ValueError(f"epochs = {stops}; give whole numbers from 1 on, each larger than the one before")
+    readout, bias = (part.detach().clone().requires_grad_() for part in start)
+    optimizer = torch.optim.Adam([readout, bias], lr=RATE, fused=True)
+    for epoch in range(1, stops[-1] + 1):
+        for chosen in torch.randperm(len(a), generator=generator).split(batch):
+            optimizer.zero_grad(set_to_none=True)
+            with torch.enable_grad():
+                cross_entropy(linear(a[chosen], readout, bias), y[chosen]).backward()
+            optimizer.step()
+        if epoch in stops:
+            yield epoch, readout.detach().clone(), bias.detach().clone()
+
+
 @torch.no_grad()
 def path(a: Tensor, y: Tensor, penalties: Sequence[float], classes: int, limit: int = LIMIT) -> list[Readout]:
     """Readouts on latents a (N, H), labels y (N,), for falling penalties; the gradient of each says whether it is done.
@@ -70,31 +99,53 @@ def path(a: Tensor, y: Tensor, penalties: Sequence[float], classes: int, limit: 
     if limit < 1:
         raise ValueError(f"limit = {limit}; give the largest number of steps, at least 1")
     mean, spread = a.double().mean(0), a.double().std(0)
-    varies = spread > 1e-6 * (mean.abs() + spread.max())
+    varies = spread > 1e-6 * mean.abs()
     if not bool(varies.any()):
         raise ValueError("latents are constant: no unit varies over the images; give a layer that responds to them")
     s = ((a - mean.to(a)) / spread.to(a))[:, varies]
-    shape, found = (classes, s.shape[1] + 1), []
-    start = np.zeros(shape[0] * shape[1])
+    curved = products.outer(s, s).double() / (len(s) * classes)
+    parameters, found = torch.zeros(classes, s.shape[1] + 1, dtype=torch.float64), []
     for penalty in grid:
-        solved = minimize(
-            _loss,
-            start,
-            args=(s, y, penalty, shape),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": limit, "maxfun": 2 * limit, "maxcor": 20, "ftol": 0.0, "gtol": TOLERANCE},
-        )
-        start = solved.x
-        loss, gradient = _loss(start, s, y, penalty, shape)
-        parameters = torch.from_numpy(start).view(shape)
+        parameters, loss, largest, steps = _solve(parameters, s, y, penalty, curved, limit)
         readout = torch.zeros(classes, a.shape[1], dtype=torch.float64)
         readout[:, varies] = parameters[:, :-1] / spread[varies]
         loss -= penalty / 2 * float(parameters[:, :-1].square().sum())
         bias = parameters[:, -1] - readout @ mean
-        largest = float(np.abs(gradient).max())
-        found.append(Readout(penalty, readout.to(a), bias.to(a), loss, largest, int(solved.nit)))
+        found.append(Readout(penalty, readout.to(a), bias.to(a), loss, largest, steps))
     return found
+
+
+def _solve(
+    start: Tensor, s: Tensor, y: Tensor, penalty: float, curved: Tensor, limit: int
+) -> tuple[Tensor, float, float, int]:
+    """Weights and bias (C, H + 1), penalised loss, largest entry of its gradient, steps; from ``start``.
+
+    curved: S^T S / (N C). The solver sees P with weights = P L^-1, L L^T = curved + penalty.
+    """
+    shape, last = (start.shape[0], start.shape[1]), dict[str, float]()
+    root = torch.linalg.cholesky(curved + penalty * torch.eye(len(curved), dtype=torch.float64))
+    flat = torch.cat([start[:, :-1] @ root, start[:, -1:] * shape[0] ** -0.5], dim=1)
+
+    def plain(p: np.ndarray) -> Tensor:
+        there = torch.from_numpy(p).view(shape)
+        weights = torch.linalg.solve_triangular(root.T, there[:, :-1].T, upper=True).T
+        return torch.cat([weights, there[:, -1:] * shape[0] ** 0.5], dim=1)
+
+    def objective(p: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = _loss(plain(p).numpy().ravel(), s, y, penalty, shape)
+        last["gradient"] = float(np.abs(gradient).max())
+        by_weight = torch.from_numpy(gradient).view(shape)
+        pulled = torch.linalg.solve_triangular(root, by_weight[:, :-1].T, upper=False).T
+        return loss, torch.cat([pulled, by_weight[:, -1:] * shape[0] ** 0.5], dim=1).numpy().ravel()
+
+    def done(intermediate_result: OptimizeResult) -> None:
+        if last["gradient"] <= TOLERANCE:  # of the parameters themselves, not of what the solver sees
+            raise StopIteration
+
+    options = {"maxiter": limit, "maxfun": 2 * limit, "maxcor": 20, "ftol": 0.0, "gtol": 0.0}
+    solved = minimize(objective, flat.numpy().ravel(), jac=True, method="L-BFGS-B", callback=done, options=options)
+    loss, _ = objective(solved.x)
+    return plain(solved.x), loss, last["gradient"], int(solved.nit)
 
 
 def _loss(flat: np.ndarray, s: Tensor, y: Tensor, penalty: float, shape: tuple[int, int]) -> tuple[float, np.ndarray]:

@@ -1,0 +1,124 @@
+"""The probes ``paths`` and ``epochs`` in small: 400 units, ten thousand training images of CIFAR-10, minutes a model.
+
+What KH's robustness owes to its layer and what to its readout needs KH layers and networks trained by backpropagation,
+whose weights git does not keep. So each is trained here in small, measured, and forgotten: KH as in
+``book/predictions.yaml``, 10,000 steps of the local rule and no pruning, the others by the live cells' training. Layers
+that nobody trains have rows of one length. A run is a folder ``OUT/small/cifar10/MODEL/seed-S`` with ``paths.npz`` and,
+written last, ``paths.json`` (or ``epochs``); one that was killed is made again from its start and comes out the same.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bioadv.data import files
+from bioadv.data.datasets import Dataset
+from bioadv.lab import live, probe_paths, processes, provenance, runner, study
+from bioadv.lab.runs import Run
+from bioadv.lab.study import Scale
+from bioadv.network import models
+from bioadv.network.local_learning import KHParams
+from bioadv.network.models import TwoLayer
+
+SCALE, IMAGES = "small", 10_000
+SIZES = Scale(KHParams(hidden=400, delta=0.2, batch=200, epochs=200), epochs=50, batch=200)
+MODELS = (
+    *("kh", "exemplars", "random", "bp", "l2", "jreg", "gaussian"),
+    *("random-power", "kh-linear", "exemplars-linear", "kmeans", "pca", "gaussian-centred"),
+)
+PROBES = {
+    "paths": (probe_paths.measure_paths, probe_paths.PATHS),
+    "epochs": (probe_paths.measure_epochs, {**probe_paths.EPOCHS, "epochs": [1, 10, 100, 1000]}),
+}
+
+
+def make(model: str, seed: int, data: Dataset, out: Path, probe: str = "paths", progress: bool = True) -> Path:
+    """Train a model in small and measure it; returns the ``.npz``, which is left alone if it is there.
+
+    data: CIFAR-10, of which the first ten thousand training images are used, and all test images. Raises ``ValueError``
+    for an unknown model or probe, or for a file that was made with other parameters.
+    """
+    wanted, run = configuration(model, seed, data, probe), Run(out / SCALE / data.name, model, seed)
+    file, about = run.folder / f"{probe}.npz", run.folder / f"{probe}.json"
+    if about.is_file() and provenance.intact(about, file.name):
+        stored = provenance.read_description(about)["configuration"]
+        for key, (before, today) in provenance.differences(stored, provenance.describe_all(wanted)).items():
+            raise ValueError(f"{about} was made with {key} = {before}, not {today}; remove it to make it again")
+        return file
+    with processes.alone(processes.run_lock(run.folder, probe), str(file)):
+        source, start = source_of(probe), time.perf_counter()
+        few, (measure, settings) = first(data), PROBES[probe]
+        files.write_arrays(file, measure(trained(model, seed, few), few, settings, progress))
+        files.write_json(
+            about,
+            {
+                "configuration": provenance.describe_all(wanted),
+                "seconds": round(time.perf_counter() - start, 1),
+                "source": source,
+                "environment": provenance.environment(),
+                provenance.DIGESTS: provenance.digests(run.folder, [file.name]),
+            },
+        )
+    return file
+
+
+def configuration(model: str, seed: int, data: Dataset, probe: str) -> dict[str, Any]:
+    """What a measurement in small is made with; ``ValueError`` lists the models and probes that there are."""
+    for name, value, known in (("model", model, MODELS), ("probe", probe, PROBES)):
+        if value not in known:
+            raise ValueError(f"{name} = {value!r} is not among those in small; choose from {', '.join(known)}")
+    chosen, (_, settings) = study.experiment(model), PROBES[probe]
+    made = {"hidden": chosen.hidden, "power": chosen.power, "penalty": chosen.recipe.penalty, "sizes": SIZES}
+    return {"small": probe, "settings": settings, "model": model, "seed": seed, "data": data.content_hash, **made}
+
+
+def first(data: Dataset) -> Dataset:
+    """The first ten thousand training images, or all if there are fewer, and all test images."""
+    return replace(data, train=data.train.first(min(IMAGES, len(data.train))))
+
+
+# What moves a number; the source of all this, and of what it refers to, is hashed into each description.
+
+
+def trained(model: str, seed: int, data: Dataset, sizes: Scale = SIZES) -> TwoLayer:
+    """A model of the study in small: KH's and untrained layers with a readout of zero, all others with their own."""
+    chosen = study.experiment(model)
+    if chosen.kind.trained:
+        return live.train(model, data, None, sizes, seed).model
+    network = TwoLayer(data.train.inputs, sizes.layer.hidden, len(data.train.classes), chosen.power)
+    x = runner.image_sets(data, 0.0)["train"][0]
+    layer = live.train_layer(data, sizes, seed).synapses if chosen.hidden == "local" else models.unit_rows(network)
+    runner.initialise(network, chosen.kind, x, seed, sizes.layer.p, layer)
+    network.readout.data.zero_()
+    return network.eval()
+
+
+def source_of(probe: str) -> str:
+    """Hash of the code that a measurement in small is made with."""
+    kinds = (kind.weights for kind in study.HIDDEN.values() if not kind.trained)
+    return provenance.source_hash(trained, PROBES[probe][0], *kinds)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line: ``python -m bioadv.lab.small_paths``."""
+    import argparse
+
+    from bioadv.data import datasets
+
+    parser = argparse.ArgumentParser(prog="python -m bioadv.lab.small_paths", description="Readout paths in small.")
+    parser.add_argument("probe", choices=list(PROBES))
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help="default: all")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    given = parser.parse_args(arguments)
+    data = datasets.load("cifar10")
+    for seed in given.seeds:
+        for model in given.models:
+            print(make(model, seed, data, given.out, given.probe), flush=True)
+
+
+if __name__ == "__main__":
+    main()
