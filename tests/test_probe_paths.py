@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bioadv.data import datasets, files
-from bioadv.lab import accept, plan, probe_paths, probes, runner, small_paths, study
+from bioadv.lab import accept, probe_paths, probes, readout_study, small_paths, study
 from bioadv.lab.study import Scale
 from bioadv.measure import attacks, referees
 from bioadv.network import local_learning, models, readout
@@ -98,7 +98,9 @@ def test_a_trained_model_is_measured_with_its_own_readout_as_well(tiny, trained,
     data, model = datasets.load(tiny), probes.Run.at(trained / "kh-unpruned" / "seed-0").load()
     found = probe_paths.measure_paths(model, data, FEW, False)
     assert np.isnan(found["place"][-1])
-    assert found["accuracy"][-1] == pytest.approx(float((model(datasets.unit_lp(data.test)).argmax(1) == torch.tensor(data.test.labels)).float().mean()))
+    assert found["accuracy"][-1] == pytest.approx(
+        float((model(datasets.unit_lp(data.test)).argmax(1) == torch.tensor(data.test.labels)).float().mean())
+    )
     x, y = datasets.unit_lp(data.test)[found["images"]], torch.tensor(data.test.labels)[found["images"]]
     np.testing.assert_allclose(found["margin"][-1], -attacks.margin(model(x), y).detach(), rtol=1e-5)
     np.testing.assert_allclose(found["scale"], attacks.ceiling(data.test)[found["images"], 0])
@@ -127,16 +129,10 @@ def test_bad_layers_are_refused(tiny):  # noqa: F811
         probe_paths.measure_paths(normed, data, FEW, False)
 
 
-def test_the_study_measures_what_needs_no_run_before_anything_is_trained(tmp_path):
-    chosen = plan.read_file(plan.Path("workflow/config/cifar10.yaml"), {"out": str(tmp_path)})
-    run = plan.Run("exemplars", 0)
-    assert "paths" in chosen.probes_of(run)
-    assert not chosen.superseded(chosen.folder(run) / "paths.json")
-
-
 @pytest.fixture
 def in_small(monkeypatch):
     """Small is smaller."""
+    accept._small_source.cache_clear()
     monkeypatch.setattr(small_paths, "SIZES", Scale(PARAMS, epochs=2, batch=20))
     monkeypatch.setattr(small_paths, "PROBES", {"paths": (probe_paths.measure_paths, FEW)})
 
@@ -148,12 +144,27 @@ def test_in_small_a_model_is_trained_and_measured_once(tiny, in_small, tmp_path,
         network = small_paths.trained(model, 1, data, sizes)
         assert bool(network.readout.any()) == (model == "bp")
         file = small_paths.make(model, 1, data, tmp_path, progress=False)
-        assert file == tmp_path / "small" / data.name / model / "seed-1" / "paths.npz"
+        assert file == tmp_path / "small" / "tiny.npz" / model / "seed-1" / "paths.npz"
         assert read(file)["l2"].shape == (places, 20)
-    monkeypatch.setattr(small_paths, "trained", None)
+    monkeypatch.setattr(small_paths, "first", None)  # would be called if it were made again
     assert small_paths.make("kh", 1, data, tmp_path, progress=False)
     monkeypatch.setattr(small_paths, "SIZES", Scale(PARAMS, epochs=3, batch=20))
     with pytest.raises(ValueError, match=r"paths\.json was made with sizes = .* remove it to make it again"):
         small_paths.make("kh", 1, data, tmp_path, progress=False)
     with pytest.raises(ValueError, match="model = 'specreg' is not among those in small"):
         small_paths.make("specreg", 1, data, tmp_path)
+    assert accept.faults(tmp_path / "small" / "tiny.npz" / "bp" / "seed-1" / "paths.json", tmp_path, data) != []
+
+
+def test_which_paths_there_are(tiny, in_small, tmp_path, capsys):  # noqa: F811
+    assert {"kh", "exemplars", "bp"} <= set(readout_study.names("small")) <= set(readout_study.names("paper")) | {"kh"}
+    with pytest.raises(ValueError, match="scale = 'large' is not known; choose from small, paper"):
+        readout_study.names("large")
+    data = datasets.load(tiny)
+    with pytest.raises(ValueError, match="model = 'kh-layer' has no path at this scale"):
+        list(readout_study.make("paper", data, tmp_path, ["kh-layer"]))
+    assert list(readout_study.make("paper", data, tmp_path, ["bp"], [0])) == []
+    assert "bp/seed-0: left out, its weights are not here; train it first" in capsys.readouterr().err
+    (file,) = readout_study.make("small", data, tmp_path, ["random"], [0])
+    assert file.is_file()
+    assert accept.faults(file.with_suffix(".json"), tmp_path, data) == []

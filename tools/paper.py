@@ -31,6 +31,8 @@ def command(given: dict[str, str]) -> list[str]:
     chosen = {key: given[variable] for variable, key in CHOICES.items() if given.get(variable)}
     if "layers" in (content := schemas.read_yaml(path) or {}):
         return _layers(schemas.check(schemas.LayersFile, {**content, **chosen}, path))
+    if "readouts" in content:
+        return _readouts(schemas.check(schemas.ReadoutsFile, {**content, **chosen}, path))
     plan.read_file(path, chosen)
     profile = ROOT / "workflow" / "profiles" / (given.get("PROFILE") or "workstation")
     if not profile.is_dir():
@@ -46,6 +48,14 @@ def _layers(chosen: schemas.LayersFile) -> list[str]:
     words = [sys.executable, "-c", "from bioadv.lab.cli import main; main()", "layers", *chosen.layers]
     words += [word for seed in chosen.seeds for word in ("--seed", str(seed))]
     words += [word for name in chosen.models for word in ("--layer", name)]
+    return [*words, "--out", chosen.out]
+
+
+def _readouts(chosen: schemas.ReadoutsFile) -> list[str]:
+    """The command for paths of readouts, in the same way."""
+    words = [sys.executable, "-c", "from bioadv.lab.cli import main; main()", "readouts", *chosen.readouts]
+    words += [word for seed in chosen.seeds for word in ("--seed", str(seed))]
+    words += [word for name in chosen.models for word in ("--model", name)]
     return [*words, "--out", chosen.out]
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from bioadv.data import datasets, files, variants
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import layers, probes, provenance, runner
+from bioadv.lab import layers, probes, provenance, runner, small_paths
 
 ACCEPTED = "accepted.json"
 ROOT = Path("results")
@@ -71,6 +71,8 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
         found = [] if file.parts[-3:-1] == own else [Fault(file, f"is of the run {own[0]}, {own[1]}")]
     elif "alone" in about["configuration"]:
         wanted, source, found = _alone(file, about["configuration"], data)
+    elif "small" in about["configuration"]:
+        wanted, source, found = _small(file, about["configuration"], data)
     else:
         wanted, source, found = _probe(file, about["configuration"], data, epochs)
         manifest = provenance.read_manifest(file.parent)
@@ -131,6 +133,25 @@ def _alone(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, A
     if not file.with_suffix(".npz").is_file():
         found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))
     return provenance.describe_all(wanted), _layers_source(), found
+
+
+def _small(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, Any], str, list[Fault]]:
+    """The same of a path of readouts in small."""
+    probe, model, seed = (have.get(key, "") for key in ("small", "model", "seed"))
+    try:
+        wanted = small_paths.configuration(model, seed, data, probe)
+    except ValueError as error:
+        return {}, "", [Fault(file, f"is of a path that is not known today: {error}")]
+    own = (small_paths.SCALE, model, f"seed-{seed}", f"{probe}.json")
+    found = [] if (file.parts[-5], *file.parts[-3:]) == own else [Fault(file, f"is of {'/'.join(own)}")]
+    if not file.with_suffix(".npz").is_file():
+        found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))
+    return provenance.describe_all(wanted), _small_source(probe), found
+
+
+@functools.cache
+def _small_source(probe: str) -> str:
+    return small_paths.source_of(probe)
 
 
 @functools.cache

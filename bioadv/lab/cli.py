@@ -11,7 +11,7 @@ import typer
 
 import bioadv
 from bioadv.data import datasets, shipped
-from bioadv.lab import chapters, probes, processes, provenance, runner, study, weights
+from bioadv.lab import chapters, probes, processes, provenance, readout_study, runner, study, weights
 from bioadv.lab import layers as alone
 from bioadv.lab.runs import Run
 
@@ -79,13 +79,28 @@ def probe(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Measure a trained model; the result lies beside it. What is finished is not measured again."""
-    probes.probe(probe)
+    chosen = probes.probe(probe)
     manifest = provenance.read_manifest(run)
-    if run.parent.name == probes.PIXELS:  # the images themselves: nothing was trained
+    needs_none = chosen.layer and probes.untrained(run.parent.name)
+    if run.parent.name == probes.PIXELS or needs_none:  # nothing was trained: the images themselves, or untrained rows
         manifest = {"dataset": run.parent.parent.name}
     if manifest is None:
         raise FileNotFoundError(f"{run} holds no finished run; train the model first, or let it finish")
     typer.echo(probes.run(run, probe, datasets.load(data or manifest["dataset"], data_dir), progress))
+
+
+@app.command()
+def readouts(
+    scales: Annotated[list[str], typer.Argument(help=f"Of {', '.join(readout_study.SCALES)}.")],
+    model: Annotated[list[str] | None, typer.Option(help="Models; default: all of the scale.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Seeds; default: 0 to 2.")] = None,
+    out: Out = Path("results"),
+) -> None:
+    """Measure hidden layers of CIFAR-10 with readouts from just begun to trained to the end."""
+    data = datasets.load("cifar10")
+    for scale in scales:
+        for file in readout_study.make(scale, data, out, model, seed):
+            typer.echo(file)
 
 
 @app.command()

@@ -94,6 +94,17 @@ class LayersFile(Closed):
     models: Annotated[Words, BeforeValidator(_listed), Field(description="names of layers, such as kh-layer")] = []
 
 
+class ReadoutsFile(Closed):
+    """Paths of readouts, ``workflow/config/readouts.yaml``; ``seeds`` and ``models`` leave out all others."""
+
+    readouts: Annotated[
+        list[Literal["small", "paper"]], Field(min_length=1, description="scales, such as [small, paper]")
+    ]
+    out: Annotated[PathText, Field(description="a folder, without control characters")] = "results"
+    seeds: Annotated[list[Seed], BeforeValidator(_listed), Field(description="integers >= 0, such as 0 1")] = []
+    models: Annotated[Words, BeforeValidator(_listed), Field(description="names of models, such as kh")] = []
+
+
 class ClaimEntry(Closed):
     """A claim of ``book/claims.yaml``; what the keys mean says :class:`bioadv.lab.claims.Claim`."""
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bioadv.data import files
+from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset
 from bioadv.lab import live, probe_paths, processes, provenance, runner, study
 from bioadv.lab.runs import Run
@@ -41,7 +41,10 @@ def make(model: str, seed: int, data: Dataset, out: Path, probe: str = "paths", 
     data: CIFAR-10, of which the first ten thousand training images are used, and all test images. Raises ``ValueError``
     for an unknown model or probe, or for a file that was made with other parameters.
     """
-    wanted, run = configuration(model, seed, data, probe), Run(out / SCALE / data.name, model, seed)
+    wanted, run = (
+        configuration(model, seed, data, probe),
+        Run(datasets.results_folder(out / SCALE, data.name), model, seed),
+    )
     file, about = run.folder / f"{probe}.npz", run.folder / f"{probe}.json"
     if about.is_file() and provenance.intact(about, file.name):
         stored = provenance.read_description(about)["configuration"]
@@ -51,7 +54,7 @@ def make(model: str, seed: int, data: Dataset, out: Path, probe: str = "paths", 
     with processes.alone(processes.run_lock(run.folder, probe), str(file)):
         source, start = source_of(probe), time.perf_counter()
         few, (measure, settings) = first(data), PROBES[probe]
-        files.write_arrays(file, measure(trained(model, seed, few), few, settings, progress))
+        files.write_arrays(file, measure(trained(model, seed, few, SIZES), few, settings, progress))
         files.write_json(
             about,
             {
@@ -100,25 +103,3 @@ def source_of(probe: str) -> str:
     """Hash of the code that a measurement in small is made with."""
     kinds = (kind.weights for kind in study.HIDDEN.values() if not kind.trained)
     return provenance.source_hash(trained, PROBES[probe][0], *kinds)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Command line: ``python -m bioadv.lab.small_paths``."""
-    import argparse
-
-    from bioadv.data import datasets
-
-    parser = argparse.ArgumentParser(prog="python -m bioadv.lab.small_paths", description="Readout paths in small.")
-    parser.add_argument("probe", choices=list(PROBES))
-    parser.add_argument("--models", nargs="+", default=list(MODELS), help="default: all")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, default=Path("results"))
-    given = parser.parse_args(arguments)
-    data = datasets.load("cifar10")
-    for seed in given.seeds:
-        for model in given.models:
-            print(make(model, seed, data, given.out, given.probe), flush=True)
-
-
-if __name__ == "__main__":
-    main()

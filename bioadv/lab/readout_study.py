@@ -1,0 +1,51 @@
+"""Which paths of readouts there are, and making them: ``bioadv readouts`` and ``make paper CONFIG=readouts``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bioadv.data import datasets
+from bioadv.data.datasets import Dataset
+from bioadv.lab import probes, small_paths, study
+from bioadv.lab.runs import Run
+
+SCALES = ("small", "paper")
+SEEDS = (0, 1, 2)
+TRAINED = ("kh", "kh-linear", "kh-unpruned", "bp", "l2", "jreg", "specreg-logged")
+ALONE = tuple(name for name in study.EXPERIMENTS if probes.untrained(name) and name != "random-constant")
+ALONG = {"small": ("kh",), "paper": ("kh",)}  # with the paper's own training, of up to 10,000 epochs, as well
+
+
+def names(scale: str) -> tuple[str, ...]:
+    """The models of a scale; ``ValueError`` for an unknown one."""
+    if scale not in SCALES:
+        raise ValueError(f"scale = {scale!r} is not known; choose from {', '.join(SCALES)}")
+    return small_paths.MODELS if scale == "small" else (*ALONE, *TRAINED)
+
+
+def make(
+    scale: str, data: Dataset, out: Path, models: Sequence[str] | None = None, seeds: Sequence[int] | None = None
+) -> Iterator[Path]:
+    """Measure models with all seeds and give the files; what is finished is left alone.
+
+    At the paper's scale a model that has to be trained before, and whose weights are not here, is left out with a word
+    on stderr. Raises ``ValueError`` for an unknown scale or model.
+    """
+    known = names(scale)
+    for model in models or ():
+        if model not in known:
+            raise ValueError(f"model = {model!r} has no path at this scale; choose from {', '.join(known)}")
+    for seed in seeds or SEEDS:
+        for model in models or known:
+            for probe in ("paths", "epochs") if model in ALONG[scale] else ("paths",):
+                if scale == "small":
+                    yield small_paths.make(model, seed, data, out, probe)
+                    continue
+                run = Run(datasets.results_folder(out, data.name), model, seed)
+                measured = (run.folder / f"{probe}.json").is_file()
+                if measured or model in ALONE or run.weights.is_file():
+                    yield probes.run(run.folder, probe, data)
+                else:
+                    print(f"{run.folder}: left out, its weights are not here; train it first", file=sys.stderr)
