@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 
 from tests.explorer_page import AXE, CHROMIUM
 from tools import finish, pdf
-from tools.build_book import EXPLORER, HTML, pages
+from tools.build_book import EXPLORER, HTML, ROOT, pages
 
 FIRST_LOAD = (
     1_500_000  # bytes of a page, its styles, scripts and fonts; pictures and the explorer's data are not counted
@@ -128,6 +128,22 @@ def test_the_book_is_printed_in_one_file_whose_links_stay_in_it(browser, tmp_pat
     assert (HTML / "book" / EXPLORER).is_file()
 
 
+@pytest.mark.parametrize("page", pages())
+def test_the_paper_and_its_code_are_one_click_away(page):
+    if not (HTML / f"{page}.html").is_file():
+        pytest.skip("the book is not built; run `make book` first")
+    links = {a["href"] for a in BeautifulSoup((HTML / f"{page}.html").read_text(), "html.parser").select("footer a")}
+    assert {"https://arxiv.org/abs/2405.00679", "https://github.com/holzhauk/LocalLearning"} <= links
+
+
+def test_every_reference_has_a_link():
+    from pybtex.database import parse_file
+
+    entries = parse_file(str(ROOT / "book" / "references.bib")).entries
+    assert entries
+    assert [key for key, entry in entries.items() if not {"doi", "url", "eprint"} & set(entry.fields)] == []
+
+
 # What the pass over the rendered pages does
 
 PAGE = """<html><head><script>const THEBE_JS_URL = "https://somewhere/x.js"</script><script src="a.js"></script>
@@ -184,5 +200,5 @@ def test_formulas_are_set_by_the_version_whose_styles_lie_here():
     """The extension brings the script, the book the styles and fonts: both of one version."""
     import sphinxcontrib.katex
 
-    styles = (Path(finish.__file__).parents[1] / "book" / "_static" / "katex" / "katex.min.css").read_text()
+    styles = (ROOT / "book" / "_static" / "katex" / "katex.min.css").read_text()
     assert f'content:"{sphinxcontrib.katex.katex_version}"' in styles
