@@ -1,6 +1,7 @@
 """The built book in a browser: legible, accessible, light and offline, in both themes, desktop, phone and print."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -9,7 +10,8 @@ from bs4 import BeautifulSoup
 
 from tests.explorer_page import AXE, CHROMIUM
 from tools import finish, pdf
-from tools.build_book import EXPLORER, HTML, ROOT, pages
+from tools.build_book import EXPLORER, HTML, pages
+from tools.notebooks import ROOT
 
 FIRST_LOAD = (
     1_500_000  # bytes of a page, its styles, scripts and fonts; pictures and the explorer's data are not counted
@@ -104,12 +106,20 @@ def test_what_scrolls_sideways_on_a_phone_is_reached_by_keyboard_and_only_there(
     assert stops == desk.evaluate(f"{scrolling}.filter((e) => e.hasAttribute('data-scrolls')).length")
 
 
+def test_a_word_is_searched_from_any_page(visit):
+    tab, _, _ = visit("book/notation", "light", 1280)
+    tab.keyboard.press("Control+K")
+    tab.locator("dialog input[type=search]").fill("winner")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#search-results li a", timeout=20_000)
+    assert any("local_learning" in a.get_attribute("href") for a in tab.locator("#search-results li a").all())
+
+
 @pytest.mark.slow
-def test_the_book_is_printed_in_one_file_whose_links_stay_in_it(browser, tmp_path):
+def test_the_book_is_printed_in_one_file_whose_links_stay_in_it(browser):
     from pypdf import PdfReader
 
-    pdf.main(out=tmp_path / "book.pdf")
-    reader = PdfReader(tmp_path / "book.pdf")
+    reader = PdfReader(BytesIO(pdf.printed(browser)))
     titles = [mark["/Title"] for mark in reader.outline if not isinstance(mark, list)]
     soups = [BeautifulSoup((HTML / f"{page}.html").read_text(), "html.parser") for page in pages()]
     headings = [" ".join(soup.select_one("article h1").get_text().removesuffix("#").split()) for soup in soups]
@@ -177,6 +187,19 @@ def test_icons_that_nothing_shows_go():
     assert finish.without_unused_icons(thin, {"arrow-up", "navicon"}) == thin
     with pytest.raises(ValueError, match="its format has changed"):
         finish.without_unused_icons("var a={}", {"bars"})
+
+
+def test_rules_for_icons_go_and_all_others_stay():
+    rest = '.fa-lg{font-size:1.3em}.a:before{content:"x"}'
+    assert finish.without_icon_rules('.fa-cat:before,.fa-dog:before{content:"\\f576"}' + rest) == rest
+    with pytest.raises(ValueError, match="their format has changed"):
+        finish.without_icon_rules(".a{}")
+
+
+def test_the_index_of_words_is_loaded_where_it_is_searched():
+    script = '<script src="../searchindex.js?v=1"></script>'
+    assert "searchindex" not in finish.finished(PAGE.format(more=script))
+    assert "searchindex" in finish.finished(PAGE.format(more=f'<div id="search-results"></div>{script}'))
 
 
 def test_every_icon_of_the_pages_is_in_the_script():

@@ -20,6 +20,9 @@ ICON = re.compile(
     r'(?:"(?P<quoted>[a-z0-9-]+)"|(?P<bare>[a-z][a-z0-9]*)):'
     r'\[\d+,\d+,\[(?P<others>[^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?'
 )
+# A rule of the theme's styles for an icon of its font, which the icons of that script replace.
+RULE = re.compile(r'(?:\.fa-[a-z0-9-]+:{1,2}before,?)+\{content:"\\[0-9a-f]+"\}')
+SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")  # needed where results are shown
 LOGO = "Front page"
 
 
@@ -46,6 +49,21 @@ def without_unused_icons(script: str, used: set[str]) -> str:
             "the theme's icon script holds no icon of the pages; its format has changed, see tools/finish.py"
         )
     return thinner
+
+
+def without_icon_rules(styles: str) -> str:
+    """The theme's styles without the rules for icons of its font; ``ValueError`` if there never were any."""
+    if ".fa-" not in styles:
+        raise ValueError("the theme's styles name no icon; their format has changed, see tools/finish.py")
+    return RULE.sub("", styles)
+
+
+def no_search(soup: BeautifulSoup) -> None:
+    """The index of all words is loaded by the page that searches it, and by no other."""
+    if not soup.select_one("#search-results"):
+        for script in soup.select("script[src]"):
+            if str(script["src"]).partition("?")[0].rpartition("/")[2] in SEARCH:
+                script.decompose()
 
 
 def no_thebe(soup: BeautifulSoup) -> None:
@@ -101,7 +119,7 @@ def formulas(soup: BeautifulSoup) -> None:
                 place.decompose()
 
 
-STEPS: tuple[Callable[[BeautifulSoup], None], ...] = (no_thebe, names, theme, references, pictures, formulas)
+STEPS: tuple[Callable[[BeautifulSoup], None], ...] = (no_thebe, no_search, names, theme, references, pictures, formulas)
 
 
 def finished(text: str) -> str:
@@ -126,6 +144,7 @@ def main(html: Path = HTML) -> None:
             _replace(page, finished)
     used = icons_used(html)
     _replace(html / "_static" / "scripts" / "fontawesome.js", lambda script: without_unused_icons(script, used))
+    _replace(html / "_static" / "styles" / "pydata-sphinx-theme.css", without_icon_rules)
 
 
 if __name__ == "__main__":

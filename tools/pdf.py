@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urldefrag
 
 from bs4 import BeautifulSoup, Tag
+from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
@@ -103,9 +104,9 @@ def together(html: Path = HTML) -> str:
     return str(root)
 
 
-def titled(printed: bytes, headings: list[str]) -> bytes:
+def titled(paper: bytes, headings: list[str]) -> bytes:
     """The PDF with the bookmarks named by ``headings``, in their order: Chromium doubles the words of some of them."""
-    writer = PdfWriter(clone_from=BytesIO(printed))
+    writer = PdfWriter(clone_from=BytesIO(paper))
     marks: list[DictionaryObject] = []
 
     def collect(first: Any) -> None:
@@ -124,36 +125,40 @@ def titled(printed: bytes, headings: list[str]) -> bytes:
     return out.getvalue()
 
 
-def main(html: Path = HTML, out: Path = OUT) -> None:
-    """Print the built book to ``out``; needs an installed Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    folder = (html / pages()[0]).parent
-    document = folder / TOGETHER
+def printed(started: Browser, html: Path = HTML) -> bytes:
+    """The built book as a PDF, by a running browser."""
+    document = (html / pages()[0]).parent / TOGETHER
     document.write_text(together(html))
     try:
-        with sync_playwright() as playwright:
-            started = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", "--disable-gpu"])
-            tab = started.new_page(color_scheme="light")
-            tab.goto(document.as_uri())
-            tab.evaluate("document.documentElement.dataset.theme = 'light'")
-            tab.wait_for_function("[...document.images].every((image) => image.complete)", timeout=60_000)
-            printed = tab.pdf(
-                format="A4",
-                outline=True,
-                tagged=True,
-                print_background=True,
-                display_header_footer=True,
-                header_template="<span></span>",
-                footer_template=FOOTER,
-                margin={"top": "18mm", "bottom": "18mm", "left": "18mm", "right": "18mm"},
-            )
-            headings = tab.evaluate(HEADINGS)
-            started.close()
+        tab = started.new_page(color_scheme="light")
+        tab.goto(document.as_uri())
+        tab.evaluate("document.documentElement.dataset.theme = 'light'")
+        tab.wait_for_function("[...document.images].every((image) => image.complete)", timeout=60_000)
+        paper = tab.pdf(
+            format="A4",
+            outline=True,
+            tagged=True,
+            print_background=True,
+            display_header_footer=True,
+            header_template="<span></span>",
+            footer_template=FOOTER,
+            margin={"top": "18mm", "bottom": "18mm", "left": "18mm", "right": "18mm"},
+        )
+        headings = tab.evaluate(HEADINGS)
+        tab.close()
     finally:
         document.unlink()
+    return titled(paper, headings)
+
+
+def main(out: Path = OUT) -> None:
+    """Print the built book to ``out``; needs an installed Chromium."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", "--disable-gpu"])
+        paper = printed(started)
+        started.close()
     with atomic(out) as temporary:
-        temporary.write_bytes(titled(printed, headings))
+        temporary.write_bytes(paper)
 
 
 if __name__ == "__main__":
