@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bioadv.data import shipped
-from bioadv.lab import runs, schemas, study
+from bioadv.lab import readout_numbers, runs, schemas, study
 from bioadv.lab.runs import Run
 from bioadv.lab.schemas import PredictionEntry as Prediction
 from bioadv.measure import powerlaw
@@ -219,11 +219,85 @@ def deficit(subject: Subject) -> float:
     return float(((latent - rows - pixels).cumsum() / np.arange(1, last + 1))[first - 1 :].mean())
 
 
+# Hypothesis 2, from the probes `paths` and `epochs`. Of the images attacked, those count that all of these decide
+# correctly, each at the place whose accuracy is nearest to KH's.
+COMPARED = ("kh", "exemplars", "gaussian", "random")
+
+
+def _path(subject: Subject, probe: str = "paths", model: str | None = None) -> readout_numbers.Path:
+    return subject.run(f"{probe}.json", model).arrays(probe)
+
+
+def _log_best_at_kh(subject: Subject) -> float:
+    accuracy = subject.run("manifest.json", "kh").accuracy
+    paths = [_path(subject, model=model) for model in COMPARED]
+    common = np.all([readout_numbers.right(one, readout_numbers.nearest(one, accuracy)) for one in paths], axis=0)
+    return _reached(readout_numbers.at_accuracy(_path(subject), accuracy, common), subject, accuracy)
+
+
+def _log_best_at_l2(subject: Subject) -> float:
+    decay, accuracy = _path(subject, model="l2"), subject.run("manifest.json", "l2").accuracy
+    common = readout_numbers.right(decay, readout_numbers.own(decay))
+    return _reached(readout_numbers.at_accuracy(_path(subject), accuracy, common), subject, accuracy)
+
+
+def _log_best_at(subject: Subject, accuracy: float) -> float:
+    return _reached(readout_numbers.at_accuracy(_path(subject), accuracy), subject, accuracy)
+
+
+def _reached(value: float, subject: Subject, accuracy: float) -> float:
+    if np.isnan(value):
+        raise MissingError(f"{subject.model}, seed {subject.seed}: no readout has an accuracy of {accuracy:.3f}")
+    return value
+
+
+def _log_best(subject: Subject) -> float:
+    path = _path(subject)
+    return readout_numbers.log_best(path, readout_numbers.own(path))
+
+
+def _log_linear(subject: Subject) -> float:
+    path = _path(subject)
+    place = readout_numbers.own(path)
+    chosen = readout_numbers.right(path, place)
+    return float(np.log(np.median((path["margin"] / path["slope"])[place][chosen])))
+
+
+def _certified(subject: Subject) -> float:
+    path = _path(subject)
+    return readout_numbers.certified(path, readout_numbers.own(path))
+
+
+def _after(subject: Subject, epochs: int) -> float:
+    path = _path(subject, "epochs")
+    places = [int(np.flatnonzero(path["place"] == stop)[0]) for stop in (1000, 10_000) if stop in path["place"]]
+    if len(places) < 2:
+        raise MissingError(f"{subject.model}, seed {subject.seed}: its training was not followed for 10,000 epochs")
+    common = np.all([readout_numbers.right(path, place) for place in places], axis=0)
+    return float(np.exp(readout_numbers.log_best(path, places[epochs == 10_000], common)))
+
+
+def _best_accuracy(subject: Subject) -> float:
+    path = _path(subject)
+    return float(path["accuracy"][np.isfinite(path["place"])].max())
+
+
 STATISTICS: dict[str, Callable[[Subject], float]] = {
     "alpha(images)": lambda subject: alpha(subject, "images"),
     "alpha(rows)": lambda subject: alpha(subject, "rows"),
     "alpha(pixels)": lambda subject: alpha(subject, "pixels"),
     "deficit": deficit,
+    "accuracy": lambda subject: subject.run("manifest.json").accuracy,
+    "best accuracy on the path of penalties": _best_accuracy,
+    "best, after 1000 epochs": lambda subject: _after(subject, 1000),
+    "best, after 10,000 epochs": lambda subject: _after(subject, 10_000),
+    "log best at KH's accuracy": _log_best_at_kh,
+    "log best at the accuracy of l2": _log_best_at_l2,
+    "log best at 0.38": lambda subject: _log_best_at(subject, 0.38),
+    "log best at 0.4": lambda subject: _log_best_at(subject, 0.4),
+    "log best": _log_best,
+    "log of median margin over gradient norm": _log_linear,
+    "median ratio of certificate to best": _certified,
     "alpha(after ReLU)": lambda subject: alpha(subject, "after_1"),
     "alpha(after ReLU^4.5)": lambda subject: alpha(subject, "after_4.5"),
     "alpha(Gaussian after ReLU)": lambda subject: alpha(subject, "gaussian_1"),

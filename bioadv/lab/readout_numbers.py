@@ -1,0 +1,101 @@
+"""Statistics of the probes ``paths`` and ``epochs``: what a hidden layer is worth at a given accuracy of its readout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bioadv.measure.smallest import RADII
+
+Path = Mapping[str, np.ndarray]  # arrays of a probe, see bioadv.lab.probe_paths
+
+
+def rising(path: Path) -> np.ndarray:
+    """The places from the strongest penalty, or the first epoch, to that of the best accuracy; never the model's own.
+
+    After it, accuracy falls again and no readout is worth having. Where it dips on the way, later places replace
+    earlier ones that are as accurate.
+    """
+    known = np.flatnonzero(np.isfinite(path["place"]))
+    kept = list[int]()
+    for place in known[: int(path["accuracy"][known].argmax()) + 1]:
+        while kept and path["accuracy"][kept[-1]] >= path["accuracy"][place]:
+            kept.pop()
+        kept.append(int(place))
+    return np.array(kept)
+
+
+def own(path: Path) -> int:
+    """The place of the readout that the model was trained with or, where it has none, that of the best accuracy."""
+    trained = np.flatnonzero(np.isnan(path["place"]))
+    return int(trained[0]) if len(trained) else int(path["accuracy"].argmax())
+
+
+def nearest(path: Path, accuracy: float) -> int:
+    """The place before the best one whose accuracy is nearest."""
+    places = rising(path)
+    return int(places[np.abs(path["accuracy"][places] - accuracy).argmin()])
+
+
+def right(path: Path, place: int) -> np.ndarray:
+    """Which of the attacked images (N,) are decided correctly there."""
+    return path["l2"][place] > 0
+
+
+def log_best(path: Path, place: int, images: np.ndarray | None = None) -> float:
+    """Logarithm of the median critical L2 norm, in units of the unit-L3 image, over images (N,) bool that are right."""
+    chosen = right(path, place) if images is None else right(path, place) & images
+    return float(np.log(np.median(path["l2"][place][chosen]))) if chosen.any() else float("nan")
+
+
+def at_accuracy(path: Path, accuracy: float, images: np.ndarray | None = None) -> float:
+    """:func:`log_best` where the path has an accuracy, by linear interpolation; NaN where it has not."""
+    places = rising(path)
+    return _interpolated(accuracy, path["accuracy"][places], [log_best(path, place, images) for place in places])
+
+
+def robust(path: Path, norm: str, radius: float) -> np.ndarray:
+    """Robust accuracy (P,) at a radius in units of the photograph: share of the attacked images, wrong ones included."""
+    share: np.ndarray = (path[norm] / path["scale"] > radius).mean(1)
+    return share
+
+
+def robust_at(path: Path, accuracy: float, norm: str, radius: float) -> float:
+    """:func:`robust` where the path has an accuracy, in the same way."""
+    places = rising(path)
+    return _interpolated(accuracy, path["accuracy"][places], robust(path, norm, radius)[places].tolist())
+
+
+def _interpolated(accuracy: float, accuracies: np.ndarray, values: Sequence[float]) -> float:
+    if not accuracies[0] <= accuracy <= accuracies[-1]:
+        return float("nan")
+    return float(np.interp(accuracy, accuracies, values))
+
+
+def linear(path: Path, place: int) -> tuple[float, float, float]:
+    """How far margin over gradient norm at the image predicts critical norms there.
+
+    Median over the images of prediction over critical norm; standard deviation of the logarithm of that ratio; and the
+    same of the critical norms themselves, which is what there was to predict.
+    """
+    chosen = right(path, place) & np.isfinite(path["l2"][place])
+    best = path["l2"][place][chosen]
+    ratio = path["margin"][place][chosen] / path["slope"][place][chosen] / best
+    return float(np.median(ratio)), float(np.log(ratio).std()), float(np.log(best).std())
+
+
+def certified(path: Path, place: int, order: str = "second") -> float:
+    """Median ratio of certified radius (``first`` or ``second``) to the smallest perturbation found."""
+    known = np.isfinite(path[order][place]) & right(path, place)
+    ratio = path[order][place][known] / path["l2"][place][known]
+    return float(np.median(ratio)) if len(ratio) else float("nan")
+
+
+def panels() -> list[tuple[str, float, str]]:
+    """The norms and radii of the decisive figure, with what they are called."""
+    named = {
+        "linf": lambda radius: rf"$L^\infty$, {round(255 * radius)}/255",
+        "l2": lambda radius: f"$L^2$, {radius:g}",
+    }
+    return [(norm, radius, named[norm](radius)) for norm, radii in RADII.items() for radius in radii]
