@@ -1,4 +1,4 @@
-"""Statistics of the probes ``paths`` and ``epochs``: what a hidden layer is worth at a given accuracy of its readout."""
+"""Statistics of the probes ``paths`` and ``epochs``: what a hidden layer is worth at an accuracy of its readout."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def at_accuracy(path: Path, accuracy: float, images: np.ndarray | None = None) -
 
 
 def robust(path: Path, norm: str, radius: float) -> np.ndarray:
-    """Robust accuracy (P,) at a radius in units of the photograph: share of the attacked images, wrong ones included."""
+    """Robust accuracy (P,) at a radius in units of the photograph: share of all attacked images, right or wrong."""
     share: np.ndarray = (path[norm] / path["scale"] > radius).mean(1)
     return share
 

@@ -1,0 +1,100 @@
+"""Figures of the chapter on unfinished readouts, in the style of :mod:`bioadv.pages.plots`; returned, not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bioadv.lab import readout_numbers, study
+from bioadv.lab.looks import GREY
+from bioadv.lab.readout_numbers import Path
+from bioadv.pages.plots import WIDTH
+
+Paths = Mapping[str, Sequence[Path]]  # by model, one per seed
+
+
+def fronts(paths: Paths) -> Figure:
+    """Robust against clean accuracy, a panel per norm and radius: a line per hidden layer and seed, its readouts dots.
+
+    A large marker is the readout that a model was trained with. The dotted line is where nothing is lost.
+    """
+    panels = readout_numbers.panels()
+    figure, grid = plt.subplots(4, 2, figsize=(WIDTH, 8.6), sharex=True)
+    spaces = list(grid.flat)
+    for axes, (norm, radius, title) in zip(spaces, panels, strict=False):
+        for model, seeds in paths.items():
+            for path in seeds:
+                _line(axes, model, path, readout_numbers.robust(path, norm, radius))
+        low, high = axes.get_xlim()
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
+        axes.set(title=title, xlim=(low, high), ylim=(0, None), ylabel="robust accuracy")
+    for axes in spaces[len(panels) - 2 : len(panels)]:
+        axes.set_xlabel("clean accuracy")
+        axes.xaxis.set_tick_params(labelbottom=True)
+    _legend(spaces[-1], paths)
+    return figure
+
+
+def along(paths: Paths, trainings: Paths) -> Figure:
+    """Median critical L2 norm against clean accuracy, and against the norm of the readout.
+
+    paths: of penalties, a line per hidden layer and seed; trainings: along the published training, dashed, with the
+    number of epochs at each dot of the first seed.
+    """
+    figure, (left, right) = plt.subplots(2, 1, figsize=(WIDTH, 6.6), height_ratios=(3, 2))
+    for model, seeds in paths.items():
+        for path in seeds:
+            median = np.exp([readout_numbers.log_best(path, place) for place in range(len(path["place"]))])
+            _line(left, model, path, median)
+            places = readout_numbers.rising(path)
+            right.plot(path["scaled_norm"][places], median[places], **_look(model))
+    for model, seeds in trainings.items():
+        for number, path in enumerate(seeds):
+            median = np.exp([readout_numbers.log_best(path, place) for place in range(len(path["place"]))])
+            left.plot(path["accuracy"], median, color=study.look(model).colour, linewidth=1, linestyle="--", marker="x")
+            for epoch, accuracy, height in zip(path["place"], path["accuracy"], median, strict=True):
+                if number == 0:
+                    place = (accuracy, height)
+                    left.annotate(f"{epoch:,.0f}", place, (4, 4), textcoords="offset points", fontsize=8)
+    left.set(xlabel="clean accuracy", ylabel="median critical norm", yscale="log")
+    right.set(xlabel="norm of the readout, units of variance 1", ylabel="median critical norm")
+    right.set(xscale="log", yscale="log")
+    handles = [left.plot([], [], label=study.title(model), **_look(model))[0] for model in paths]
+    left.legend(handles=handles, fontsize=8, loc="lower left")
+    return figure
+
+
+def live(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ylabel: str) -> Figure:
+    """A value against accuracy, one curve (accuracies, values) per hidden layer."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
+    for model, (accuracies, values) in curves.items():
+        axes.plot(accuracies, values, label=study.title(model), **_look(model))
+    axes.set(xlabel="accuracy on test patches", ylabel=ylabel, yscale="log")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _line(axes: Axes, model: str, path: Path, values: np.ndarray) -> None:
+    places, own = readout_numbers.rising(path), readout_numbers.own(path)
+    axes.plot(path["accuracy"][places], values[places], **_look(model))
+    if np.isnan(path["place"][own]):
+        look = {**_look(model), "markersize": 9, "markeredgecolor": "black", "linestyle": "none"}
+        axes.plot(path["accuracy"][own], values[own], **look)
+
+
+def _look(model: str) -> dict[str, Any]:
+    look = study.look(model)
+    return {"color": look.colour, "marker": look.marker, "markersize": 3.5, "linewidth": 1.2}
+
+
+def _legend(axes: Axes, paths: Paths) -> None:
+    axes.set_axis_off()
+    handles = [axes.plot([], [], label=study.title(model), **_look(model))[0] for model in paths]
+    large: dict[str, Any] = {"color": "white", "marker": "o", "markersize": 9, "markeredgecolor": "black", "linestyle": "none"}
+    handles.append(axes.plot([], [], label="as trained", **large)[0])
+    axes.legend(handles=handles, loc="center", fontsize=9)
