@@ -80,6 +80,8 @@ def stored(probe, names=small_paths.MODELS):
 # %%
 sizes = study.live_scale(data)
 layer = live.train_layer(data).synapses
+
+# %%
 power = study.KH_POWER
 given = Given(
     x, torch.zeros_like(layer), torch.Generator().manual_seed(0), 3.0, layer

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -293,8 +294,7 @@ STATISTICS: dict[str, Callable[[Subject], float]] = {
     "best, after 10,000 epochs": lambda subject: _after(subject, 10_000),
     "log best at KH's accuracy": _log_best_at_kh,
     "log best at the accuracy of l2": _log_best_at_l2,
-    "log best at 0.38": lambda subject: _log_best_at(subject, 0.38),
-    "log best at 0.4": lambda subject: _log_best_at(subject, 0.4),
+    **{f"log best at {place:g}": partial(_log_best_at, accuracy=place) for place in (0.32, 0.34, 0.38, 0.4)},
     "log best": _log_best,
     "log of median margin over gradient norm": _log_linear,
     "median ratio of certificate to best": _certified,

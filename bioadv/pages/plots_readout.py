@@ -32,7 +32,7 @@ def fronts(paths: Paths) -> Figure:
                 _line(axes, model, path, readout_numbers.robust(path, norm, radius))
         low, high = axes.get_xlim()
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
-        axes.set(title=title, xlim=(low, high), ylim=(0, None), ylabel="robust accuracy")
+        axes.set(title=title, xlim=(low, high), ylim=(0, high), ylabel="robust accuracy")
     for axes in spaces[len(panels) - 2 : len(panels)]:
         axes.set_xlabel("clean accuracy")
         axes.xaxis.set_tick_params(labelbottom=True)
@@ -95,6 +95,12 @@ def _look(model: str) -> dict[str, Any]:
 def _legend(axes: Axes, paths: Paths) -> None:
     axes.set_axis_off()
     handles = [axes.plot([], [], label=study.title(model), **_look(model))[0] for model in paths]
-    large: dict[str, Any] = {"color": "white", "marker": "o", "markersize": 9, "markeredgecolor": "black", "linestyle": "none"}
+    large: dict[str, Any] = {
+        "color": "white",
+        "marker": "o",
+        "markersize": 9,
+        "markeredgecolor": "black",
+        "linestyle": "none",
+    }
     handles.append(axes.plot([], [], label="as trained", **large)[0])
     axes.legend(handles=handles, loc="center", fontsize=9)

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+
+from bioadv.lab import predictions, readout_numbers
+from bioadv.lab.predictions import MissingError, Subject
+from bioadv.pages import plots_readout
+
+
+def path(accuracy=(0.2, 0.4, 0.3, 0.5, 0.45), own=False):
+    """A path of five places, at which four images have critical norms that fall by half from place to place."""
+    places, norms = len(accuracy), np.array([1.0, 2.0, 4.0, 0.0])
+    l2 = norms * 0.5 ** np.arange(places)[:, None]
+    place = np.logspace(0, 1 - places, places)
+    place[-1] = np.nan if own else place[-1]
+    return {
+        "place": place,
+        "accuracy": np.array(accuracy),
+        "l2": l2,
+        "linf": l2 / 10,
+        "scale": np.array([1.0, 1.0, 2.0, 1.0]),
+        "margin": l2 * np.array([0.9, 0.9, 1.8, 1.0]),
+        "slope": np.array([[1.0, 1.0, 2.0, 1.0]] * places),
+        "first": np.where(norms == 1, 0.5, np.nan) * l2,
+        "second": np.where(norms == 1, 0.75, np.nan) * l2,
+        "scaled_norm": np.arange(1.0, places + 1),
+    }
+
+
+def test_the_path_rises_to_its_best_accuracy_and_dips_are_left_out():
+    assert readout_numbers.rising(path()).tolist() == [0, 2, 3]
+    assert readout_numbers.rising(path((0.2, 0.3, 0.4, 0.5, 0.6), own=True)).tolist() == [0, 1, 2, 3]
+    assert readout_numbers.own(path()) == 3
+    assert readout_numbers.own(path(own=True)) == 4
+    assert readout_numbers.nearest(path(), 0.32) == 2
+
+
+def test_critical_norms_at_an_accuracy_by_hand():
+    found = path()
+    assert readout_numbers.right(found, 0).tolist() == [True, True, True, False]
+    assert np.exp(readout_numbers.log_best(found, 0)) == pytest.approx(2)
+    only = np.array([True, False, False, True])
+    assert np.exp(readout_numbers.log_best(found, 0, only)) == pytest.approx(1)
+    # Between the places 2 (accuracy 0.3, median 0.5) and 3 (0.5, 0.25), half way in the logarithm.
+    assert np.exp(readout_numbers.at_accuracy(found, 0.4)) == pytest.approx((0.5 * 0.25) ** 0.5)
+    for beyond in (0.19, 0.51):
+        assert np.isnan(readout_numbers.at_accuracy(found, beyond))
+    assert np.isnan(readout_numbers.log_best(found, 0, np.zeros(4, bool)))
+
+
+def test_robust_accuracy_counts_wrong_images_and_each_images_scale():
+    found = path()
+    # In units of the photograph the norms at place 0 are 1, 2, 2 and 0.
+    assert readout_numbers.robust(found, "l2", 1.5)[0] == 0.5
+    assert readout_numbers.robust(found, "l2", 0.5)[0] == 0.75
+    assert readout_numbers.robust(found, "linf", 0.15)[0] == 0.5
+    assert readout_numbers.robust_at(found, 0.25, "l2", 0.6) == pytest.approx((0.75 + 0) / 2)
+
+
+def test_scale_and_certificates_by_hand():
+    found = path()
+    ratio, spread, before = readout_numbers.linear(found, 0)
+    assert (ratio, spread) == (pytest.approx(0.9), pytest.approx(0))
+    assert before == pytest.approx(np.log([1, 2, 4]).std())
+    assert readout_numbers.certified(found, 1) == pytest.approx(0.75)
+    assert readout_numbers.certified(found, 1, "first") == pytest.approx(0.5)
+    assert len(readout_numbers.panels()) == 7
+
+
+@pytest.fixture
+def stored(monkeypatch):
+    """Runs of the paper's scale with made-up paths: images as weights withstand twice what KH does."""
+    found = {"kh": path(own=True), "random": path(), "gaussian": path(), "l2": path(own=True)}
+    found["exemplars"] = {name: value * 2 if name == "l2" else value for name, value in path().items()}
+    epochs = {**path(), "place": np.array([1, 10, 100, 1000, 10_000.0])}
+
+    class Stored:
+        """A run."""
+
+        accuracy = 0.4
+
+        def __init__(self, model):
+            self.model = model
+
+        def arrays(self, probe):
+            return epochs if probe == "epochs" else found[self.model]
+
+    def run(self, having, model=None):
+        model = model or self.model
+        if model not in found:
+            raise MissingError(model)
+        return Stored(model)
+
+    monkeypatch.setattr(Subject, "run", run)
+    return lambda name, model="kh": predictions.statistic(name, Subject(model, 0))
+
+
+def test_statistics_of_the_predictions(stored):
+    at = "log best at KH's accuracy"
+    assert stored(at, "exemplars") - stored("log best(kh) at KH's accuracy") == pytest.approx(np.log(2))
+    assert stored("best accuracy on the path of penalties") == 0.5
+    assert stored("best, after 1000 epochs") == pytest.approx(2 / 8)
+    assert stored("best, after 10,000 epochs") == pytest.approx(2 / 16)
+    assert stored("log of median margin over gradient norm") - stored("log best") == pytest.approx(np.log(0.9))
+    assert stored("median ratio of certificate to best") == pytest.approx(0.75)
+    assert stored("log best at the accuracy of l2") == pytest.approx(readout_numbers.at_accuracy(path(), 0.4))
+    assert stored("log best at 0.4") == stored("log best at the accuracy of l2")
+    with pytest.raises(MissingError):
+        stored(at, "bp")
+
+
+def test_figures_have_a_line_per_layer_and_seed():
+    paths = {"kh": [path(), path()], "bp": [path(own=True)]}
+    figure = plots_readout.fronts(paths)
+    panel = figure.axes[0]
+    assert len(panel.lines) == 2 + 1 + 1 + 1  # seeds of KH, BP and its own readout, the diagonal
+    np.testing.assert_allclose(panel.lines[0].get_xdata(), [0.2, 0.3, 0.5])
+    figure = plots_readout.along(paths, {"kh": [path()]})
+    assert [text.get_text() for text in figure.axes[0].texts][:1] == ["1"]
+    figure = plots_readout.live({"kh": (np.array([0.1, 0.2]), np.array([1.0, 2.0]))}, "norm")
+    assert figure.axes[0].get_yscale() == "log"
