@@ -209,10 +209,10 @@ def fall_along(path):
 
 
 glue_all({"ro-fall": f"{np.mean([fall_along(path) for path in kh]):.0f}"})
-glue_all({"ro-random-factor": f"{np.mean(factor('kh', 'random', 0.38)):.0f}"})
-glue_all({"ro-exemplars-factor": f"{np.mean(factor('exemplars', 'kh', 0.4)):.1f}"})
+glue_all({"ro-random-factor": f"{np.mean(factor('kh', 'random', 0.32)):.0f}"})
+glue_all({"ro-exemplars-factor": f"{np.mean(factor('exemplars', 'kh', 0.34)):.1f}"})
 
-# %% mystnb={"figure": {"caption": "The decisive figure, in small: robust accuracy against clean accuracy on CIFAR-10, a panel for each norm and radius in units of the photograph. A line for each hidden layer and seed, its dots the readouts from the strongest penalty on to that of the best accuracy; large markers are the readouts that BP, L2 and the Jacobian penalty were trained with. 400 units, 10,000 training images. Dotted: nothing is lost.", "name": "fig-ro-fronts"}, "image": {"alt": "Seven panels. In each, curves of hidden layers from low to high clean accuracy. Images as weights lie highest and reach furthest to the right, KH below them, random features far lower."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The decisive figure, in small: robust accuracy against clean accuracy on CIFAR-10, a panel for each norm and radius in units of the photograph. A line for each hidden layer and seed, its dots the readouts from the strongest penalty on to that of the best accuracy; large markers are the readouts that BP, L2 and the Jacobian penalty were trained with. 100 units, 10,000 training images. Dotted: nothing is lost.", "name": "fig-ro-fronts"}, "image": {"alt": "Seven panels. In each, curves of hidden layers from low to high clean accuracy. Images as weights lie highest and reach furthest to the right, KH below them, random features far lower."}} tags=["hide-input"]
 _ = figures.fronts(shown)
 
 # %% [markdown]
@@ -230,7 +230,7 @@ _ = figures.along(shown, trainings)
 # A critical norm depends on the hidden layer, on the power of its activation, and on the place on the path. {numref}`tab-ro-parts` takes them apart at matched accuracy. Read along a row, and only the place changes; down a column, and only the layer does; from a row to its neighbour with another $n$, and it is the power.
 
 # %% tags=["hide-input"]
-ACCURACIES = (0.34, 0.36, 0.38, 0.4, 0.42, 0.44)
+ACCURACIES = (0.28, 0.3, 0.32, 0.34, 0.36, 0.38)
 
 
 def at_accuracies(paths):
@@ -256,18 +256,18 @@ Table(
 )
 
 # %% [markdown]
-# The published comparison sets KH at one place against L2 at another. The table shows how much of a difference can come from that alone: along KH's own row the norm changes by a factor of {glue:text}`ro-row`, from 36 to 42 % accuracy. The layer is worth as much or more: at 38 %, from random features to images as weights it is a factor of {glue:text}`ro-column`.
+# The published comparison sets KH at one place against L2 at another. The table shows how much of a difference can come from that alone: along KH's own row the norm changes by a factor of {glue:text}`ro-row`, from 30 to 36 % accuracy. The layer is worth as much or more: at 32 %, from random features to images as weights it is a factor of {glue:text}`ro-column`.
 
 # %% tags=["hide-input"]
 row = np.mean(
     [
-        readout_numbers.at_accuracy(path, 0.36)
-        - readout_numbers.at_accuracy(path, 0.42)
+        readout_numbers.at_accuracy(path, 0.3)
+        - readout_numbers.at_accuracy(path, 0.36)
         for path in kh
     ]
 )
 glue_all({"ro-row": f"{np.exp(row):.1f}"})
-glue_all({"ro-column": f"{np.mean(factor('exemplars', 'random', 0.38)):.0f}"})
+glue_all({"ro-column": f"{np.mean(factor('exemplars', 'random', 0.32)):.0f}"})
 
 # %% [markdown]
 # ### Margin over gradient, and what curvature adds
@@ -347,7 +347,7 @@ prediction_table.table(outcomes)
 # ```{admonition} What we conclude
 # :class: important
 # In small, on CIFAR-10: how robust a network is depends on its hidden layer and on how far its readout was trained, by about as much on either. At equal accuracy image-like rows beat random ones by far ({glue:text}`ro-random-factor` times for KH), and images drawn at random beat the rows that the local rule learns ({glue:text}`ro-exemplars-factor` times). So KH's robustness is real, and it is not due to learning.
-# With {glue:text}`ro-seeds` to {glue:text}`ro-most-seeds` seeds of 400 units this is a finding about small networks. Whether it holds at the paper's scale is a prediction with a rule, and not yet a result.
+# With {glue:text}`ro-seeds` to {glue:text}`ro-most-seeds` seeds of 100 units this is a finding about small networks. Whether it holds at the paper's scale is a prediction with a rule, and not yet a result.
 # ```
 #
 # ## Exercises

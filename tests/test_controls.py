@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -41,7 +43,20 @@ def test_exemplars_are_images(given):
     rows = controls.exemplars(given)
     cosine = torch.nn.functional.normalize(rows) @ torch.nn.functional.normalize(given.images).T
     torch.testing.assert_close(cosine.amax(1), torch.ones(UNITS))
+    few = Given(given.images[:UNITS], given.start, given.generator, 3.0, given.layer)  # each must be drawn just once
+    cosine = torch.nn.functional.normalize(controls.exemplars(few)) @ torch.nn.functional.normalize(few.images).T
     assert len(cosine.argmax(1).unique()) == UNITS
+
+
+def test_labels_are_not_looked_at_and_images_in_another_order_are_as_good(given):
+    """What a control is given holds no labels; and its rows depend on the set of images, not on how it is sorted."""
+    assert not any("label" in field.name for field in dataclasses.fields(Given))
+    for kind in ("pca", "white"):
+        given.generator.manual_seed(5)
+        rows = getattr(controls, kind)(given)
+        turned = dataclasses.replace(given, images=given.images.flip(0))
+        given.generator.manual_seed(5)
+        torch.testing.assert_close(getattr(controls, kind)(turned).abs(), rows.abs(), atol=1e-3, rtol=1e-2)
 
 
 def test_gaussian_rows_have_twice_the_exponent_on_images_and_white_ones_once(given):

@@ -3,8 +3,9 @@
 What KH's robustness owes to its layer and what to its readout needs KH layers and networks trained by backpropagation,
 whose weights git does not keep. So each is trained here in small, measured, and forgotten: KH by 20,000 steps of the
 local rule and not pruned, the others by the live cells' training. Layers that nobody trains have rows of one length. A
-hundred units are as many as reach their norm in that time: of 400, after 10,000 steps, seven in eight are still noise. A run is a folder ``OUT/small/cifar10/MODEL/seed-S`` with ``paths.npz`` and,
-written last, ``paths.json`` (or ``epochs``); one that was killed is made again from its start and comes out the same.
+hundred units are as many as reach their norm in that time: of 400, after 10,000 steps, seven in eight are still noise.
+A run is a folder ``OUT/small/cifar10/MODEL/seed-S`` with ``paths.npz`` and, written last, ``paths.json`` (or
+``epochs``); one that was killed is made again from its start and comes out the same.
 """
 
 from __future__ import annotations
