@@ -196,6 +196,18 @@ def test_the_study_of_layers_alone_is_one_command(tmp_path, monkeypatch):
         paper.command({"CONFIG": str(tmp_path / "mine.yaml")})
 
 
+def test_the_study_of_readouts_is_one_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = paper.command({"CONFIG": "readouts", "OUT": str(tmp_path), "SEEDS": "1", "MODELS": "kh"})
+    assert words[words.index("readouts") :] == [
+        *("readouts", "small", "paper"),
+        *("--seed", "1", "--model", "kh", "--out", str(tmp_path)),
+    ]
+    (tmp_path / "mine.yaml").write_text("readouts: [large]")
+    with pytest.raises(ValueError, match=r"mine\.yaml: readouts\[0\] = 'large'; give scales, such as \[small"):
+        paper.command({"CONFIG": str(tmp_path / "mine.yaml")})
+
+
 # What is stored already
 
 
