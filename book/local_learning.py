@@ -2,14 +2,21 @@
 # (ch-local-learning)=
 # # Local learning
 #
+# ```{admonition} The question and the answer
+# :class: answer
+# Can a layer of neurons learn useful features from images alone, each synapse seeing no more than the activity on its two sides?
+#
+# Yes, by competition: the unit that responds most to an image moves towards it. The rule needs no labels and keeps its weights finite by itself. But a layer can pass the usual test of
+# convergence and be dead, so look at who wins.
+# ```
+#
 # A network that is trained by backpropagation tells every synapse how it should change to reduce one global error. A
 # synapse in a brain is hardly that well informed: it sees the activity on its two sides and little else. This chapter
 # builds, checks and trains the hidden layer that the paper puts in place of backpropagation. It uses no labels and no
 # error signal. Its units compete for each image, and only two of them learn from it.
 #
 # After this chapter you can write the rule down, say why its weights neither explode nor vanish, run it a good deal
-# faster than its definition suggests, and tell a living layer from a dead one. The last point is the one that matters
-# most in practice: a layer can pass the usual convergence test while one single unit responds to everything.
+# faster than its definition suggests, and tell a living layer from a dead one.
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -39,8 +46,8 @@ data = begin(tests=10)
 # labels ({ref}`ch-intro` says where everything stands). This chapter is about the layer alone.
 # ```
 #
-# {numref}`tab-kh-params` lists the parameters. They were read from the authors' public code at commit `e1b82cd`, since
-# the body of the paper was not at hand; the last column is what the live cells of this page use.
+# {numref}`tab-kh-params` lists the parameters. They were read from the authors' public code at commit `e1b82cd`; the last
+# column is what the live cells of this page use.
 
 # %% tags=["hide-input"]
 live = study.live_scale(data).layer
@@ -141,7 +148,7 @@ U = g.T @ x - s[:, None] * W
 growth = (W.abs() ** (p - 1) * W.sign() * U).sum(1)
 predicted = s * (1 - (W.abs() ** p).sum(1))
 gap = float((growth - predicted).abs().max())
-check("largest deviation from the norm equation", gap, 0, 1e-10)
+check("deviation from the norm equation", gap, high=1e-10)
 
 # %% [markdown]
 # ### The same step with one matrix product
@@ -160,8 +167,8 @@ for _ in range(100):
     here, plain = kh_step(here, x), ll.step_plain(plain, x, params, rate=0.02)
     _ = ll.step(fast, metric, x, params, rate=0.02)  # in place
 gap, gap_fast = (float((other - plain).abs().max()) for other in (here, fast))
-check("definition against the plain version, 100 steps", gap, 0, 1e-12)
-check("plain version against the fast one, 100 steps", gap_fast, 0, 1e-12)
+check("definition minus plain version, after 100 steps", gap, high=1e-12)
+check("plain version minus fast one, after 100 steps", gap_fast, high=1e-12)
 
 # %% [markdown]
 # ## The images
@@ -194,9 +201,9 @@ alive = ll.health(layer.synapses, x_train, live)
 # (a unit whose response is never positive is dead behind a ReLU)? And how many units ever win?
 
 # %%
-observe(data, "units at norm R", alive.converged, 0.85, 1)
-observe(data, "units that respond to some image", alive.live, 0.95, 1)
-observe(data, "units that win some image", alive.winning, 0.5, 1)
+observe(data, "share of the units at norm R", alive.converged, 0.85, 1)
+observe(data, "share that responds to some image", alive.live, 0.95, 1)
+observe(data, "share that wins some image", alive.winning, 0.5, 1)
 
 # %% [markdown]
 # Now the same layer with the paper's $\Delta$ = {glue:text}`kh-delta` instead of {glue:text}`live-delta`, everything else
@@ -208,9 +215,15 @@ generator = torch.Generator().manual_seed(0)
 dying = ll.train(x_train, collapsing, generator, progress=False)
 collapsed = ll.health(dying.synapses, x_train, collapsing)
 monopoly = collapsed.wins.max() / len(x_train)
-observe(data, "units at norm R, paper's Delta", collapsed.converged, 0.8, 1)
-observe(data, "share of images that go to one unit", monopoly, 0.9, 1)
-observe(data, "units that respond, paper's Delta", collapsed.live, 0, 0.1)
+observe(data, "with the paper's Δ, share at norm R", collapsed.converged, 0.8, 1)
+observe(
+    data,
+    "with the paper's Δ, share of the images that one unit wins",
+    monopoly,
+    0.9,
+    1,
+)
+observe(data, "with the paper's Δ, share that responds", collapsed.live, 0, 0.1)
 
 # %% mystnb={"figure": {"caption": "Two layers of 100 units on photo patches, one seed each, that differ only in $\\Delta$. Both pass the test on norms; the second one has died.", "name": "fig-kh-history"}, "image": {"alt": "Three panels against the epoch. The mean norm falls from above ten to one and the share of units at norm R rises to nearly all, for both layers. The share of winning units stays near one for the smaller Delta and drops to nearly zero for the larger one."}} tags=["hide-input"]
 both = {
@@ -296,9 +309,9 @@ for name, setting in settings.items():
 
 dead = [r"$\Delta$ = 0.4", "$k$ = 5", "init: std 0.1", "init: mean $-$1"]
 worst = max(outcome[name].live for name in dead)
-observe(data, "live units, worst of the dead", worst, 0, 0.25)
+observe(data, "largest share of live units in a dead layer", worst, 0, 0.25)
 lowest = min(outcome[name].live for name in outcome if name not in dead)
-observe(data, "live units, worst of the others", lowest, 0.95, 1)
+observe(data, "smallest share of live units in the others", lowest, 0.95, 1)
 
 # %% mystnb={"figure": {"caption": "Health of layers trained with one parameter changed; photo patches averaged down to 8 by 8 pixels, 100 units, one seed each.", "name": "fig-kh-sweep"}, "image": {"alt": "Horizontal bars for eight settings showing shares of units at norm R, live, and winning. Delta 0.4, k = 5 and the small standard deviation leave almost no unit live or winning while their norms have mostly converged; with mean minus one all units win, none is live and none is at norm R."}} tags=["hide-input"]
 measures = {
@@ -334,7 +347,7 @@ runs = {
 }
 _ = plots.layer_history({f"seed {seed}": log for seed, log in runs.items()})
 
-# %% mystnb={"figure": {"caption": "Health of the layer at the end of training on CIFAR-10, mean and standard deviation over seeds, beside the one layer that the authors' code prints these numbers for.", "name": "tab-kh-paper"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Health of the layer at the end of training on CIFAR-10, over training seeds, beside the one layer that the authors' code prints these numbers for.", "name": "tab-kh-paper"}} tags=["hide-input"]
 theirs = paper()["kh_layer"]
 off = [float((abs(log["norms"] - 1) > 0.01).sum()) for log in runs.values()]
 negative = [float((log["mean_weight"] < 0).sum()) for log in runs.values()]
@@ -357,7 +370,7 @@ for lost, won in zip(off, winners, strict=True):
     check("units that win nothing, over these", (units - won) / lost, 0.9, 1.1)
 
 # %% [markdown]
-# Read the figure from right to left this time. After some tens of epochs nearly all units win something. Then, while the norms approach $R$, the competition
+# Read {numref}`fig-kh-paper` from right to left. After some tens of epochs nearly all units win something. Then, while the norms approach $R$, the competition
 # goes through a crisis: for whole epochs only a small part of the units wins anything at all. It looks like the monopoly of {numref}`fig-kh-history` in the
 # making, but here there are enough units to break it, and the winners come back. The middle panel shows what remains: between a twentieth and an eighth of the units
 # never arrive at $R$, and about as many never win again. A look at the end of training alone would not have told us that there was a crisis.
@@ -389,7 +402,7 @@ glue_all({"cifar-inputs": inputs, "mean-bound": f"{bound:.3f}"})
 extreme = torch.ones(inputs, dtype=torch.float64)  # all weights equal
 extreme /= torch.linalg.vector_norm(extreme, 3)
 check(
-    "mean weight of the extreme unit over the bound",
+    "mean weight of a unit of equal weights, over the bound",
     float(extreme.mean() / bound),
     0.999999,
     1.000001,
@@ -398,10 +411,12 @@ check(
 # %% [markdown]
 # ## What we conclude
 #
-# The rule does what is claimed for it: local, without labels, it draws the norm of each participating unit to a set value, and
-# fills the layer with smooth, image-like filters. It also has a failure that its usual test does not see. Whether the layer is
-# alive depends on its size, on $\Delta$, $k$ and the initial weights, and has to be measured. What its representation is worth,
-# spectrally and against perturbations, is the subject of the chapters that follow.
+# * The rule does what is claimed for it: locally and without labels it draws the norm of each participating unit to a set value,
+#   and fills the layer with smooth, image-like filters.
+# * It has a failure that its usual test does not see: norms that look converged while one unit wins everything.
+# * Whether a layer is alive depends on its size, on $\Delta$, $k$ and the initial weights, and has to be measured.
+#
+# What such a representation is worth, spectrally and against perturbations, is the subject of the chapters that follow.
 #
 # ## Exercises
 #

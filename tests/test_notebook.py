@@ -12,12 +12,13 @@ from bioadv.pages.notebook import Html, Table, check, observe
 MANIFEST = '{"configuration": {"model": "bp", "seed": 0, "data": ""}, "dataset": "cifar10", "source": "", "seconds": 1}'
 
 
-def test_check_prints_the_band_and_never_the_value(capsys):
+def test_a_stored_check_prints_the_band_and_never_the_value(capsys, monkeypatch):
+    monkeypatch.setenv(notebook.STORED_VARIABLE, "1")
     check("share", 0.123456, 0, 0.5)
     check("distance", 1e-15, high=1e-12)
     check("norm", 7.25, low=3)
     printed = capsys.readouterr().out
-    assert printed == "✓ share: 0 to 0.5\n✓ distance: at most 1e-12\n✓ norm: at least 3\n"
+    assert printed == "✓ share: 0 to 0.5\n✓ distance: at most 10⁻¹²\n✓ norm: at least 3\n"
 
 
 @pytest.mark.parametrize("value", [0.6, -0.1, math.nan, math.inf])
@@ -32,7 +33,7 @@ def test_observations_bind_on_photo_patches_only(patches, capsys):
     from dataclasses import replace
 
     observe(replace(patches, name="mine.npz"), "share", 0.9, 0, 0.5)
-    assert "on mine.npz, share is 0.9; on the photo patches it is 0 to 0.5" in capsys.readouterr().out
+    assert "on mine.npz, share is 0.900; on the photo patches it is 0 to 0.5" in capsys.readouterr().out
 
 
 def test_begin_reads_the_variable(tmp_path, monkeypatch):
@@ -55,11 +56,10 @@ def test_text_in_a_table_is_escaped_and_markup_is_not():
     shown = Table([evil, Html("<b>b</b>")], [[evil, Html("<i>i</i>")], [Path("a<b>.png"), "it's"]])._repr_html_()
     assert "<script>" not in shown
     assert shown.count("&lt;script&gt;alert(1)&lt;/script&gt; &amp; co.") == 2
-    assert "<small>2 seeds</small>" in shown
     assert "<b>b</b>" in shown
-    assert "<td><i>i</i></td>" in shown
+    assert "><i>i</i></td>" in shown
     assert "a&lt;b&gt;.png" in shown
-    assert "<td>it's</td>" in shown
+    assert ">it's</td>" in shown
 
 
 def test_stored_runs_by_seed(tmp_path, monkeypatch):
@@ -103,10 +103,29 @@ def test_a_flipped_bit_in_a_stored_result_is_noticed(tmp_path, monkeypatch, mode
         stored(model, file)
 
 
-def test_spread_says_how_many_seeds():
+def test_spread_gives_two_seeds_as_two_values():
     assert notebook.spread([]) == "–"
-    assert notebook.spread([0.47314], 4) == "0.4731 (1 seed)"
-    assert notebook.spread([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0 (3 seeds)"
+    assert notebook.spread([0.47314], 4) == "0.4731"
+    assert notebook.spread([0.47314, 0.4752], 4) == "0.4731 and 0.4752"
+    assert notebook.spread([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0"
+
+
+def test_a_table_aligns_numbers_and_leaves_out_columns_of_dashes():
+    shown = Table(["model", "norm", "none", "note"], [["KH", "0.12", "–", "a"], ["BP", "–", "–", "b"]])
+    assert shown.header == ["model", "norm", "note"]
+    text = shown._repr_html_()
+    assert '<td class="number" data-label="norm">0.12</td>' in text
+    assert '<td data-label="note">a</td>' in text
+    assert Table(["a", "b"], []).header == ["a", "b"]
+
+
+def test_a_check_speaks_unless_its_output_is_stored(capsys, monkeypatch):
+    monkeypatch.delenv(notebook.STORED_VARIABLE, raising=False)
+    notebook.check("share of units", 0.931, 0.9, 1)
+    assert capsys.readouterr().out == "✓ share of units: 0.931, expected 0.9 to 1\n"
+    monkeypatch.setenv(notebook.STORED_VARIABLE, "1")
+    notebook.check("share of units", 0.931, 0.9, 1)
+    assert capsys.readouterr().out == "✓ share of units: 0.9 to 1\n"
 
 
 def test_the_papers_numbers_name_models_of_the_study():

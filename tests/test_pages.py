@@ -71,10 +71,11 @@ def test_page_is_legible_accessible_and_light(visit, page, theme, width):
     assert tab.evaluate("[...document.images].filter(i => !i.naturalWidth).length") == 0
     assert tab.locator(".katex-error").count() == 0
     assert tab.locator(".math [tabindex]").count() == 0  # formulas are read, not operated
-    figures = tab.locator(".cell:not(.tag_picture) .cell_output img")
+    figures = tab.locator(".cell_output figure a.enlarge")
     for i in range(figures.count()):
-        inverted = "invert" in figures.nth(i).evaluate("e => getComputedStyle(e).filter")
-        assert inverted == (theme == "dark")
+        drawn_for = "dark" if "-dark.svg" in (figures.nth(i).get_attribute("href") or "") else "light"
+        assert figures.nth(i).is_visible() == (drawn_for == theme)
+        assert figures.nth(i).locator("img").evaluate("e => getComputedStyle(e).filter") == "none"
     assert told == []
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert weight < FIRST_LOAD

@@ -117,3 +117,31 @@ def test_models_are_drawn_as_the_registry_says():
     assert list(axes.lines[0].get_ydata()) == [3.0, 1.0]
     assert axes.lines[1].get_marker() == study.look("bp").marker
     assert [text.get_text() for text in axes.texts] == ["× 1", "× 2"]
+
+
+def test_training_curves_have_a_row_and_a_legend_for_each_group(recwarn):
+    log = {name: np.linspace(1, 2, 5) for name in ("loss", "cross_entropy", "test_accuracy", "jacobian")}
+    figure = plots.training_curves([{"bp": log, "l2": log}, {"bp": log, "random": log}])
+    figure.draw_without_rendering()
+    assert not recwarn.list  # all of it fits
+    drawn = [line.get_color() for axes in figure.axes[:1] for line in axes.lines]
+    assert drawn == [study.look("bp").colour, study.look("l2").colour]
+    legends = [[text.get_text() for text in part.legends[0].get_texts()] for part in figure.subfigs]
+    assert legends == [["BP", "L2"], ["BP", "random"]]
+
+
+def test_the_hero_names_every_model():
+    figure = plots_robustness.hero(
+        {"kh": [(0.47, 0.08), (0.47, 0.09)], "bp": [(0.56, 0.03)]}, {"kh": 0.05}, {"short-l2-2": [(0.43, 0.1)]}
+    )
+    assert [text.get_text() for text in figure.axes[0].texts] == ["weight decay × 2", "KH", "BP"]
+
+
+def test_perturbations_are_magnified_alike():
+    image = np.full((4, 4, 3), 0.5)
+    rows = {"kh": (image, image + 0.1), "bp": (image, image - 0.05)}
+    figure = plots_robustness.perturbed_images(rows, {"kh": ("a", "b"), "bp": ("a", "c")})
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    np.testing.assert_allclose(shown[1], 1.0)
+    np.testing.assert_allclose(shown[4], 0.25)
+    assert [axes.get_xlabel() for axes in figure.axes[1::3]] == ["length 20 %", "length 10 %"]

@@ -25,11 +25,22 @@ def found():
     return Landscape(np.array([-2.0, 2.0]), np.array([[1.0, 2.0], [3.0, 4.0]]), None, classes, confidence)
 
 
-def test_opacity_is_confidence(found):
+def test_a_decision_has_its_classs_colour_and_name(found):
     colours = plots_geometry._decisions(found)
-    np.testing.assert_allclose(colours[0, 0], plots_geometry.CLASS_COLOURS[0])
-    np.testing.assert_allclose(colours[0, 1], 1)
-    np.testing.assert_allclose(colours[1, 0], (1 + plots_geometry.CLASS_COLOURS[1]) / 2)
+    np.testing.assert_allclose(colours[0, 1], plots_geometry.CLASS_COLOURS[0])
+    np.testing.assert_allclose(colours[1, 0], plots_geometry.CLASS_COLOURS[1])
+    figure = plots_geometry.landscapes({"one": found}, ["cat", "dog", "owl"])
+    names = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert names == {"cat", "dog", "owl"}
+
+
+def test_landscapes_are_three_in_a_row(found):
+    figure = plots_geometry.landscapes(dict.fromkeys("abcde", found), ["cat", "dog", "owl"])
+    titled = [axes for axes in figure.axes if axes.get_title()]
+    figure.draw_without_rendering()
+    lefts = [round(axes.get_position().x0, 2) for axes in titled]
+    assert lefts[:2] == lefts[3:]
+    assert len(set(lefts)) == 3
 
 
 def test_ten_classes_have_ten_colours_that_show_on_white():
@@ -46,7 +57,7 @@ def test_landscapes_draw_both_maps_the_right_way_up(found):
         assert image.get_extent() == [-2, 2, -2, 2]
     np.testing.assert_array_equal(images[0].get_array(), found.latent_jacobian)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c"]
-    assert [axes.get_title() for axes in figure.axes[:2]] == ["one", "two"]
+    assert [axes.get_title() for axes in figure.axes if axes.get_title()] == ["one", "two"]
 
 
 def test_a_constant_map_says_so(found):

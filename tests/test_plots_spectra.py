@@ -33,11 +33,14 @@ def test_compare_shares_names_and_colours():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "truth"]
 
 
-def test_populations_print_the_exponent_of_the_largest():
-    small, large = {10: N[:10] ** -1.0, 1100: N**-2.0}, {1100: N**-0.5}
-    figure = plots_spectra.populations({"model": (small, large)})
-    assert [axes.texts[0].get_text() for axes in figure.axes] == [r"$\alpha$ = 2.00", r"$\alpha$ = 0.50"]
-    assert figure.axes[0].lines[-1].get_xdata().tolist() == list(powerlaw.IMAGES)
+def test_populations_show_whole_layers_over_their_parts():
+    parts = {10: N[:10] ** -1.0, 1100: 2 * N**-2.0}
+    figure = plots_spectra.populations({"kh": (N**-2.0, N**-0.5)}, {"kh": (parts, parts)})
+    above, _, below, _ = figure.axes
+    assert above.lines[0].get_color() == below.lines[0].get_color() == plots.look("kh").colour
+    assert [len(line.get_xdata()) for line in below.lines] == [10, 1100]
+    assert below.lines[1].get_ydata()[0] == 1  # over the largest eigenvalue of the whole
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["KH"]
 
 
 def test_arithmetic_draws_each_over_its_own_line():
@@ -64,7 +67,7 @@ def test_histogram_says_what_lies_beyond():
     figure = plots_spectra.variance_histogram(variances, {"cut": 0.0015, "none": float("nan")})
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == 3
     assert any("1 units beyond" in text.get_text() for text in figure.axes[0].texts)
-    assert "none" not in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert "none" not in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_mixtures_add_up():
@@ -76,7 +79,7 @@ def test_mixtures_add_up():
     assert cutoff.get_xdata()[0] == pytest.approx(-6.4)
 
 
-def test_units_are_coloured_by_whether_they_win():
+def test_units_are_marked_by_whether_they_win():
     figure = plots_spectra.norm_and_variance(np.full(3, 1e-3), np.array([1, 1.1, 1.2]), np.array([5, 0, 0]), 1.5e-3)
     winners, idle = figure.axes[0].lines[:2]
     assert (len(winners.get_xdata()), len(idle.get_xdata())) == (1, 2)

@@ -94,7 +94,8 @@ def _places(notebook: Any, page: str, chapter: str) -> dict[str, Place]:
         if cell["cell_type"] == "code":
             name = cell["metadata"].get("mystnb", {}).get("figure", {}).get("name")
             if name:
-                count("figure", name, "Fig. ")
+                is_table = name.startswith("tab-")  # as tools.sphinx_pages has it
+                count("table" if is_table else "figure", name, "Table " if is_table else "Fig. ")
             continue
         found |= {label[1]: Place("title", label[2], page) for label in LABEL.finditer(text)}
         for equation in EQUATION.finditer(text):

@@ -32,8 +32,9 @@ from nbclient import NotebookClient
 from bioadv.data.files import atomic, versions, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
+FIGURES = ROOT / "_build" / "figures"  # what the pages show in place of a notebook's PNGs, see bioadv.pages.press
 LONGEST_CELL = 30  # lines of code; a reader should see a cell whole
-CELL_SECONDS = 300  # a dead kernel would otherwise hang for ever
+CELL_SECONDS = int(os.environ.get("BIOADV_CELL_SECONDS", "300"))  # a dead kernel would otherwise hang for ever
 
 # Threads that wait should sleep: on a busy machine spinning ones make small matrix products 30 times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -84,8 +85,10 @@ def execute(source: Path, out: Path) -> float:
         record_timing=False,
         resources={"metadata": {"path": str(ROOT / "book")}},
     )
+    # Checks leave out their values, and figures are filed for the book.
+    settings = {"BIOADV_STORED": "1", "BIOADV_FIGURES": str(FIGURES)}
     start = time.perf_counter()
-    client.execute()
+    client.execute(env={**os.environ, **settings})
     seconds = time.perf_counter() - start
     _store(notebook, out)
     return seconds

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bioadv.data.datasets import Dataset
-from bioadv.lab.looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Look
+from bioadv.lab.looks import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, Look
 from bioadv.network import controls, hidden, local_learning, training
 from bioadv.network.hidden import Kind
 from bioadv.network.local_learning import KHParams
@@ -92,8 +92,8 @@ def _control(title: str, look: Look, hidden: str, schedule: str = "constant", **
 
 def _untrained(kind: str, title: str, colour: str, markers: str) -> dict[str, Experiment]:
     """The two models on a hidden layer that nobody trained: with the power of KH, and with n = 1."""
-    powered = _control(f"{title}, $n$ = 4.5", Look(f"{title}, $n$ = 4.5", colour, markers[0]), kind, power=KH_POWER)
-    linear = _control(f"{title}, $n$ = 1", Look(f"{title}, $n$ = 1", colour, markers[1], "dotted"), kind)
+    powered = _control(f"{title}, $q$ = 4.5", Look(f"{title}, $q$ = 4.5", colour, markers[0]), kind, power=KH_POWER)
+    linear = _control(f"{title}, $q$ = 1", Look(f"{title}, $q$ = 1", colour, markers[1], "dotted"), kind)
     return {kind: powered, f"{kind}-linear": linear}
 
 
@@ -114,35 +114,35 @@ EXPERIMENTS = {
     "bp": _published("BP", Look("BP", RED, "s", "dashed"), "backprop", Recipe("steps")),
     "l2": _published("L2", Look("L2", GREEN, "D", "dotted"), "backprop", Recipe("steps", L2())),
     "jreg": _published(
-        "Jacobian", Look("JReg", ORANGE, "^", "dash-dot"), "backprop", Recipe("steps", JacobianPublished())
+        "Jacobian", Look("Jacobian", ORANGE, "^", "dash-dot"), "backprop", Recipe("steps", JacobianPublished())
     ),
     "specreg": _published(
         "Spectral, as stated",
-        Look("SpecReg, stated", BLACK, "v", "long"),
+        Look("Spectral, as stated", INK, "v", "long"),
         "backprop",
         Recipe("decaying", Spectral()),
     ),
     "specreg-logged": _published(
-        "Spectral, as logged",
-        Look("SpecReg, logged", SKY, "<", "double"),
+        "Spectral, as coded",
+        Look("Spectral, as coded", SKY, "<", "double"),
         "backprop",
         Recipe("decaying", Spectral(alpha=KH_ALPHA, variant="logged")),
     ),
     "specreg-kh": _published(
         "Spectral, KH target",
-        Look("SpecReg, KH", GREY, ">", "dashed"),
+        Look("Spectral, KH target", GREY, ">", "dashed"),
         "backprop",
         Recipe("constant", Spectral(1e-3, KH_ALPHA, 10, "logged")),
     ),
     # With the schedule of the published SpecReg, whose row it should equal if that one's weights never moved.
-    "random": _control("random features", Look("random", PURPLE, "X", "dense"), "random", "decaying"),
+    "random": _control("random features", Look("random features", PURPLE, "X", "dense"), "random", "decaying"),
     "random-constant": _control(
         "random features, constant rate", Look("random, constant", PURPLE, "P", "dashed"), "random"
     ),
     "random-power": _control(
-        "random features, $n$ = 4.5", Look("random, $n$ = 4.5", PURPLE, "p", "long"), "random", power=KH_POWER
+        "random features, $q$ = 4.5", Look("random, $q$ = 4.5", PURPLE, "p", "long"), "random", power=KH_POWER
     ),
-    "kh-linear": _control("KH, $n$ = 1", Look("KH, $n$ = 1", BLUE, "h", "dashed"), "local", pruned=True),
+    "kh-linear": _control("KH, $q$ = 1", Look("KH, $q$ = 1", BLUE, "h", "dashed"), "local", pruned=True),
     "kh-unpruned": _control("KH, not pruned", Look("KH, not pruned", BLUE, "8", "dotted"), "local", power=KH_POWER),
     # Layers like KH's in one thing each, without its learning; see bioadv.network.controls.
     **_untrained("exemplars", "images as weights", ORANGE, "oX"),
@@ -161,27 +161,27 @@ EXPERIMENTS = {
     "short-norm": _frontier("batch norm", Look("batch norm", GREY, "D", "dotted"), None, "decaying", batch_norm=True),
     "short-scalefree": _frontier(
         "batch norm, spectral, scale-free",
-        Look("scale-free, short", BLACK, "^", "dotted"),
+        Look("scale-free, short", INK, "^", "dotted"),
         Spectral(1.0, 1.0, 10, "scale-free"),
         "decaying",
         batch_norm=True,
     ),
     "jreg-latent": _corrected(
-        "Jacobian of the latent", Look("JReg, latent", ORANGE, "<", "dotted"), Recipe("steps", LatentJacobian())
+        "Jacobian of the latent", Look("Jacobian, latent", ORANGE, "<", "dotted"), Recipe("steps", LatentJacobian())
     ),
     "jreg-logits": _corrected(
-        "Jacobian of the logits", Look("JReg, logits", ORANGE, ">", "long"), Recipe("steps", LogitJacobian())
+        "Jacobian of the logits", Look("Jacobian, logits", ORANGE, ">", "long"), Recipe("steps", LogitJacobian())
     ),
     # With batch norm, as Nassar et al. have it: without it the latent's scale is free, and training runs away.
     "specreg-scalefree": _corrected(
         "Spectral, scale-free",
-        Look("scale-free", BLACK, "P", "dashed"),
+        Look("scale-free", INK, "P", "dashed"),
         Recipe("decaying", Spectral(1.0, 1.0, 10, "scale-free")),
         batch_norm=True,
     ),
     "specreg-scalefree-kh": _corrected(
         "Spectral, scale-free, KH exponent",
-        Look("scale-free, KH", BLACK, "p", "dash-dot"),
+        Look("scale-free, KH", INK, "p", "dash-dot"),
         Recipe("decaying", Spectral(1.0, KH_ALPHA, 10, "scale-free")),
         batch_norm=True,
     ),

@@ -10,14 +10,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from bioadv.data.files import atomic
-from bioadv.lab.looks import BLACK
+from bioadv.lab.looks import DARK_INK, INK
 from bioadv.measure import powerlaw
 from bioadv.pages.explorer_data import FOLDER, QUANTILES, unpack
 from bioadv.pages.plots import WIDTH
 
 SPECTRA = ("kh", "bp", "random", "pixels")
 NORMS = ("kh", "bp", "l2", "jreg", "random")
-THEMES = {"light": BLACK, "dark": "#e8e8e8"}  # of lines and letters; the ground is the page's
+THEMES = {"light": INK, "dark": DARK_INK}  # of lines and letters; the ground is the page's
 
 
 def write(results: Mapping[str, Any], folder: Path = FOLDER) -> list[Path]:
@@ -59,4 +59,4 @@ def _first(entries: list[dict[str, Any]], names: tuple[str, ...]) -> list[tuple[
 
 
 def _ink(colour: str, ink: str) -> str:
-    return ink if colour == BLACK else colour
+    return ink if colour == INK else colour

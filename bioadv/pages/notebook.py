@@ -9,13 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from bioadv.data import datasets
-from bioadv.pages import plots
+from bioadv.pages import plots, wording
 
 DATA_VARIABLE = "BIOADV_DATA"
+STORED_VARIABLE = "BIOADV_STORED"
+NUMERIC = re.compile(r"[(−+-]?(?:\d|10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]|–$)")
 
 
 def begin(tests: int = 2) -> datasets.Dataset:
@@ -40,16 +41,16 @@ def begin(tests: int = 2) -> datasets.Dataset:
 
 
 def check(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
-    """Pass if low <= value <= high, and print the band, never the value: the output is the same on every machine.
+    """Pass if low <= value <= high, and print the value beside its band.
 
-    Raises ``AssertionError`` with the value otherwise (a NaN is never inside).
+    Where the environment variable ``BIOADV_STORED`` is set, as it is when outputs are stored or compared, the value is
+    left out: the output is then the same on every machine. Raises ``AssertionError`` otherwise (a NaN is never inside).
     """
-    band = (
-        f"at least {low:g}" if high == math.inf else f"at most {high:g}" if low == -math.inf else f"{low:g} to {high:g}"
-    )
+    words = wording.band(low, high)
     if not low <= value <= high:
-        raise AssertionError(f"{name} is {value:g}, expected {band}")
-    print(f"✓ {name}: {band}")
+        raise AssertionError(f"{name} is {value:g}, expected {words}")
+    shown = "" if os.environ.get(STORED_VARIABLE) else f"{wording.number(value)}, expected "
+    print(f"✓ {name}: {shown}{words}")
 
 
 def observe(data: datasets.Dataset, name: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
@@ -57,7 +58,8 @@ def observe(data: datasets.Dataset, name: str, value: float, low: float = -math.
     if data.name == "photo-patches":
         check(name, value, low, high)
     else:
-        print(f"on {data.name}, {name} is {value:.3g}; on the photo patches it is {low:g} to {high:g}")
+        words = wording.band(low, high)
+        print(f"on {data.name}, {name} is {wording.number(value)}; on the photo patches it is {words}")
 
 
 class Html(str):
@@ -72,18 +74,32 @@ def escaped(cell: Any) -> str:
 
 
 class Table:
-    """Rows of text as an HTML table that follows the page's theme, and as plain text; see :class:`Html`."""
+    """Rows of text as an HTML table that follows the page's theme, and as plain text; see :class:`Html`.
+
+    A column in which no row has anything but a dash is left out. Columns of numbers are aligned to the right. Every
+    cell knows its column's head, so that a phone can show a row as a card.
+    """
 
     def __init__(self, header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
-        table = (header, *rows)
-        self.header, *self.rows = ([cell if isinstance(cell, Html) else str(cell) for cell in row] for row in table)
+        table = [[cell if isinstance(cell, Html) else str(cell) for cell in row] for row in (header, *rows)]
+        kept = [i for i in range(len(header)) if not rows or any(row[i] != wording.NOTHING for row in table[1:])]
+        self.header, *self.rows = ([row[i] for i in kept] for row in table)
+
+    def _numeric(self, column: int) -> bool:
+        """Whether most cells of a column are numbers; tags do not count."""
+        texts = [re.sub(r"<[^>]*>", "", row[column]).strip() for row in self.rows]
+        return column > 0 and sum(bool(NUMERIC.match(text)) for text in texts) > len(texts) / 2
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escaped(cell)}</th>" for cell in self.header)
-        # The number of seeds that spread() appends is small and does not break.
-        seeds = re.compile(r" \((\d+ seeds?)\)")
-        rows = [[seeds.sub(r" <small>\1</small>", escaped(cell)) for cell in row] for row in self.rows]
-        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+        kinds = [' class="number"' * self._numeric(i) for i in range(len(self.header))]
+        labels = [html.escape(re.sub(r"<[^>]*>", " ", head), quote=True) for head in self.header]
+        pairs = zip(kinds, self.header, strict=True)
+        head = "".join(f'<th scope="col"{kind}>{escaped(cell)}</th>' for kind, cell in pairs)
+        body = ""
+        for row in self.rows:
+            cells = zip(kinds, labels, row, strict=True)
+            shown = [f'<td{kind} data-label="{label}">{escaped(cell)}</td>' for kind, label, cell in cells]
+            body += f"<tr>{''.join(shown)}</tr>"
         return f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
     def __repr__(self) -> str:
@@ -108,9 +124,8 @@ def glue_all(values: Mapping[str, Any]) -> None:
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
-    """Mean and standard deviation over seeds as text, with the number of seeds; a dash if there are none."""
-    if not len(values):
-        return "–"
-    seeds = f"({len(values)} seed{'s' if len(values) > 1 else ''})"
-    mean = f"{np.mean(values):.{digits}f}"
-    return f"{mean} {seeds}" if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f} {seeds}"
+    """What several training seeds gave, as text; see :func:`bioadv.pages.wording.of_seeds`.
+
+    digits: of one or two values, after the point; a mean has as many as its standard deviation allows.
+    """
+    return wording.of_seeds(values, places=digits)

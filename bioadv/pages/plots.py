@@ -1,33 +1,42 @@
-"""Figures in one style: one function per kind of figure, colours that colour-blind readers can tell apart.
+"""Figures in one style: one function per kind of figure. Every function returns the figure and shows nothing.
 
-Figures are drawn on white. On dark pages the book's style sheet inverts lightness and keeps hue, except for pictures
-(cells tagged ``picture``), so that both themes are legible. Every function returns the figure and shows nothing.
+Where a function takes things by name, a name of the study's registry is drawn as the registry says and labelled by its
+short name; an attack, a tap or an estimator as :mod:`bioadv.lab.looks` says; any other name in spare colours, as it is.
+What is drawn in ``INK`` changes with the page's theme (:mod:`bioadv.pages.press`); on pictures use pure black or white.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from bioadv.data.datasets import Images
-from bioadv.lab.looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
+from bioadv.lab import looks, study
+from bioadv.lab.looks import GREY, INK, TEAL, WINE
+from bioadv.pages import press
 
 WIDTH = 6.4  # inches; with 10 point type still legible when a phone shrinks it
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults for this session."""
+    """Set matplotlib's defaults for this session, and how its notebook shows figures."""
     plt.rcParams.update(
         {
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
             "axes.grid": True,
-            "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK]),
+            "axes.prop_cycle": cycler(color=list(looks.SPARE)),
             "axes.spines.right": False,
             "axes.spines.top": False,
             "axes.titlesize": "medium",
@@ -42,6 +51,37 @@ def use_style() -> None:
             "savefig.dpi": 144,
         }
     )
+    press.install()
+
+
+def look(name: str, number: int = 0) -> looks.Look:
+    """How something is drawn, by its name; number: its place among things that have no look of their own."""
+    return study.look(name) if name in study.EXPERIMENTS or name in study.SUBJECTS else looks.thing(name, number)
+
+
+def line(name: str, number: int = 0) -> dict[str, Any]:
+    """Colour, dash and label of a line, for matplotlib."""
+    return {**look(name, number).line, "label": look(name, number).short}
+
+
+def points(name: str, number: int = 0) -> dict[str, Any]:
+    """Colour, marker and label of points, for matplotlib; their faces are pale, so that none hides another."""
+    chosen = look(name, number)
+    face = (*to_rgb(chosen.colour), 0.45)
+    return {**chosen.points, "markerfacecolor": face, "markeredgewidth": 1.3, "label": chosen.short}
+
+
+def grid(count: int, columns: int = 3, height: float = 2.0, **more: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels, ``columns`` in a row at most: none is narrower than a third of the page."""
+    wide = min(count, columns)
+    rows = -(-count // wide)
+    figure, panels = plt.subplots(rows, wide, figsize=(WIDTH, height * rows + 0.5), squeeze=False, **more)
+    flat = list(panels.flat)
+    for axes in flat[count:]:
+        axes.set_axis_off()
+    for axes in flat[max(0, count - wide) : count]:  # the lowest of their columns
+        axes.tick_params(labelbottom=True)
+    return figure, flat[:count]
 
 
 def tile(pictures: np.ndarray, columns: int, gap: int = 2, fill: float = 1.0) -> np.ndarray:
@@ -87,10 +127,10 @@ def filter_grid(weights: np.ndarray, shape: tuple[int, int, int], columns: int =
 def layer_history(histories: Mapping[str, Mapping[str, np.ndarray]], radius: float = 1.0) -> Figure:
     """Mean norm, fraction converged and fraction of winning units against the epoch, a line per named run."""
     figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 2.6), sharex=True)
-    for name, history in histories.items():
+    for number, (name, history) in enumerate(histories.items()):
         epochs = np.arange(1, len(history["norm"]) + 1)
         for axes, key in zip(panels, ("norm", "converged", "winning"), strict=True):
-            axes.plot(epochs, history[key], label=name)
+            axes.plot(epochs, history[key], **line(name, number))
     panels[0].axhline(radius, color=GREY, linestyle=":", linewidth=1)
     panels[0].set(yscale="log", title="mean norm of a unit", xlabel="epoch")
     panels[1].set(ylim=(-0.03, 1.03), title="units at norm $R$", xlabel="epoch")
@@ -105,10 +145,10 @@ def layer_history(histories: Mapping[str, Mapping[str, np.ndarray]], radius: flo
 def ranked_wins(wins: Mapping[str, np.ndarray]) -> Figure:
     """Share of the images that each unit wins, units ranked by it, a line per named set; zeros are left out."""
     figure, axes = plt.subplots()
-    for name, counts in wins.items():
+    for number, (name, counts) in enumerate(wins.items()):
         share = np.sort(counts)[::-1] / counts.sum()
         won = share > 0
-        axes.plot(np.arange(1, won.sum() + 1), share[won], marker=".", markersize=4, label=name)
+        axes.plot(np.arange(1, won.sum() + 1), share[won], marker=".", markersize=4, **line(name, number))
     units = len(next(iter(wins.values())))
     axes.axhline(1 / units, color=GREY, linestyle=":", linewidth=1)
     axes.annotate("all units alike", (units, 1 / units), ha="right", va="bottom", color=GREY, fontsize=8)
@@ -122,7 +162,8 @@ def health_bars(names: Sequence[str], measures: Mapping[str, Sequence[float]]) -
     figure, axes = plt.subplots(figsize=(WIDTH, 0.6 + 0.42 * len(names)))
     height = 0.8 / len(measures)
     for i, (measure, values) in enumerate(measures.items()):
-        axes.barh(np.arange(len(names)) + (i - (len(measures) - 1) / 2) * height, values, height, label=measure)
+        places = np.arange(len(names)) + (i - (len(measures) - 1) / 2) * height
+        axes.barh(places, values, height, label=measure, color=looks.SPARE[i])
     axes.set_yticks(np.arange(len(names)), names)
     axes.invert_yaxis()
     axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
@@ -132,44 +173,60 @@ def health_bars(names: Sequence[str], measures: Mapping[str, Sequence[float]]) -
     return figure
 
 
-def training_curves(logs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """Cross-entropy, test accuracy and ||J|| against the epoch, a line per named run.
+def training_curves(rows: Sequence[Mapping[str, Mapping[str, np.ndarray]]]) -> Figure:
+    """Cross-entropy, test accuracy and ||J|| against the epoch: a row of panels for each group of models.
 
-    logs: by name, as :class:`bioadv.network.training.Fitted` has them.
+    rows: of each group, by model, its log as :class:`bioadv.network.training.Fitted` has it.
     """
-    figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 3.4), sharex=True)
-    for index, (name, log) in enumerate(logs.items()):
-        style = {"color": f"C{index % 7}", "linestyle": ("-", "--", ":")[index // 7], "label": name}
-        epochs = np.arange(1, len(log["loss"]) + 1)
-        measured = np.isfinite(log["test_accuracy"])
-        panels[0].plot(epochs, log["cross_entropy"], **style)
-        panels[1].plot(epochs[measured], log["test_accuracy"][measured], **style)
-        panels[2].plot(epochs, log["jacobian"], **style)
-    for axes, title in zip(panels, ("cross-entropy", "test accuracy", r"$\|\partial h/\partial x\|$"), strict=True):
-        axes.set(title=title, xlabel="epoch")
-    panels[2].set_yscale("log")
-    panels[2].yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    panels[2].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    panels[2].yaxis.set_minor_locator(NullLocator())
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    figure = plt.figure(figsize=(WIDTH, 2.7 * len(rows)))
+    parts = np.atleast_1d(np.asarray(figure.subfigures(len(rows), 1), dtype=object))
+    panels = np.array([part.subplots(1, 3) for part in parts])
+    for part, places, logs in zip(parts, panels, rows, strict=True):
+        for number, (name, log) in enumerate(logs.items()):
+            style = line(name, number)
+            epochs = np.arange(1, len(log["loss"]) + 1)
+            measured = np.isfinite(log["test_accuracy"])
+            places[0].plot(epochs, log["cross_entropy"], **style)
+            places[1].plot(epochs[measured], log["test_accuracy"][measured], **style)
+            places[2].plot(epochs, log["jacobian"], **style)
+        part.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(logs), fontsize=8)
+    for axes in panels[:, 2]:
+        axes.set_yscale("log")
+    for column, title in zip(panels.T, ("cross-entropy", "test accuracy", r"$\|\partial h/\partial x\|$"), strict=True):
+        column[0].set_title(title)
+        column[-1].set_xlabel("epoch")
+        limits = [axes.get_ylim() for axes in column]
+        for axes in column:  # rows are compared: one scale
+            axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+    for axes in panels[:, 2]:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
     return figure
 
 
+VERDICTS = (TEAL, "#8FB7BD", WINE, GREY, "#D9D9D9")  # reproduced, in part, not, not testable, not measured
+
+
 def verdict_bars(rows: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Stacked horizontal bars: for each kind of claim, how many got each verdict, with the numbers in the bars."""
-    colours = dict(zip(next(iter(rows.values())), (GREEN, SKY, RED, GREY, "#D9D9D9"), strict=True))
+    """Stacked horizontal bars: for each kind of claim, how many got each verdict, with the numbers in the bars.
+
+    Verdicts that no claim got are left out.
+    """
+    labels = [label for label in next(iter(rows.values())) if any(counts[label] for counts in rows.values())]
+    colours = dict(zip(next(iter(rows.values())), VERDICTS, strict=True))
     figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.42 * len(rows)))
-    for place, counts in enumerate(rows.values()):
-        left = 0
-        for label, count in counts.items():
-            axes.barh(place, count, left=left, color=colours[label], height=0.7, edgecolor="white")
-            if count:
-                axes.annotate(str(count), (left + count / 2, place), ha="center", va="center", fontsize=9)
-            left += count
+    left = np.zeros(len(rows))
+    for label in labels:
+        sizes = np.array([counts[label] for counts in rows.values()])
+        bars = axes.barh(range(len(rows)), sizes, left=left, color=colours[label], height=0.7, label=label)
+        texts = [str(size) if size else "" for size in sizes]
+        dark = label in labels[:1] or colours[label] in (WINE, GREY)
+        axes.bar_label(bars, texts, label_type="center", fontsize=9, color="#ffffff" if dark else "#000000")
+        left += sizes
     axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
     axes.set(xlabel="claims")
     axes.grid(visible=False, axis="y")
-    marks = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
-    figure.legend(marks, list(colours), loc="outside upper center", ncols=3, fontsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     return figure

@@ -8,31 +8,36 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from bioadv.lab import study
-from bioadv.lab.looks import BLACK, GREY
+from bioadv.lab.looks import GREY, INK
+from bioadv.pages import plots
 from bioadv.pages.plots import WIDTH
 
 Curve = tuple[np.ndarray, np.ndarray]
 
 
 def _colour(model: str) -> str:
-    return study.look(model).colour
+    return plots.look(model).colour
 
 
 def _short(model: str) -> str:
     """Its short name, or for what is no model of the study, the name itself."""
-    return study.look(model).short if model in study.EXPERIMENTS or model in study.SUBJECTS else model
+    return plots.look(model).short
 
 
 def perturbed_images(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], notes: Mapping[str, tuple[str, str]]) -> Figure:
-    """A row per model: the image, the perturbation magnified on mid-grey until its largest pixel is full, their sum.
+    """A row per model: the image, the perturbation on mid-grey, their sum.
+
+    All perturbations are magnified alike, so that they can be compared: the largest pixel of the largest one is full.
+    Under each stands its length in units of the image's.
 
     rows: (image, perturbed), each (H, W, C) in [0, 1]; notes: what the model says of either.
     """
-    figure, panels = plt.subplots(len(rows), 3, figsize=(0.75 * WIDTH, 1.45 * len(rows)), squeeze=False)
+    figure, panels = plt.subplots(len(rows), 3, figsize=(0.75 * WIDTH, 1.5 * len(rows)), squeeze=False)
+    gain = 0.5 / max((float(np.abs(moved - image).max()) for image, moved in rows.values()), default=1e-9)
     for (model, (image, perturbed)), line in zip(rows.items(), panels, strict=True):
-        gain = 0.5 / max(float(np.abs(perturbed - image).max()), 1e-9)
         difference = np.clip(0.5 + gain * (perturbed - image), 0, 1)
         for axes, picture in zip(line, (image, difference, np.clip(perturbed, 0, 1)), strict=True):
             axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1)
@@ -40,9 +45,10 @@ def perturbed_images(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], notes: M
             axes.grid(visible=False)
             axes.spines[:].set_visible(False)
         line[0].set_ylabel(_short(model), rotation=0, ha="right", va="center")
-        for axes, note in zip(line, (notes[model][0], f"× {gain:.0f}", notes[model][1]), strict=True):
-            axes.set_xlabel(note, fontsize=8, parse_math=False)  # names of classes, which may hold dollar signs
-    for axes, title in zip(panels[0], ("image", "perturbation", "perturbed image"), strict=True):
+        length = np.linalg.norm(perturbed - image) / np.linalg.norm(image)
+        for axes, note in zip(line, (notes[model][0], f"length {100 * length:.2g} %", notes[model][1]), strict=True):
+            axes.set_xlabel(note, fontsize=9, parse_math=False)  # names of classes, which may hold dollar signs
+    for axes, title in zip(panels[0], ("image", f"perturbation × {gain:.0f}", "perturbed image"), strict=True):
         axes.set_title(title, fontsize=9)
     return figure
 
@@ -63,7 +69,8 @@ def sweeps(
         for model, found in curves[attack].items():
             name = f"{_short(model)}, {len(found)} seed{'s' * (len(found) > 1)}" if seeds else _short(model)
             for number, (strengths, accuracy) in enumerate(found):
-                left.plot(strengths, accuracy, color=_colour(model), label=None if number else name)
+                style = plots.line(model) | {"label": None if number else name}
+                left.plot(strengths, accuracy, **style)
         left.set(xscale="log", ylim=(-0.03, 1.03), ylabel="relative accuracy", title=attack)
         left.set_yticks([0, 0.5, 1], ["0", "½", "1"])
         _boxes(right, norms[attack])
@@ -86,7 +93,7 @@ def _boxes(axes: Axes, norms: Mapping[str, Sequence[np.ndarray]]) -> None:
                 showfliers=False,
                 patch_artist=True,
                 boxprops={"facecolor": _colour(model), "alpha": 0.35, "edgecolor": _colour(model)},
-                medianprops={"color": BLACK},
+                medianprops={"color": INK},
                 whiskerprops={"color": _colour(model)},
                 capprops={"color": _colour(model)},
             )
@@ -105,7 +112,7 @@ def first_and_half(first: Mapping[str, np.ndarray], half: Mapping[str, np.ndarra
     last = max(float(v[np.isfinite(v)].max(initial=0)) for values in (first, half) for v in values.values())
     for axes, title, values in zip(panels, ("first failure", "fails half of the time"), (first, half), strict=True):
         for model, strengths in values.items():
-            axes.plot(*_cumulative(strengths, last), color=_colour(model), label=_short(model))
+            axes.plot(*_cumulative(strengths, last), **plots.line(model))
         axes.axvline(side, color=GREY, linestyle=":", linewidth=1)
         axes.set(xscale="log", title=title, xlabel=r"strength $\epsilon$", ylim=(0, 1))
     panels[0].annotate("noise as long\nas the image", (side, 0.03), (4, 0), textcoords="offset points", fontsize=8)
@@ -123,29 +130,29 @@ def _cumulative(values: np.ndarray, last: float) -> Curve:
 
 def compared(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], names: tuple[str, str], unit: str) -> Figure:
     """Two critical strengths of the same images, a panel per model: (first, second), each (N,), infinite if never."""
-    figure, panels = plt.subplots(1, len(pairs), figsize=(WIDTH, 1.9), sharex=True, sharey=True)
+    figure, panels = plots.grid(len(pairs), sharex=True, sharey=True)
     known = np.concatenate([np.concatenate(pair) for pair in pairs.values()])
     low, high = np.quantile(known[np.isfinite(known) & (known > 0)], [0.002, 1])
-    for axes, (model, (first, second)) in zip(np.atleast_1d(panels), pairs.items(), strict=True):
+    for axes, (model, (first, second)) in zip(panels, pairs.items(), strict=True):
         axes.plot([low, high], [low, high], color=GREY, linewidth=1)
-        axes.plot(first, second, ".", color=_colour(model), markersize=2.5, alpha=0.6)
+        axes.plot(first, second, ".", color=_colour(model), markersize=3.5, alpha=0.6)
         axes.set(xscale="log", yscale="log", title=_short(model), xlim=(low, 1.1 * high), ylim=(low, 1.1 * high))
-    np.atleast_1d(panels)[0].set_ylabel(f"{names[1]}{unit}")
+    figure.supylabel(f"{names[1]}{unit}", fontsize=10)
     figure.supxlabel(f"{names[0]}{unit}", fontsize=10)
     return figure
 
 
 def brackets(lower: Mapping[str, np.ndarray], upper: Mapping[str, np.ndarray], unit: str) -> Figure:
     """Per image the radius that is certified and the one that an attack needs; images sorted by the latter."""
-    figure, panels = plt.subplots(1, len(lower), figsize=(WIDTH, 2.1), sharey=True)
-    for axes, model in zip(np.atleast_1d(panels), lower, strict=True):
+    figure, panels = plots.grid(len(lower), sharey=True, sharex=True)
+    for axes, model in zip(panels, lower, strict=True):
         order = np.argsort(upper[model])
         rank = np.linspace(0, 1, len(order))
         axes.fill_between(rank, lower[model][order], upper[model][order], color=_colour(model), alpha=0.3, linewidth=0)
-        axes.plot(rank, upper[model][order], color=_colour(model))
-        axes.plot(rank, lower[model][order], color=BLACK, linewidth=0.7)
+        axes.plot(rank, upper[model][order], color=_colour(model), label="attacked")
+        axes.plot(rank, lower[model][order], color=INK, linewidth=0.7, label="certified")
         axes.set(yscale="log", title=_short(model), xticks=[0, 1], xticklabels=["0", "1"])
-    np.atleast_1d(panels)[0].set_ylabel(unit)
+    figure.supylabel(unit, fontsize=10)
     figure.supxlabel("images, by rank of the attack", fontsize=10)
     return figure
 
@@ -161,10 +168,11 @@ def accuracy_and_norm(
     figure, panels = plt.subplots(1, len(points), figsize=(WIDTH, 2.6))
     for axes, (attack, models) in zip(np.atleast_1d(panels), points.items(), strict=True):
         for model, seeds in models.items():
-            axes.plot(*np.transpose(seeds), **study.look(model).points, label=_short(model), markersize=6)
+            axes.plot(*np.transpose(seeds), **plots.points(model), markersize=7)
         for model, place in (paper or {}).get(attack, {}).items():
             label = None if model in models else f"{_short(model)}, paper"
-            axes.plot(*place, **study.look(model).points, markerfacecolor="none", markersize=9, label=label)
+            hollow = {"markerfacecolor": "none", "markersize": 12, "markeredgewidth": 0.9, "label": label}
+            axes.plot(*place, **plots.points(model) | hollow)
         axes.margins(x=0.15, y=0.15)
         axes.set(title=attack, xlabel="accuracy", ylim=(0, None))
     np.atleast_1d(panels)[0].set_ylabel(r"median critical $\|\Delta x\|_2$")
@@ -190,9 +198,9 @@ def frontier(curve: Mapping[str, Points], models: Mapping[str, Points], hollow: 
             strength = _short(model).removeprefix("L2 ")
             axes.annotate(strength, place, offset, textcoords="offset points", fontsize=8)
         for model, seeds in models[attack].items():
-            axes.plot(*np.transpose(seeds), **study.look(model).points, label=_short(model))
+            axes.plot(*np.transpose(seeds), **plots.points(model))
         for model, seeds in hollow[attack].items():
-            axes.plot(*np.transpose(seeds), **study.look(model).points, fillstyle="none", label=_short(model))
+            axes.plot(*np.transpose(seeds), **plots.points(model) | {"markerfacecolor": "none"})
         axes.margins(0.12)
         axes.set(title=attack, xlabel="accuracy on test images", yscale="log")
     np.atleast_1d(panels)[0].set_ylabel(r"median critical $\|\Delta x\|_2$")
@@ -211,7 +219,8 @@ def rows_of_choices(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Figu
     for number, (model, by_choice) in enumerate(values.items()):
         places = np.arange(len(choices)) + 0.08 * (number - len(values) / 2)
         label = f"{study.title(model)} ({len(by_choice[choices[0]])})"
-        axes.plot([np.mean(by_choice[name]) for name in choices], places, **study.look(model).points, label=label)
+        means = [np.mean(by_choice[name]) for name in choices]
+        axes.plot(means, places, **plots.points(model) | {"label": label})
     axes.set_yticks(range(len(choices)), choices)
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
@@ -223,7 +232,7 @@ def absolute_accuracy(curves: Mapping[str, Curve], certified: Mapping[str, Curve
     figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
     for model, curve in curves.items():
         axes.plot(*curve, color=_colour(model), label=_short(model))
-        axes.plot(*certified[model], color=_colour(model), linestyle="--", linewidth=1)
+        axes.plot(*certified[model], color=_colour(model), linestyle="--", linewidth=1, label="_certain")
     axes.set(xlabel=r"size of the perturbation, $L^2$", ylabel="accuracy", ylim=(0, None), xlim=(0, None))
     axes.legend()
     return figure
@@ -231,14 +240,48 @@ def absolute_accuracy(curves: Mapping[str, Curve], certified: Mapping[str, Curve
 
 def masking(curves: Mapping[str, Mapping[str, Curve]]) -> Figure:
     """Accuracy against strength for several attacks, a panel per model; a gradient attack should never be the upper."""
-    figure, panels = plt.subplots(1, len(curves), figsize=(WIDTH, 2.5), sharey=True, sharex=True)
-    for axes, (model, attacks) in zip(np.atleast_1d(panels), curves.items(), strict=True):
-        for number, (attack, (strengths, accuracy)) in enumerate(attacks.items()):
-            style = ("-", "--", ":", "-.")[number % 4]
-            axes.plot(strengths, accuracy, style, color=f"C{number}", label=attack)
-        axes.set(xscale="log", title=_short(model), ylim=(-0.03, 1.03))
-        axes.set_xlabel(r"strength $\epsilon$")
-    np.atleast_1d(panels)[0].set_ylabel("relative accuracy")
-    handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
+    figure, panels = plots.grid(len(curves), height=2.3, sharey=True, sharex=True)
+    for axes, (model, attacks) in zip(panels, curves.items(), strict=True):
+        for number, (attack, curve) in enumerate(attacks.items()):
+            axes.plot(*curve, **plots.line(attack, number))
+        axes.set(xscale="log", title=_short(model), ylim=(-0.03, 1.03), xlabel=r"strength $\epsilon$")
+    panels[0].set_ylabel("relative accuracy")
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
+
+
+def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
+    """The finding in one picture: median critical norm against accuracy, every model by name beside its point.
+
+    points: by model, (accuracy, median critical norm) of each seed; certain: by model, the median norm up to which a
+    certificate rules out any change, drawn as the foot of a bar below the point; curve: a penalty of several strengths.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.4))
+    strengths = {model: tuple(np.mean(seeds, axis=0)) for model, seeds in curve.items()}
+    if strengths:
+        axes.plot(*np.transpose(sorted(strengths.values())), ".-", color=GREY, zorder=1, label="weight decay")
+    for number, (model, place) in enumerate(strengths.items()):
+        text = _short(model).removeprefix("L2 ") if number < len(strengths) - 1 else f"weight decay {_short(model)[3:]}"
+        axes.annotate(text, place, (0, 7), textcoords="offset points", fontsize=8, color=GREY, ha="center")
+    last = np.zeros(2)
+    for model, seeds in sorted(points.items(), key=lambda item: float(np.mean(item[1], axis=0)[0])):
+        place = np.mean(seeds, axis=0)
+        near = abs(place[0] - last[0]) < 0.02 and abs(np.log(place[1] / max(last[1], 1e-9))) < 0.2
+        last = place
+        if model in certain:
+            axes.plot(
+                [place[0]] * 2, [certain[model], place[1]], color=_colour(model), alpha=0.45, linewidth=3, zorder=1
+            )
+        axes.plot(*np.transpose(seeds), **plots.points(model), markersize=8)
+        strong = model in ("kh", "l2", "bp", "random")
+        axes.annotate(
+            _short(model), place, (8, -12 if near else 6), textcoords="offset points", fontsize=9 if strong else 8,
+            weight="bold" if strong else "normal", color=_colour(model),
+        )  # fmt: skip
+    axes.margins(x=0.14, y=0.12)
+    axes.set(xlabel="accuracy on test images", ylabel="median length of the perturbation needed", yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
     return figure

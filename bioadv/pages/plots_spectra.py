@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bioadv.lab.looks import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY
+from bioadv.lab.looks import GREY, INK, OLIVE, TEAL, VIOLET, WINE
 from bioadv.measure import powerlaw
+from bioadv.pages import plots
 from bioadv.pages.plots import WIDTH, show, tile
 
 Spectra = Mapping[str, np.ndarray]
-SHADES = {"images": "Blues", "noise": "Oranges"}
 
 
 def draw(axes: Axes, spectrum: np.ndarray, label: str | None = None, **style: object) -> None:
@@ -39,9 +38,9 @@ def compare(panels: Mapping[str, Spectra], truth: np.ndarray | None = None, floo
     for place, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for name, spectrum in lines.items():
             width = 1.6 if truth is None else 4.0 - 1.3 * names.index(name)  # lines that coincide should all show
-            draw(place, spectrum, name, color=f"C{names.index(name)}", linewidth=width)
+            draw(place, spectrum, **plots.line(name, names.index(name)), linewidth=width)
         if truth is not None:
-            place.loglog(np.arange(1, len(truth) + 1), truth / truth[0], ":", color=BLACK, label="truth")
+            place.loglog(np.arange(1, len(truth) + 1), truth / truth[0], ":", color=INK, label="truth")
         place.set(title=title, xlabel="rank $n$")
         if floor is not None:
             place.set_ylim(bottom=floor)
@@ -50,36 +49,42 @@ def compare(panels: Mapping[str, Spectra], truth: np.ndarray | None = None, floo
     return figure
 
 
-def populations(rows: Mapping[str, tuple[Mapping[int, np.ndarray], Mapping[int, np.ndarray]]]) -> Figure:
-    """The layout of the paper's figures on spectra: a row per model, test images on the left, noise on the right.
+def populations(
+    models: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    parts: Mapping[str, tuple[Mapping[int, np.ndarray], Mapping[int, np.ndarray]]],
+) -> Figure:
+    """Spectra on test images (left) and on noise (right): all models above, then a row of sub-populations per layer.
 
-    rows: by name, spectra by number of units for images and for noise; shades go from light (few) to dark (all), and
-    the exponent of the largest population over the paper's window stands in the panel with its line.
+    models: by name, the spectra of the whole layer; parts: by name, spectra by number of units, drawn the thicker the
+    more units. The windows that exponents are fitted in are shaded.
     """
-    figure, axes = plt.subplots(
-        len(rows), 2, figsize=(WIDTH, 1.2 + 1.25 * len(rows)), sharex=True, sharey="col", squeeze=False
-    )
-    windows = {"images": powerlaw.IMAGES, "noise": powerlaw.NOISE}
-    for places, (name, sources) in zip(axes, rows.items(), strict=True):
-        for place, (source, window), spectra in zip(places, windows.items(), sources, strict=True):
+    size = WIDTH, 3.0 + 1.9 * len(parts)
+    heights = [1.4] + [1.0] * len(parts)
+    figure, axes = plt.subplots(1 + len(parts), 2, figsize=size, sharex=True, sharey="col", height_ratios=heights)
+    for place, window in zip(axes.T, (powerlaw.IMAGES, powerlaw.NOISE), strict=True):
+        for panel in place:
+            panel.axvspan(*window, color=GREY, alpha=0.12, linewidth=0)
+    for name, found in models.items():
+        for place, spectrum in zip(axes[0], found, strict=True):
+            place.loglog(np.arange(1, len(spectrum) + 1), spectrum / spectrum[0], **plots.line(name))
+    for row, (name, sources) in zip(axes[1:], parts.items(), strict=True):
+        for place, spectra in zip(row, sources, strict=True):
             sizes = sorted(spectra)
-            top = spectra[sizes[-1]]
-            for size, shade in zip(sizes, np.linspace(0.3, 1, len(sizes)), strict=True):
+            top = spectra[sizes[-1]][0]
+            for number, units in enumerate(sizes):
+                strength = (number + 1) / len(sizes)
+                spectrum = spectra[units]
                 place.loglog(
-                    np.arange(1, len(spectra[size]) + 1), spectra[size] / top[0],
-                    color=mpl.colormaps[SHADES[source]](shade), linewidth=1.2,
+                    np.arange(1, len(spectrum) + 1), spectrum / top, color=plots.look(name).colour,
+                    alpha=0.3 + 0.7 * strength, linewidth=0.6 + 1.4 * strength, label=f"{len(spectrum)} units",
                 )  # fmt: skip
-            line = powerlaw.fit(top, window, truncate=True)
-            ends = np.array([line.first, line.last])
-            place.loglog(ends, 4 * line.line(ends) / top[0], color=BLACK, linewidth=1)
-            place.annotate(
-                rf"$\alpha$ = {line.alpha:.2f}", (0.97, 0.9), xycoords="axes fraction", ha="right", va="top", fontsize=9
-            )
-        places[0].set_ylabel(name, fontsize=9)
-    axes[0, 0].set(title=r"test images, $\lambda_n / \lambda_1$", ylim=(1e-9, 10))
-    axes[0, 1].set(title=r"Gaussian noise, $\lambda_n / \lambda_1$", ylim=(1e-6, 10))
+        row[0].set_ylabel(f"parts of {plots.look(name).short}", fontsize=9)
+    axes[0, 0].set(title=r"test images, $\lambda_n / \lambda_1$", ylim=(1e-9, 3))
+    axes[0, 1].set(title=r"Gaussian noise, $\lambda_n / \lambda_1$", ylim=(1e-6, 3))
+    axes[0, 0].set_ylabel("whole layers", fontsize=9)
     for place in axes[-1]:
         place.set_xlabel("rank $n$")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     return figure
 
 
@@ -89,14 +94,13 @@ def arithmetic(spectra: Spectra, windows: Sequence[tuple[int, int]], end: int) -
     end: a rank to mark, up to which a power law is claimed. The grey band is a factor 2 around the line.
     """
     figure, axes = plt.subplots(1, 1 + len(windows), figsize=(WIDTH, 3.6), width_ratios=[1.2] + [1] * len(windows))
-    styles = dict(zip(spectra, ((BLUE, "-"), (RED, "-"), (ORANGE, "--"), (GREEN, ":")), strict=False))
-    for name, spectrum in spectra.items():
-        color, dash = styles[name]
-        draw(axes[0], spectrum, name, color=color, linestyle=dash)
+    for number, (name, spectrum) in enumerate(spectra.items()):
+        style = plots.line(name, number) | {"linewidth": 3.2 - 0.7 * number}  # lines that coincide should all show
+        draw(axes[0], spectrum, **style)
         for place, window in zip(axes[1:], windows, strict=True):
             values = np.real(spectrum)
             n = np.arange(1, powerlaw.positive(values) + 1)
-            place.loglog(n, values[: len(n)] / powerlaw.fit(values, window).line(n), color=color, linestyle=dash)
+            place.loglog(n, values[: len(n)] / powerlaw.fit(values, window).line(n), **style)
     axes[0].set(title=r"$\lambda_n / \lambda_1$", xlabel="rank $n$", ylim=(1e-14, 2))
     for place, window in zip(axes[1:], windows, strict=True):
         place.axhspan(0.5, 2, color=GREY, alpha=0.2, linewidth=0)
@@ -113,9 +117,8 @@ def local_exponents(panels: Mapping[str, Spectra], ratio: float = 1.5, limit: fl
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     for place, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for name, spectrum in lines.items():
-            index = names.index(name)
             n, alpha = powerlaw.local_exponent(np.real(spectrum), ratio)
-            place.semilogx(n, alpha, color=f"C{index % 7}", linestyle=("-", "--")[index // 7], label=name)
+            place.semilogx(n, alpha, **plots.line(name, names.index(name)))
         place.set(title=title, xlabel="rank $n$", ylim=(0, limit))
         place.set_xticks([k for k in (3, 10, 30, 100, 300, 1000) if k < place.get_xlim()[1]])
         place.xaxis.set_major_formatter("{x:g}")
@@ -135,7 +138,7 @@ def window_maps(spectra: Spectra, first: np.ndarray, last: np.ndarray, marks: Se
         lines = place.contour(first, last, alpha.T, levels=8, colors="white", linewidths=0.7)
         place.clabel(lines, fontsize=7)
         for a, b in marks:
-            place.plot(a, b, "o", markersize=7, fillstyle="none", color=RED)
+            place.plot(a, b, "o", markersize=7, fillstyle="none", color="#ffffff", markeredgewidth=1.6)
         place.set(title=name, xlabel="first rank")
         place.grid(visible=False)
     axes[0, 0].set_ylabel("last rank")
@@ -157,11 +160,11 @@ def variance_histogram(
     """Units per bin of the variance of their synapses, and cutoffs by name; reference: counts of another layer."""
     figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
     edges = np.arange(0, 3e-3 + width / 2, width)
-    axes.hist(variances, list(edges), color=BLUE, alpha=0.6, label="this layer")
+    axes.hist(variances, list(edges), color=plots.look("kh").colour, alpha=0.55, label="this layer")
     if reference is not None:
-        axes.stairs(reference, edges[: len(reference) + 1], color=BLACK, linewidth=1.2, label="authors' layer")
+        axes.stairs(reference, edges[: len(reference) + 1], color=INK, linewidth=1.2, label="authors' layer")
     for (name, cutoff), (color, dash) in zip(
-        cutoffs.items(), ((RED, "-"), (ORANGE, "--"), (GREEN, ":"), (SKY, "-.")), strict=False
+        cutoffs.items(), ((WINE, "-"), (OLIVE, "--"), (TEAL, ":"), (VIOLET, "-.")), strict=False
     ):
         if np.isfinite(cutoff):
             axes.axvline(cutoff, color=color, linestyle=dash, label=name)
@@ -171,7 +174,7 @@ def variance_histogram(
             f"{beyond} units beyond →", (0.995, 0.05), xycoords="axes fraction", ha="right", fontsize=8, color=GREY
         )
     axes.set(xlabel="variance of a unit's synapses", ylabel="units", xlim=(0, edges[-1]))
-    axes.legend(fontsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
@@ -185,7 +188,7 @@ def mixtures(
     edges = np.linspace(low, high, 80)
     grid = np.linspace(low, high, 800)
     for place, (name, (means, deviations, weights, cutoff)) in zip(axes[0], fitted.items(), strict=True):
-        place.hist(log_variances, list(edges), density=True, color=BLUE, alpha=0.35)
+        place.hist(log_variances, list(edges), density=True, color=plots.look("kh").colour, alpha=0.35)
         density = [
             w * np.exp(-((grid - m) ** 2) / (2 * s**2)) / (s * np.sqrt(2 * np.pi))
             for m, s, w in zip(means, deviations, weights, strict=True)
@@ -194,9 +197,9 @@ def mixtures(
         for component in density:
             place.plot(grid, component, color=GREY, linewidth=1)
         if density:
-            place.plot(grid, np.sum(density, 0), color=BLACK, linewidth=1.2)
+            place.plot(grid, np.sum(density, 0), color=INK, linewidth=1.2)
         if np.isfinite(cutoff):
-            place.axvline(np.log(cutoff), color=RED)
+            place.axvline(np.log(cutoff), color=WINE)
         place.set(title=name, xlabel="ln variance", xlim=(low, high))
         place.locator_params(axis="x", nbins=5)
         if beyond:
@@ -210,7 +213,7 @@ def mixtures(
 def pruned_spectra(panels: Mapping[str, Spectra]) -> Figure:
     """Spectra in absolute units, raw dotted and pruned solid, as in the paper's figure on pruning."""
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.2), squeeze=False)
-    styles = ((GREY, ":"), (BLUE, "-"), (ORANGE, "--"), (GREEN, "-."))
+    styles = ((INK, ":"), (VIOLET, "-"), (WINE, "--"), (TEAL, "-."))
     for place, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for (name, spectrum), (color, dash) in zip(lines.items(), styles, strict=False):
             place.loglog(np.arange(1, len(spectrum) + 1), spectrum, color=color, linestyle=dash, label=name)
@@ -224,9 +227,12 @@ def norm_and_variance(variances: np.ndarray, norms: np.ndarray, wins: np.ndarray
     """Each unit as a point: how far its norm is from 1 against its variance; filled where it wins some image."""
     figure, axes = plt.subplots(figsize=(WIDTH, 3.0))
     off = np.maximum(np.abs(norms - 1), 1e-7)
-    for won, style in ((True, {"color": BLUE, "label": "wins images"}), (False, {"color": RED, "label": "wins none"})):
+    for won, style in (
+        (True, {"color": TEAL, "marker": ".", "label": "wins images"}),
+        (False, {"color": WINE, "marker": "x", "label": "wins none"}),
+    ):
         chosen = (wins > 0) == won
-        axes.loglog(variances[chosen], off[chosen], ".", markersize=3.5, alpha=0.6, **style)
+        axes.loglog(variances[chosen], off[chosen], linestyle="none", markersize=3.5, alpha=0.6, **style)
     axes.axvline(threshold, color=GREY, linestyle=":")
     axes.axhline(0.01, color=GREY, linestyle=":")
     axes.set(xlabel="variance of a unit's synapses", ylabel=r"$|\,\|w\|_3 - 1\,|$")

@@ -1,0 +1,126 @@
+# %% [markdown]
+# (ch-conclusion)=
+# # Conclusions
+#
+# ```{admonition} The question and the answer
+# :class: answer
+# Does local learning make networks robust, and do power-law spectra explain it?
+#
+# It does, and they do not. What the locally learned network gains over plain backpropagation is real and partly proven, but weight decay of the same accuracy gains as much,
+# and the one network with a spectrum near $1/n$ gains nothing.
+# ```
+#
+# This chapter draws the argument together from the chapters before it. Nothing new is measured here.
+
+# %% tags=["hide-input"]
+import numpy as np
+
+from bioadv.lab import claims, corrections, frontier, numbers
+from bioadv.lab.runs import at_hand
+from bioadv.pages import wording
+from bioadv.pages.notebook import Html, Table, check, glue_all
+
+ledger = claims.read()
+verdicts = {claim.id: claims.judge(claim) for claim in ledger}
+
+
+def over_seeds(statistic, model):
+    return list(numbers.measured(statistic, model).values())
+
+
+def after(model):
+    """Exponents after the activation, one per seed."""
+    found = at_hand(model, "spectra.json").values()
+    return [numbers.exponent(run, "images_after", truncate=True) for run in found]
+
+
+# %% [markdown]
+# ## What the paper claimed, and what became of it
+#
+# The thesis has four parts. {numref}`tab-conclusion` has the verdict of the ledger on each, and our reading of it.
+
+# %% mystnb={"figure": {"caption": "The argument of the paper in four steps, with the verdicts of the ledger ({ref}`ch-claims`) on CIFAR-10.", "name": "tab-conclusion"}} tags=["hide-input"]
+steps = {
+    "KH is harder to fool than BP": ("kh-beats-bp", "Yes, under every attack."),
+    "KH is the most robust of all": (
+        "most-robust-pgd",
+        "As coded. At the same accuracy, weight decay is as robust.",
+    ),
+    "KH has a power law over hundreds of ranks": (
+        "power-law-reach",
+        "Not before the activation. After it, as random weights have.",
+    ),
+    "A spectrum near 1/n marks the good balance": (
+        "sweet-spot",
+        "One model has it, and is no more robust than BP.",
+    ),
+}
+
+
+def verdict(claim):
+    found = verdicts[claim]
+    counted = (
+        f", {found.seeds} seed{'s' * (found.seeds != 1)}" if found.seeds else ""
+    )
+    return Html(f'<a href="claims.html#claim-{claim}">{found.label}{counted}</a>')
+
+
+Table(
+    ["claim", "verdict", "our reading"],
+    [[step, verdict(claim), reading] for step, (claim, reading) in steps.items()],
+)
+
+# %% tags=["hide-input"]
+best, certain = "PGD in an L2 ball", "certified in L2"
+norms = corrections.norms(["kh", "bp", "l2", "specreg", "random"])
+over = {m: np.mean(norms["kh"][best]) / np.mean(norms[m][best]) for m in norms}
+proof = np.mean(norms["kh"][certain]) / np.mean(norms["bp"][best])
+equal = frontier.lead_at("kh", best, "accuracy", common=True)
+near = corrections.lead("specreg", "bp", best, common=True)
+check("length needed, KH over BP", over["bp"], 2, 4)
+check("KH certified over BP attacked", proof, 1, 3)
+check("KH over weight decay of its accuracy", equal.value, 0.9, 1.1)
+check("spectral as stated over BP", near.value, 0.5, 1)
+glue_all({f"over-{m}": wording.number(value, 2) for m, value in over.items()})
+glue_all({"proof": wording.number(proof, 2), "equal": str(equal)})
+glue_all({"near": str(near)})
+for model in ("kh", "specreg", "random"):
+    glue_all({f"after-{model}": wording.of_seeds(after(model), places=2)})
+for model in ("kh", "bp", "l2"):
+    accuracy = [100 * value for value in over_seeds("accuracy", model)]
+    glue_all({f"accuracy-{model}": wording.of_seeds(accuracy, places=1)})
+
+# %% [markdown]
+# ## What held
+#
+# The local rule fills a layer with features that are worth something: a readout on them classifies {glue:text}`accuracy-kh` per cent of the test images, where backpropagation reaches {glue:text}`accuracy-bp`. To change its decision a
+# perturbation has to be {glue:text}`over-bp` times as long as for BP, at the median, by the best of our attacks. This is no artefact of attacks that fail: the length below which a certificate rules out any change for KH is {glue:text}`proof` times
+# the length at which BP is fooled ({ref}`ch-robustness`).
+#
+# ## What explains it
+#
+# *Not the spectrum.* After the activation, where the readout looks, KH's variance falls as a power law with an exponent of {glue:text}`after-kh`; random weights give one of {glue:text}`after-random` over as many ranks. The spectral model as stated has an exponent of
+# {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP ({ref}`ch-beyond`). An exponent says how variance falls from one direction to the next, and nothing about how far a
+# readout stretches it.
+#
+# *Not the landscape.* Its smoothness comes with the steep activation, and random weights with that activation have it too ({ref}`ch-geometry`).
+#
+# *Size, as far as we can tell.* Networks whose weights are held small are hard to fool, by whatever means they are held. Weight decay that makes a network as accurate as KH makes it as hard to fool: KH needs {glue:text}`equal` times its perturbation. What KH has over the published
+# L2 model, a factor of {glue:text}`over-l2`, is what that model gives up for an accuracy of {glue:text}`accuracy-l2` per cent.
+#
+# ## What would change our mind
+#
+# * *A network with a spectrum near $1/n$ that is more robust than weight decay of the same accuracy.* Full trainings with a scale-free spectral target could be one.
+# * *A KH network that stays ahead of weight decay when both are trained to the end and tuned on held-out images.* Our line of weight decay has one seed for each strength, and a tenth of the epochs.
+# * *An attack that needs much less for KH than ours.* The certificate leaves room for a factor, not for an order of magnitude.
+# * *The printed text of the paper,* where it differs from the figures stored with its code.
+#
+# ## What to take away for your own work
+#
+# * **Show the null.** Raw pixels and random weights have steep spectra and straight lines too. An exponent means something only beside theirs.
+# * **Say where you measure.** Before or after the activation, on whose images, over which ranks: each moves an exponent by more than any error bar that is usually printed.
+# * **Centre before you multiply, in double precision.** A spectrum that falls by many decades ends in the rounding of its estimator.
+# * **Compare at the same accuracy and on the same images.** A more robust network that is less accurate may just be less sensitive to anything.
+# * **Attack with a margin loss, and prove what you can.** For shallow networks a certificate is cheap and settles what no attack can.
+# * **Read the penalty you apply.** Here one was a weight decay under another name, and one stopped the training.
+# * **Train more than once.** {ref}`ch-claims` says beside each verdict how many seeds it rests on.

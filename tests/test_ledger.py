@@ -1,0 +1,35 @@
+from bioadv.lab import claims
+from bioadv.lab.claims import Verdict
+from bioadv.pages import ledger
+
+CLAIMS = claims.read()
+VERDICTS = {claim.id: claims.judge(claim) for claim in CLAIMS}
+
+
+def test_every_claim_has_a_card_with_an_address_and_what_the_filter_asks_for():
+    shown = str(ledger.page(CLAIMS, VERDICTS))
+    for claim in CLAIMS:
+        assert f'id="claim-{claim.id}"' in shown
+        assert f'data-chapter="{claim.figure.split("#")[0]}"' in shown
+    assert shown.count("<article") == len(CLAIMS)
+    assert shown.index("claim-kh-beats-bp") < shown.index("claim-accuracy-kh")
+
+
+def test_the_papers_value_and_ours_have_one_unit_and_as_many_digits():
+    (claim,) = (one for one in CLAIMS if one.id == "accuracy-kh")
+    found = Verdict(claims.REPRODUCED, 2, {"accuracy, kh": [0.4731, 0.4752]})
+    assert ledger.measured(claim, found) == [("paper", "47.20 %"), ("here", "47.31 and 47.52 %")]
+    shown = ledger.card(claim, found)
+    assert "✓ reproduced · 2 seeds" in shown
+    assert "specreg" not in shown
+
+
+def test_an_order_names_its_models_in_words():
+    (claim,) = (one for one in CLAIMS if one.id == "most-robust-pgd")
+    values = {f"critical norm, PGD, {m}": [v] for m, v in zip(claim.models, (0.12, 0.1, 0.07, 0.04), strict=True)}
+    found = ledger.measured(claim, Verdict(claims.REPRODUCED, 1, values))
+    assert found == [("here", "KH 0.120 > L2 0.100 > Jacobian 0.070 > BP 0.040")]
+
+
+def test_counts_add_up():
+    assert sum(sum(counts.values()) for counts in ledger.count(CLAIMS, VERDICTS).values()) == len(CLAIMS)
