@@ -77,6 +77,14 @@ def test_principal_components_are_aligned_and_flat(given):
     assert powerlaw.fit(found.latent.numpy(), (5, 40)).alpha == pytest.approx(ALPHA, abs=0.15)
 
 
+def test_few_principal_components_are_the_leading_ones(given):
+    few = Given(given.images, given.start[:10], given.generator, 3.0, given.layer[:10])
+    centred = (given.images - given.images.mean(0)).double()
+    leading = torch.linalg.svd(centred, full_matrices=False).Vh[:10]
+    rows = controls.pca(few).double()
+    torch.testing.assert_close(rows @ leading.T @ leading, rows, atol=1e-4, rtol=1e-3)
+
+
 def test_cluster_centres_are_smoother_than_images(given):
     centres, images = (aligned(getattr(controls, kind)(given), given) for kind in ("kmeans", "exemplars"))
     slopes = [powerlaw.fit(found.weights.numpy(), (3, 30)).alpha for found in (centres, images)]

@@ -65,7 +65,7 @@ def along(paths: Paths, trainings: Paths) -> Figure:
     right.set(xlabel="norm of the readout, units of variance 1", ylabel="median critical norm")
     right.set(xscale="log", yscale="log")
     handles = [left.plot([], [], label=study.title(model), **_look(model))[0] for model in paths]
-    left.legend(handles=handles, fontsize=8, loc="lower left")
+    left.legend(handles=handles, fontsize=8, loc="center left")
     return figure
 
 
