@@ -18,7 +18,7 @@ def window(first, last, inside, outside):
     return edge**-inside * (n / edge) ** -outside
 
 
-def test_every_statistic_reads_what_it_says(tmp_path):
+def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
     """One run folder in which every number that could be mistaken for another differs from it."""
     run = Run(tmp_path, "bp", 0)
     about = {"configuration": {"model": "bp", "seed": 0, "data": ""}, "source": "", "seconds": 90.0, "dataset": "x"}
@@ -59,11 +59,40 @@ def test_every_statistic_reads_what_it_says(tmp_path):
         "pruned units": 4,
         "change by pruning, ranks 1 to 10": 1,
         "change by pruning, ranks 100 to 500": 2,
+        "exponent on whitened images": 0.75,
+        "exponent above that of images as rows": 2 - 1.75,
     }
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
+    np.savez(run.folder / "alignment.npz", images=window(11, 100, 0.75, 4.0))
+    alone(Run(tmp_path / "untrained" / "cifar10", "exemplars", 0), 1.5)
+    alone(Run(tmp_path / "untrained" / "cifar10", "exemplars", 7), 2.0)
     for name, value in expected.items():
         assert STATISTICS[name].of(run) == pytest.approx(value, rel=1e-6), name
     assert 550 <= STATISTICS["end of the power law"].of(run) <= 560
     assert set(STATISTICS) == {*expected, "end of the power law"}
+
+
+def alone(run, exponent):
+    """A hidden layer alone whose spectrum on images has this exponent at ranks 11 to 500."""
+    files.write_json(run.measured("alignment"), {"configuration": {}, "source": ""})
+    np.savez(run.folder / "alignment.npz", images=window(11, 500, exponent, 4.0))
+
+
+def test_a_statistic_that_compares_runs_is_left_out_where_there_are_none_to_compare_with(tmp_path, monkeypatch):
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
+    run = Run(tmp_path / "cifar10", "kh", 3)
+    files.write_json(run.measured("spectra"), {"configuration": {}, "source": ""})
+    np.savez(run.folder / "spectra.npz", images_before=window(11, 500, 3.0, 4.0))
+    name = "exponent above that of images as rows"
+    assert numbers.measured(name, "kh") == {}
+    alone(Run(tmp_path / "untrained" / "cifar10", "exemplars", 0), 2.5)
+    assert numbers.measured(name, "kh") == {3: pytest.approx(0.5)}
+
+
+def test_a_statistic_of_always_the_same_images_is_looked_up_there(tmp_path, monkeypatch):
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
+    alone(Run(tmp_path / "small" / "cifar10-whitened", "kh-layer", 1), 0.5)
+    assert numbers.measured("exponent on whitened images", "kh-layer") == {1: pytest.approx(0.5)}
 
 
 def test_unknown_statistics_are_named():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,12 +15,17 @@ from bioadv.lab.runs import Run
 from bioadv.measure import powerlaw
 
 
+class IncomparableError(LookupError):
+    """A statistic compares a run with others, and there are none of these."""
+
+
 @dataclass(frozen=True)
 class Statistic:
-    """needs: the file that a run must have; of: the number of a run that has it."""
+    """needs: the file that a run must have; of: the number of a run that has it; data: if always of the same images."""
 
     needs: str
     of: Callable[[Run], float]
+    data: str | None = None
 
 
 def exponent(run: Run, spectrum: str, window: tuple[int, int] = powerlaw.IMAGES, truncate: bool = False) -> float:
@@ -49,6 +55,20 @@ def _pruning(run: Run, first: int, last: int) -> float:
     return float(np.abs(np.log(raw / pruned)).max())
 
 
+def _alone(run: Run, window: tuple[int, int] = powerlaw.NOISE) -> float:
+    """Exponent on images of a hidden layer alone, before the activation."""
+    return powerlaw.fit(run.arrays("alignment")["images"], window).alpha
+
+
+def _above_exemplars(run: Run) -> float:
+    """Exponent on images less the mean of layers whose rows are images, drawn at random."""
+    found = runs.at_hand("exemplars", "alignment.json", "untrained/cifar10").values()
+    others = [_alone(one, powerlaw.IMAGES) for one in found]
+    if not others:
+        raise IncomparableError("no layer of images as rows is at hand")
+    return exponent(run, "images_before") - float(np.mean(others))
+
+
 STATISTICS: dict[str, Statistic] = {
     "accuracy": Statistic(provenance.MANIFEST, lambda run: run.accuracy),
     "jacobian": Statistic(provenance.MANIFEST, lambda run: run.last("jacobian")),
@@ -62,6 +82,8 @@ STATISTICS: dict[str, Statistic] = {
     "plane Jacobian, lowest": Statistic("landscape.json", lambda run: _plane(run, "low")),
     "plane Jacobian, highest": Statistic("landscape.json", lambda run: _plane(run, "high")),
     "regions in the plane": Statistic("landscape.json", lambda run: _plane(run, "regions")),
+    "exponent above that of images as rows": Statistic("spectra.json", _above_exemplars),
+    "exponent on whitened images": Statistic("alignment.json", _alone, "small/cifar10-whitened"),
     "pruned units": Statistic("pruning.json", lambda run: float(run.arrays("pruning")["pruned"][1].sum())),
     "change by pruning, ranks 1 to 10": Statistic("pruning.json", lambda run: _pruning(run, 1, 10)),
     "change by pruning, ranks 100 to 500": Statistic("pruning.json", lambda run: _pruning(run, 100, 500)),
@@ -73,7 +95,11 @@ def measured(statistic: str, model: str, data: str = "cifar10") -> dict[int, flo
     if statistic not in STATISTICS:
         raise ValueError(f"statistic {statistic!r} is not known; see {', '.join(STATISTICS)}")
     chosen = STATISTICS[statistic]
-    return {seed: chosen.of(run) for seed, run in runs.at_hand(model, chosen.needs, data).items()}
+    found = dict[int, float]()
+    for seed, run in runs.at_hand(model, chosen.needs, chosen.data or data).items():
+        with contextlib.suppress(IncomparableError):
+            found[seed] = chosen.of(run)
+    return found
 
 
 def minutes(model: str, part: str, data: str = "cifar10") -> float:

@@ -1,0 +1,121 @@
+"""Figures of the chapter on where the spectrum comes from; style and conventions as in :mod:`bioadv.pages.plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bioadv.lab.looks import BLACK, BLUE, GREY, ORANGE, Look
+from bioadv.pages.plots import WIDTH
+
+
+@dataclass(frozen=True)
+class Points:
+    """Runs of one kind in a scatter: predicted and measured exponents, of one length, and how they are drawn."""
+
+    look: Look
+    predicted: Sequence[float]
+    measured: Sequence[float]
+    small: bool = False
+
+
+def products(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
+    """A panel per layer with eigenvalues of its rows, of the pixels, their products, and those on images.
+
+    panels: by name (rows, pixels, images), falling. Rows and pixels are drawn over their first; images and products
+    over the first product.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), sharey=True, squeeze=False)
+    for place, (title, (rows, pixels, images)) in zip(axes[0], panels.items(), strict=True):
+        length = min(len(rows), len(pixels), len(images))
+        n, product = np.arange(1, length + 1), rows[:length] * pixels[:length]
+        place.loglog(n, rows[:length] / rows[0], color=ORANGE, linestyle=":", label="rows")
+        place.loglog(n, pixels[:length] / pixels[0], color=GREY, linestyle="--", label="pixels")
+        place.loglog(n, product / product[0], color=BLACK, linewidth=3.5, alpha=0.3, label="their product")
+        place.loglog(n, images[:length] / product[0], color=BLUE, label="on images")
+        place.set(title=title, xlabel="rank $n$", ylim=(1e-8, 3))
+    axes[0, 0].set_ylabel("eigenvalues")
+    figure.legend(*_once(axes[0, 0]), loc="outside lower center", ncols=4, fontsize=8)
+    return figure
+
+
+def scatter(groups: Sequence[Points], tolerance: float) -> Figure:
+    """Measured against predicted exponents, and below it what is left; the band is plus and minus ``tolerance``.
+
+    Runs in small are drawn open, all others filled.
+    """
+    figure, (top, low) = plt.subplots(2, 1, figsize=(WIDTH, 5.6), sharex=True, height_ratios=[2.2, 1])
+    every = [value for group in groups for value in group.predicted]
+    ends = np.array([min(every) - 0.3, max(every) + 0.3])
+    top.plot(ends, ends, color=BLACK, linewidth=1)
+    top.fill_between(ends, ends - tolerance, ends + tolerance, color=GREY, alpha=0.2, linewidth=0)
+    low.axhline(0, color=BLACK, linewidth=1)
+    low.axhspan(-tolerance, tolerance, color=GREY, alpha=0.2, linewidth=0)
+    for group in groups:
+        style = group.look.points | {"markersize": 6, "alpha": 0.85}
+        if group.small:
+            style |= {"fillstyle": "none", "markersize": 5}
+        left = np.subtract(group.measured, group.predicted)
+        top.plot(group.predicted, group.measured, label=group.look.short, **style)
+        low.plot(group.predicted, left, **style)
+    top.set(ylabel="exponent on images, measured")
+    low.set(xlabel="exponent of the rows plus that of the pixels", ylabel="measured less sum", xlim=tuple(ends))
+    figure.legend(*_once(top), loc="outside lower center", ncols=4, fontsize=8)
+    return figure
+
+
+def alignment(deficits: Mapping[str, tuple[Look, np.ndarray]], ranks: Mapping[str, tuple[Look, np.ndarray]]) -> Figure:
+    """Left: mean loss per rank against perfect alignment; right: where each singular vector of the rows lies.
+
+    deficits: by name a look and decades (R,), at most 0; ranks: a look and the mean rank of the principal components
+    that the n-th singular vector is made of, (R,).
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6))
+    for look, values in deficits.values():
+        left.semilogx(np.arange(1, len(values) + 1), values, label=look.short, **look.line)
+    for look, values in ranks.values():
+        right.loglog(np.arange(1, len(values) + 1), values, label=look.short, **look.line)
+    longest = max((len(values) for _, values in ranks.values()), default=10)
+    right.plot([1, longest], [1, longest], color=BLACK, linewidth=1)
+    left.axhline(0, color=BLACK, linewidth=1)
+    left.set(title="loss per rank, decades", xlabel="rank $n$")
+    right.set(title="rank of its components", xlabel="rank $n$ of a singular vector")
+    for place in (left, right):
+        place.legend(fontsize=7, loc="best")
+    return figure
+
+
+def training(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], marks: Mapping[str, float]) -> Figure:
+    """A panel per quantity, and in it a line per name against the steps; marks: a dotted level for a panel."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.0), squeeze=False)
+    for place, (title, lines) in zip(axes[0], panels.items(), strict=True):
+        for number, (name, (steps, values)) in enumerate(lines.items()):
+            place.plot(steps, values, "os^Dv<"[number % 6], linestyle="-", markersize=4, label=name)
+        if title in marks:
+            place.axhline(marks[title], color=GREY, linestyle=":", linewidth=1.2)
+        place.set_xscale("symlog", linthresh=50)
+        place.set(title=title, xlabel="steps")
+        _few_ticks(place)
+    figure.legend(*_once(*axes[0]), loc="outside lower center", ncols=3, fontsize=8)
+    return figure
+
+
+def _few_ticks(place: Axes) -> None:
+    ticks = [tick for tick in (0, 100, 1000, 10_000) if tick <= place.get_xlim()[1]]
+    place.set_xticks(ticks, [f"{tick:,}".replace(",", " ") for tick in ticks], fontsize=8)
+    place.minorticks_off()
+
+
+def _once(*places: Axes) -> tuple[list[Any], list[str]]:
+    """Handles and labels of several axes, each label once."""
+    found: dict[str, Any] = {}
+    for place in places:
+        for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return list(found.values()), list(found)
