@@ -67,8 +67,13 @@ VARIED = {
     "units-800": _local(hidden=800),
 }
 NULLS = {kind: Layer(kind, SMALL, IMAGES) for kind in UNTRAINED}
+FEW = replace(SMALL, hidden=100)
+HUNDRED = {
+    "units-100": Layer("local", FEW, IMAGES),
+    **{f"{kind}-100": Layer(kind, FEW, IMAGES) for kind in ("exemplars", "gaussian", "white")},
+}
 LAYERS: dict[str, dict[str, dict[str, Layer]]] = {  # by scale and images
-    "small": {name: {study.LAYER: _local(), **NULLS} for name in SETS},
+    "small": {name: {study.LAYER: _local(), **HUNDRED, **NULLS} for name in SETS},
     "untrained": {"cifar10": {kind: Layer(kind, LARGE, None) for kind in UNTRAINED}},
 }
 LAYERS["small"]["cifar10"] |= VARIED
