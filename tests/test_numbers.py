@@ -63,7 +63,7 @@ def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
         "exponent above that of images as rows": 2 - 1.75,
     }
     monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
-    np.savez(run.folder / "alignment.npz", images=window(11, 100, 0.75, 4.0))
+    np.savez(run.folder / "alignment.npz", images=window(5, 50, 0.75, 4.0))
     alone(Run(tmp_path / "untrained" / "cifar10", "exemplars", 0), 1.5)
     alone(Run(tmp_path / "untrained" / "cifar10", "exemplars", 7), 2.0)
     for name, value in expected.items():
@@ -75,7 +75,7 @@ def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
 def alone(run, exponent):
     """A hidden layer alone whose spectrum on images has this exponent at ranks 11 to 500."""
     files.write_json(run.measured("alignment"), {"configuration": {}, "source": ""})
-    np.savez(run.folder / "alignment.npz", images=window(11, 500, exponent, 4.0))
+    np.savez(run.folder / "alignment.npz", images=np.arange(1, 601.0) ** -exponent)
 
 
 def test_a_statistic_that_compares_runs_is_left_out_where_there_are_none_to_compare_with(tmp_path, monkeypatch):
@@ -89,9 +89,9 @@ def test_a_statistic_that_compares_runs_is_left_out_where_there_are_none_to_comp
     assert numbers.measured(name, "kh") == {3: pytest.approx(0.5)}
 
 
-def test_a_statistic_of_always_the_same_images_is_looked_up_there(tmp_path, monkeypatch):
+def test_a_statistic_of_a_layer_alone_is_looked_up_there(tmp_path, monkeypatch):
     monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
-    alone(Run(tmp_path / "small" / "cifar10-whitened", "kh-layer", 1), 0.5)
+    alone(Run(tmp_path / "small" / "cifar10-whitened", "units-100", 1), 0.5)
     assert numbers.measured("exponent on whitened images", "kh-layer") == {1: pytest.approx(0.5)}
 
 

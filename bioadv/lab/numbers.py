@@ -21,11 +21,14 @@ class IncomparableError(LookupError):
 
 @dataclass(frozen=True)
 class Statistic:
-    """needs: the file that a run must have; of: the number of a run that has it; data: if always of the same images."""
+    """needs: the file that a run must have; of: the number of a run that has it.
+
+    place: folder of images and name of the layer, for a number of a hidden layer alone, which stands for a model.
+    """
 
     needs: str
     of: Callable[[Run], float]
-    data: str | None = None
+    place: tuple[str, str] | None = None
 
 
 def exponent(run: Run, spectrum: str, window: tuple[int, int] = powerlaw.IMAGES, truncate: bool = False) -> float:
@@ -55,7 +58,7 @@ def _pruning(run: Run, first: int, last: int) -> float:
     return float(np.abs(np.log(raw / pruned)).max())
 
 
-def _alone(run: Run, window: tuple[int, int] = powerlaw.NOISE) -> float:
+def _alone(run: Run, window: tuple[int, int]) -> float:
     """Exponent on images of a hidden layer alone, before the activation."""
     return powerlaw.fit(run.arrays("alignment")["images"], window).alpha
 
@@ -83,7 +86,9 @@ STATISTICS: dict[str, Statistic] = {
     "plane Jacobian, highest": Statistic("landscape.json", lambda run: _plane(run, "high")),
     "regions in the plane": Statistic("landscape.json", lambda run: _plane(run, "regions")),
     "exponent above that of images as rows": Statistic("spectra.json", _above_exemplars),
-    "exponent on whitened images": Statistic("alignment.json", _alone, "small/cifar10-whitened"),
+    "exponent on whitened images": Statistic(
+        "alignment.json", lambda run: _alone(run, (5, 50)), ("small/cifar10-whitened", "units-100")
+    ),
     "pruned units": Statistic("pruning.json", lambda run: float(run.arrays("pruning")["pruned"][1].sum())),
     "change by pruning, ranks 1 to 10": Statistic("pruning.json", lambda run: _pruning(run, 1, 10)),
     "change by pruning, ranks 100 to 500": Statistic("pruning.json", lambda run: _pruning(run, 100, 500)),
@@ -96,7 +101,8 @@ def measured(statistic: str, model: str, data: str = "cifar10") -> dict[int, flo
         raise ValueError(f"statistic {statistic!r} is not known; see {', '.join(STATISTICS)}")
     chosen = STATISTICS[statistic]
     found = dict[int, float]()
-    for seed, run in runs.at_hand(model, chosen.needs, chosen.data or data).items():
+    images, name = chosen.place or (data, model)
+    for seed, run in runs.at_hand(name, chosen.needs, images).items():
         with contextlib.suppress(IncomparableError):
             found[seed] = chosen.of(run)
     return found
