@@ -25,7 +25,7 @@ from bioadv.pages import notebook
 from tools import notebooks
 from tools.notebooks import ROOT
 
-CHAPTERS = ("local_learning", "pruning", "spectra", "regularization", "robustness", "geometry")
+CHAPTERS = ("local_learning", "pruning", "spectra", "mechanism", "regularization", "robustness", "geometry")
 SETS = ("photo-patches", "cifar10", "mnist", "grey", "wide", "two", "few", "uneven")
 EFFORT = "0.03"
 RUN = """

@@ -72,9 +72,10 @@ def test_layers_are_trained_once_and_before_what_needs_them():
         {"models": ["bp"], "seeds": [0]},
         {"models": ["kh"], "seeds": [0, 1]},
         {"models": ["kh-linear"], "seeds": [1]},
+        {"models": ["exemplars", "random-power"], "seeds": [1, 2]},  # the first has the lengths of the layer's rows
     ]
     chosen = plan.read(config(stages=stages))
-    assert [[layer.seed for layer in stage.layers] for stage in chosen.stages] == [[], [0, 1], []]
+    assert [[layer.seed for layer in stage.layers] for stage in chosen.stages] == [[], [0, 1], [], [2]]
 
 
 def test_a_probe_can_measure_a_group_of_models():

@@ -132,8 +132,8 @@ class Study:
 
 
 def is_local(model: str) -> bool:
-    """Whether a model's hidden layer is a KH layer."""
-    return study.experiment(model).hidden == "local"
+    """Whether a model's hidden layer is a KH layer, or is made from one: controls have its rows' lengths."""
+    return study.experiment(model).kind.layer
 
 
 def read_file(path: Path, more: Mapping[str, Any] | None = None) -> Study:

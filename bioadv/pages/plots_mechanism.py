@@ -87,7 +87,8 @@ def alignment(deficits: Mapping[str, tuple[Look, np.ndarray]], ranks: Mapping[st
     left.set(title="loss per rank, decades", xlabel="rank $n$")
     right.set(title="rank of its components", xlabel="rank $n$ of a singular vector")
     for place in (left, right):
-        place.legend(fontsize=7, loc="best")
+        if place.get_legend_handles_labels()[1]:
+            place.legend(fontsize=7, loc="best")
     return figure
 
 

@@ -1,0 +1,99 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from bioadv.lab.looks import BLUE, RED, Look
+from bioadv.lab.predictions import HOLDS, UNMEASURED, Measured, Outcome, Prediction
+from bioadv.pages import plots_mechanism, prediction_table
+
+RANKS = np.arange(1, 101.0)
+KH, BP = Look("KH", BLUE, "o"), Look("BP", RED, "s", "dashed")
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def lines(axes):
+    """The lines of axes by label, as arrays of x and y."""
+    return {line.get_label(): line.get_xydata() for line in axes.lines}
+
+
+def test_products_are_drawn_where_an_aligned_spectrum_lies():
+    rows, pixels = RANKS**-1.0, RANKS[:60] ** -1.5
+    drawn = lines(plots_mechanism.products({"aligned": (rows, pixels, 0.5 * RANKS**-2.5)}).axes[0])
+    assert len(drawn["their product"]) == 60
+    np.testing.assert_allclose(drawn["on images"][:, 1], 0.5 * drawn["their product"][:, 1])
+    np.testing.assert_allclose(drawn["rows"][:, 1], RANKS[:60] ** -1.0)
+
+
+def test_a_scatter_shows_measured_against_predicted_and_what_is_left():
+    groups = [
+        plots_mechanism.Points(KH, [2.5, 2.6], [2.6, 2.5]),
+        plots_mechanism.Points(BP, [1.0], [1.4], small=True),
+    ]
+    figure = plots_mechanism.scatter(groups, 0.25)
+    top, low = figure.axes
+    np.testing.assert_allclose(lines(top)["KH"], [[2.5, 2.6], [2.6, 2.5]])
+    left = low.lines[1:]
+    np.testing.assert_allclose(left[0].get_ydata(), [0.1, -0.1])
+    np.testing.assert_allclose(left[1].get_ydata(), [0.4])
+    assert [line.get_fillstyle() for line in left] == ["full", "none"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["KH", "BP"]
+
+
+def test_alignment_has_losses_left_and_ranks_right():
+    figure = plots_mechanism.alignment({"kh": (KH, -RANKS / 100)}, {"bp": (BP, 2 * RANKS)})
+    left, right = figure.axes
+    np.testing.assert_allclose(lines(left)["KH"][:, 1], -RANKS / 100)
+    np.testing.assert_allclose(lines(right)["BP"][:, 1], 2 * RANKS)
+    assert plots_mechanism.alignment({}, {}).axes[1].lines  # perfect alignment, where nothing is stored
+
+
+def test_training_marks_the_level_of_its_panel():
+    steps = np.array([0, 100, 5000])
+    panels = {"exponent": {"rows": (steps, [0.1, 1, 1.3])}, "share": {"ten": (steps, [0, 0.5, 0.6])}}
+    first, second = plots_mechanism.training(panels, {"share": 0.8}).axes
+    np.testing.assert_allclose(lines(first)["rows"][:, 1], [0.1, 1, 1.3])
+    assert [line.get_ydata()[0] for line in second.lines] == [0, 0.8]
+    assert len(first.lines) == 1
+
+
+ENTRY = {
+    "id": "sum",
+    "hypothesis": 1,
+    "statement": "A < B.",
+    "scale": "small",
+    "models": ["kh", "units-100"],
+    "statistic": "deficit",
+    "value": 1.0,
+    "rule": "close",
+    "tolerance": 0.25,
+}
+
+
+def cells(label, measured, missing=(), **more):
+    outcome = Outcome(Prediction(**{**ENTRY, **more}), label, tuple(measured), tuple(missing))
+    return [str(cell) for cell in prediction_table.row(outcome)]
+
+
+def test_the_table_has_means_of_the_seeds_that_decide():
+    measured = [Measured("kh", 0, 9.0, 1.0, decides=False), Measured("kh", 1, 2.0, 1.0), Measured("kh", 2, 3.0, 1.0)]
+    measured.append(Measured("units-100", 0, 0.5, 1.5))
+    statement, predicted, found, verdict, seeds = cells(HOLDS, measured)
+    assert statement == "A &lt; B. <small>(small, cifar10)</small>"
+    assert predicted == "≈ 1.00<br>≈ 1.50 ± 0.25"
+    assert found == "KH: 2.50 ± 0.71<br>units-100: 0.50"
+    assert verdict == '<span class="verdict reproduced">holds</span>'
+    assert seeds == "1"
+
+
+def test_what_was_known_before_is_shown_as_that():
+    measured = [Measured("kh", 0, 9.0, 1.0, decides=False)]
+    row = cells(UNMEASURED, measured, ("kh",), models=["kh"], scale="paper")
+    assert row[1:3] == ["–", "known before: 9.00"]
+    assert row[4] == "–"
+    assert "Without units-100." in cells(HOLDS, [Measured("kh", 1, 1.0, 1.0)], ("units-100",))[0]
+    assert "ill posed" in cells("withdrawn", [], withdrawn="ill posed")[0]
