@@ -116,6 +116,24 @@ def test_a_layer_is_measured_by_the_definitions(tiny):
     assert 0.5 < found["leading"][0] < found["leading"][1] < 1
 
 
+def test_settled_units_are_those_at_their_norm(tiny, monkeypatch):
+    """Trained for so few steps, only some of them are; what is seen along the way is of the same units."""
+    of = spectra.moments(tiny.test)
+    known = alignment.components(of)
+    with pytest.raises(ValueError, match="0 units are at their norm, 3 are needed; train for longer"):
+        layers.measured(Layer("settled", TINY, 600), 0, tiny, of, known)
+    monkeypatch.setattr(layers, "STEPS", 2400)
+    found, health = layers.measured(Layer("settled", TINY, 600), 0, tiny, of, known)
+    w = list(layers.trained(tiny.train, replace(TINY, epochs=200), 0))[-1][1]
+    settled = (torch.linalg.vector_norm(w, 3, dim=1) - 1).abs() <= 0.01
+    assert 2 < int(settled.sum()) < 30
+    assert health["converged"] == pytest.approx(float(settled.float().mean()))
+    m = local_learning.metric(w, 3.0)[settled].double()
+    expected = torch.linalg.eigvalsh(m @ m.T).flip(0).float().numpy()
+    np.testing.assert_allclose(found["rows"], expected, rtol=1e-4, atol=1e-7)
+    assert found["along_rows"].shape == (3, int(settled.sum()))
+
+
 def test_a_layer_is_made_once_and_comes_out_the_same_after_a_kill(tiny, tmp_path, monkeypatch):
     folders = layers.make("small", "photo-patches", ["kh-layer", "white"], [0], tmp_path / "a", progress=False)
     first = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*.npz")}

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from bioadv.lab.looks import BLUE, RED, Look
-from bioadv.lab.predictions import HOLDS, UNMEASURED, Measured, Outcome, Prediction
+from bioadv.lab.predictions import HOLDS, UNMEASURED, Measured, Outcome
+from bioadv.lab.schemas import PredictionEntry as Prediction
 from bioadv.pages import plots_mechanism, prediction_table
 
 RANKS = np.arange(1, 101.0)

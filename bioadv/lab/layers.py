@@ -38,6 +38,9 @@ STEPS, IMAGES, SEEDS = 10_000, 10_000, range(5)
 STOPS = (0, 1, 3, 10, 30, 100)  # epochs after which a layer in training is looked at; and the last
 POWERS = (1, 4.5)
 LEADING = (10, 100)
+LEARNED = ("local", "settled")
+FEWEST = 3
+SETTLED = 1e-2  # how far a norm may be off, as in local_learning.Health
 STORED = 1000  # eigenvalues of the images
 UNTRAINED = ("exemplars", "gaussian", "gaussian-centred", "kmeans", "pca", "white")
 SETS = ("cifar10", "mnist", "photo-patches", "cifar10-scrambled", "cifar10-whitened")
@@ -45,7 +48,11 @@ SETS = ("cifar10", "mnist", "photo-patches", "cifar10-scrambled", "cifar10-white
 
 @dataclass(frozen=True)
 class Layer:
-    """kind: of its rows, in ``study.HIDDEN``; params: of the local rule; images: how many it sees, None for all."""
+    """A layer.
+
+    kind: of its rows, in ``study.HIDDEN``; or ``settled``: those of the local rule without the units that are not at
+    their norm; params: of the local rule; images: how many it sees, None for all.
+    """
 
     kind: str
     params: KHParams
@@ -70,6 +77,7 @@ NULLS = {kind: Layer(kind, SMALL, IMAGES) for kind in UNTRAINED}
 FEW = replace(SMALL, hidden=100)
 HUNDRED = {
     "units-100": Layer("local", FEW, IMAGES),
+    "settled-100": Layer("settled", FEW, IMAGES),
     **{f"{kind}-100": Layer(kind, FEW, IMAGES) for kind in ("exemplars", "gaussian", "white")},
 }
 LAYERS: dict[str, dict[str, dict[str, Layer]]] = {  # by scale and images
@@ -117,7 +125,7 @@ def make(scale: str, images: str, names: list[str], seeds: list[int], out: Path,
             if _finished(run, configuration(scale, images, name, seed)):
                 continue
             with processes.alone(processes.run_lock(run.folder, FILE), str(run.folder)):
-                if chosen.kind == "local" and progress:
+                if chosen.kind in LEARNED and progress:
                     print(f"{run.folder}", flush=True)
                 key = (chosen.images, chosen.params.p)
                 if key not in loaded:
@@ -170,18 +178,25 @@ def measured(
     ``images``, ``rows``, ``pixels``: eigenvalues of M S M^T, M M^T and S, on test images; ``deficit``, ``rank``,
     ``near``: see :class:`bioadv.measure.alignment.Alignment`; ``after_N``, ``gaussian_N``: eigenvalues behind ReLU^N,
     measured and as predicted for Gaussian latents; and what :func:`glance` sees. Of a trained layer also ``epochs`` and
-    what is seen after each of these, ``along_*``; and ``synapses``, eigenvalues of W W^T.
+    what is seen after each of these, ``along_*``, of the units that are settled in the end; and ``synapses``,
+    eigenvalues of W W^T.
     """
     found, health = dict[str, Tensor](), dict[str, float]()
-    if chosen.kind == "local":
+    if chosen.kind in LEARNED:
         params = replace(chosen.params, epochs=STEPS // -(-len(pictures.train) // chosen.params.batch))
-        seen, w = dict[int, dict[str, Tensor]](), torch.empty(0)
-        for epoch, w in trained(pictures.train, params, seed):
-            seen[epoch] = glance(local_learning.metric(w, params.p), w, pictures, of, known)
-        m, state = local_learning.metric(w, params.p), local_learning.health(w, pictures.train, params)
+        stops = {epoch: w.clone() for epoch, w in trained(pictures.train, params, seed)}
+        state = local_learning.health(stops[params.epochs], pictures.train, params)
         health = {"converged": state.converged, "live": state.live, "winning": state.winning}
-        found = {f"along_{name}": torch.stack([one[name] for one in seen.values()]) for name in seen[0]}
-        found |= {"epochs": torch.tensor(list(seen)), "synapses": _eigenvalues(w)}
+        if chosen.kind == "settled":
+            settled = torch.from_numpy(abs(state.norms - params.radius) <= SETTLED)
+            if int(settled.sum()) < FEWEST:
+                raise ValueError(f"{int(settled.sum())} units are at their norm, {FEWEST} are needed; train for longer")
+            stops = {epoch: w[settled] for epoch, w in stops.items()}
+        seen = [glance(local_learning.metric(w, params.p), w, pictures, of, known) for w in stops.values()]
+        w = stops[params.epochs]
+        m = local_learning.metric(w, params.p)
+        found = {f"along_{name}": torch.stack([one[name] for one in seen]) for name in seen[0]}
+        found |= {"epochs": torch.tensor(list(stops)), "synapses": _eigenvalues(w)}
     else:
         m = w = untrained(chosen, pictures.train, seed)
     lies = alignment.align(m, of, known)
