@@ -62,3 +62,9 @@ def test_no_eigenvalue_is_below_that_of_the_stretched_latent(latent):
 def test_bad_powers_and_terms_are_refused(latent, power, terms):
     with pytest.raises(ValueError, match=r"power = .*, terms = .; give n >= 1 and at least one term"):
         gaussian_latents.activated(latent[0], power, terms)
+
+
+def test_variances_do_not_depend_on_the_number_of_terms(latent):
+    short, long = (gaussian_latents.activated(latent[0], 1, terms).covariance for terms in (2, 60))
+    torch.testing.assert_close(short.diagonal(), long.diagonal())
+    assert (short - long).abs().max() > 1e-3

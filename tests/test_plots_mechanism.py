@@ -54,12 +54,12 @@ def test_alignment_has_losses_left_and_ranks_right():
 
 
 def test_training_marks_the_level_of_its_panel():
-    steps = np.array([0, 100, 5000])
-    panels = {"exponent": {"rows": (steps, [0.1, 1, 1.3])}, "share": {"ten": (steps, [0, 0.5, 0.6])}}
-    first, second = plots_mechanism.training(panels, {"share": 0.8}).axes
+    panels = {"exponent": {"rows": [0.1, 1, 1.3]}, "share": {"ten": [0, 0.5, 0.6]}}
+    first, second = plots_mechanism.training(panels, np.array([0, 100, 5000]), {"share": 0.8}).axes
     np.testing.assert_allclose(lines(first)["rows"][:, 1], [0.1, 1, 1.3])
     assert [line.get_ydata()[0] for line in second.lines] == [0, 0.8]
     assert len(first.lines) == 1
+    assert [label.get_text() for label in first.get_xticklabels()] == ["0", "100", "5 000"]
 
 
 ENTRY = {

@@ -9,6 +9,7 @@ where the results that it needs are not stored. In a formula, ``name(model)`` is
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -190,6 +191,7 @@ def statistic(name: str, subject: Subject) -> float:
 
 # Hypothesis 1, from eigenvalues alone.
 
+PARTS = ("images", "rows", "pixels")
 ARRAYS = {"images": "images_before", "rows": "noise_exact"}  # what the probe `spectra` calls these eigenvalues
 
 
@@ -213,11 +215,33 @@ def alpha(subject: Subject, of: str) -> float:
     return powerlaw.fit(spectrum(subject, of), subject.window).alpha
 
 
+def loss(subject: Subject) -> np.ndarray:
+    """Mean loss per rank against perfect alignment up to each rank, in decades, to the window's end; at most 0."""
+    last = subject.window[1]
+    latent, rows, pixels = (np.log10(spectrum(subject, of)[:last].astype(float)) for of in PARTS)
+    mean: np.ndarray = (latent - rows - pixels).cumsum() / np.arange(1, last + 1)
+    return mean
+
+
 def deficit(subject: Subject) -> float:
-    """Mean loss per rank against perfect alignment, in decades, averaged over the window; at most 0."""
-    first, last = subject.window
-    latent, rows, pixels = (np.log10(spectrum(subject, of)[:last].astype(float)) for of in ("images", "rows", "pixels"))
-    return float(((latent - rows - pixels).cumsum() / np.arange(1, last + 1))[first - 1 :].mean())
+    """The mean of :func:`loss` over the window."""
+    return float(loss(subject)[subject.window[0] - 1 :].mean())
+
+
+def exponents(
+    model: str,
+    window: tuple[int, int],
+    scale: str = "paper",
+    data: str = "cifar10",
+    parts: Sequence[str] = PARTS,
+) -> dict[int, list[float]]:
+    """Exponents by seed, of the runs that are stored: on images, of the rows and of the pixels, or of other parts."""
+    found = dict[int, list[float]]()
+    for seed in _seeds(folder(scale, data) / model):
+        subject = Subject(model, seed, data, scale, window)
+        with contextlib.suppress(MissingError):
+            found[seed] = [alpha(subject, of) for of in parts]
+    return found
 
 
 # Hypothesis 2, from the probes `paths` and `epochs`. Of the images attacked, those count that all of these decide

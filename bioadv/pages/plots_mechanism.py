@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bioadv.lab.looks import BLACK, BLUE, GREY, ORANGE, Look
+from bioadv.lab.looks import BLUE, GREY, INK, ORANGE, Look
 from bioadv.pages.plots import WIDTH
 
 
@@ -37,7 +37,7 @@ def products(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) ->
         n, product = np.arange(1, length + 1), rows[:length] * pixels[:length]
         place.loglog(n, rows[:length] / rows[0], color=ORANGE, linestyle=":", label="rows")
         place.loglog(n, pixels[:length] / pixels[0], color=GREY, linestyle="--", label="pixels")
-        place.loglog(n, product / product[0], color=BLACK, linewidth=3.5, alpha=0.3, label="their product")
+        place.loglog(n, product / product[0], color=INK, linewidth=3.5, alpha=0.3, label="their product")
         place.loglog(n, images[:length] / product[0], color=BLUE, label="on images")
         place.set(title=title, xlabel="rank $n$", ylim=(1e-8, 3))
     axes[0, 0].set_ylabel("eigenvalues")
@@ -53,9 +53,9 @@ def scatter(groups: Sequence[Points], tolerance: float) -> Figure:
     figure, (top, low) = plt.subplots(2, 1, figsize=(WIDTH, 5.6), sharex=True, height_ratios=[2.2, 1])
     every = [value for group in groups for value in group.predicted]
     ends = np.array([min(every) - 0.3, max(every) + 0.3])
-    top.plot(ends, ends, color=BLACK, linewidth=1)
+    top.plot(ends, ends, color=INK, linewidth=1)
     top.fill_between(ends, ends - tolerance, ends + tolerance, color=GREY, alpha=0.2, linewidth=0)
-    low.axhline(0, color=BLACK, linewidth=1)
+    low.axhline(0, color=INK, linewidth=1)
     low.axhspan(-tolerance, tolerance, color=GREY, alpha=0.2, linewidth=0)
     for group in groups:
         style = group.look.points | {"markersize": 6, "alpha": 0.85}
@@ -82,8 +82,8 @@ def alignment(deficits: Mapping[str, tuple[Look, np.ndarray]], ranks: Mapping[st
     for look, values in ranks.values():
         right.loglog(np.arange(1, len(values) + 1), values, label=look.short, **look.line)
     longest = max((len(values) for _, values in ranks.values()), default=10)
-    right.plot([1, longest], [1, longest], color=BLACK, linewidth=1)
-    left.axhline(0, color=BLACK, linewidth=1)
+    right.plot([1, longest], [1, longest], color=INK, linewidth=1)
+    left.axhline(0, color=INK, linewidth=1)
     left.set(title="loss per rank, decades", xlabel="rank $n$")
     right.set(title="rank of its components", xlabel="rank $n$ of a singular vector")
     for place in (left, right):
@@ -92,25 +92,23 @@ def alignment(deficits: Mapping[str, tuple[Look, np.ndarray]], ranks: Mapping[st
     return figure
 
 
-def training(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], marks: Mapping[str, float]) -> Figure:
-    """A panel per quantity, and in it a line per name against the steps; marks: a dotted level for a panel."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.0), squeeze=False)
+def training(panels: Mapping[str, Mapping[str, np.ndarray]], steps: np.ndarray, marks: Mapping[str, float]) -> Figure:
+    """A panel per quantity, and in it a line per name, (T,), at the steps (T,), which are drawn at equal distances.
+
+    marks: a dotted level for a panel.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.2), squeeze=False)
     for place, (title, lines) in zip(axes[0], panels.items(), strict=True):
-        for number, (name, (steps, values)) in enumerate(lines.items()):
-            place.plot(steps, values, "os^Dv<"[number % 6], linestyle="-", markersize=4, label=name)
+        for number, (name, values) in enumerate(lines.items()):
+            place.plot(values, "os^Dv<"[number % 6], linestyle="-", markersize=4, label=name)
         if title in marks:
             place.axhline(marks[title], color=GREY, linestyle=":", linewidth=1.2)
-        place.set_xscale("symlog", linthresh=50)
+        place.set_xticks(
+            range(len(steps)), [f"{step:,.0f}".replace(",", " ") for step in steps], fontsize=7, rotation=60
+        )
         place.set(title=title, xlabel="steps")
-        _few_ticks(place)
-    figure.legend(*_once(*axes[0]), loc="outside lower center", ncols=3, fontsize=8)
+        place.legend(fontsize=7)
     return figure
-
-
-def _few_ticks(place: Axes) -> None:
-    ticks = [tick for tick in (0, 100, 1000, 10_000) if tick <= place.get_xlim()[1]]
-    place.set_xticks(ticks, [f"{tick:,}".replace(",", " ") for tick in ticks], fontsize=8)
-    place.minorticks_off()
 
 
 def _once(*places: Axes) -> tuple[list[Any], list[str]]:
