@@ -76,6 +76,8 @@ def test_page_is_legible_accessible_and_light(visit, page, theme, width):
         drawn_for = "dark" if "-dark.svg" in (figures.nth(i).get_attribute("href") or "") else "light"
         assert figures.nth(i).is_visible() == (drawn_for == theme)
         assert figures.nth(i).locator("img").evaluate("e => getComputedStyle(e).filter") == "none"
+    captions = tab.locator(".cell_output figure figcaption")
+    assert all(captions.nth(i).is_visible() for i in range(captions.count()))
     assert told == []
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert weight < FIRST_LOAD

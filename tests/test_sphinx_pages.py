@@ -64,7 +64,9 @@ def test_a_figure_is_drawn_for_both_themes_with_its_numbers_and_runs(app, tmp_pa
     (tmp_path / "figures" / f"{HASH}.json").write_text(json.dumps({"read": read}))
     body = dressed(app)["body"]
     for theme, ending in (("light", ""), ("dark", "-dark")):
-        assert f'<img class="only-{theme}" alt="a curve" src="../_images/{HASH}{ending}.svg" width="96"' in body
+        assert f'<img class="dark-light" alt="a curve" src="../_images/{HASH}{ending}.svg" width="96"' in body
+        assert f'<a class="enlarge for-{theme}" href="../_images/{HASH}{ending}.svg"' in body
+    assert "only-" not in body  # the theme hides the caption beside what it calls so
     assert f'{HASH}.csv" download="fig-a.csv">data</a>' in body
     assert "1 run</a>" in body
     images = tmp_path / "html" / "_images"

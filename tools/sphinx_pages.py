@@ -197,8 +197,8 @@ def _pictures(app: Sphinx, files: Path, image: re.Match[str]) -> str:
     shown = ""
     for theme, ending in (("light", ""), ("dark", "-dark")):
         source = f"{image['folder']}{image['hash']}{ending}.svg"
-        picture = f'<img class="only-{theme}" alt="{image["alt"]}" src="{source}" {size}/>'
-        shown += f'<a class="enlarge only-{theme}" href="{source}" title="Enlarge">{picture}</a>'
+        picture = f'<img class="dark-light" alt="{image["alt"]}" src="{source}" {size}/>'
+        shown += f'<a class="enlarge for-{theme}" href="{source}" title="Enlarge">{picture}</a>'
     return shown
 
 
@@ -247,7 +247,7 @@ def front_page(app: Sphinx, exception: Exception | None) -> None:
         return
     folder = Path(FRONT).parent
     page = (Path(app.outdir) / f"{FRONT}.html").read_text()
-    if picture := re.search(r'class="enlarge only-light" href="\.\./(_images/[0-9a-f]{64})\.svg"', page):
+    if picture := re.search(r'class="enlarge for-light" href="\.\./(_images/[0-9a-f]{64})\.svg"', page):
         shutil.copy(Path(app.outdir) / f"{picture[1]}.png", Path(app.outdir) / "_static" / "card.png")
 
     def moved(match: re.Match[str]) -> str:
