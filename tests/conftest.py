@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -16,9 +17,10 @@ DATA_DIR = os.environ.get(datasets.DATA_DIR_VARIABLE)
 
 
 @pytest.fixture(autouse=True)
-def _denormal():
-    """The command counts the smallest numbers as zero, for the whole process; no test hands that on to the next."""
-    yield
+def _arithmetic():
+    """The command counts the smallest numbers as zero, chapters keep numpy quiet; no test hands that on to the next."""
+    with np.errstate():
+        yield
     torch.set_flush_denormal(False)
 
 

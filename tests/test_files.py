@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from bioadv.data import files
@@ -304,3 +305,17 @@ def test_json_without_an_entry_is_refused_with_its_name(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(ValueError, match=r"x\.json has seconds = .*, which is not what bioadv writes"):
         files.read_object(tmp_path / "x.json", seconds=(int, float))
+
+
+def test_equal_tensors_give_equal_bytes(tmp_path):
+    """Whatever the order in which the library writes the header: a training is known by the digest of its weights."""
+    tensors = {"b": torch.arange(3.0), "a": torch.ones(2, 2, dtype=torch.bfloat16)}
+    written = set()
+    for number in range(12):
+        files.write_tensors(tmp_path / f"{number}", tensors, model={"n": 1}, epoch=3, identity="caf\u00e9", seconds=1.5)
+        written.add((tmp_path / f"{number}").read_bytes())
+    assert len(written) == 1
+    found, about = files.read_tensors(tmp_path / "0")
+    assert about == {"model": {"n": 1}, "epoch": 3, "identity": "caf\u00e9", "seconds": 1.5}
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    assert len(safetensors.torch.load_file(tmp_path / "0")) == 2  # and it is a file of the library's kind

@@ -640,8 +640,8 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys):
 
 
 def test_the_command_says_what_to_do_when_the_memory_is_full(tmp_path, monkeypatch, capsys):
-    big = np.full((6, 4000, 4000), 9, np.uint8)
-    path = write(tmp_path / "big.npz", x_train=big, y_train=np.arange(6) % 2, x_test=big[:2], y_test=np.arange(2))
+    big = np.full((600, 400, 400), 9, np.uint8)
+    path = write(tmp_path / "big.npz", x_train=big, y_train=np.arange(600) % 2, x_test=big[:2], y_test=np.arange(2))
     monkeypatch.setattr(sys, "argv", ["bioadv", "train", "random", "--data", str(path), "--out", str(tmp_path / "o")])
     limits = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

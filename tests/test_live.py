@@ -7,18 +7,21 @@ images meets two of the chapters, a different pair for each set, and each chapte
 """
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
-from bioadv.data import datasets, files, photos
+from bioadv.data import datasets, files, image_arrays, photos
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import cli, live, probe_landscape, probe_perturbations, probe_spectra, probes, study
+from bioadv.lab import cli, live, probe_landscape, probe_perturbations, probe_spectra, probes, runner, study
 from bioadv.measure import attacks, critical, referees
 from bioadv.network import local_learning, models
 from bioadv.pages import notebook
@@ -283,6 +286,43 @@ def test_a_chapter_says_how_many_images_it_needs(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="own.npz has 8 test images; the live cells of this chapter need at least 40"):
         notebook.begin(tests=40)
     assert len(notebook.begin(tests=8).test) == 8
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Real photographs of 1000 x 1000 pixels in folders that are named in letters of other scripts."""
+    folder, source = tmp_path_factory.mktemp("own") / "写真 📷", Image.fromarray(skimage.data.astronaut())
+    for kind, turn in (("猫", 0), ("🐶 dogs", 90)):
+        (folder / kind).mkdir(parents=True)
+        for number in range(5):
+            part = source.rotate(turn).crop((number, number, 500 + number, 500 + number))
+            part.resize((1000, 1000)).save(folder / kind / f"{number}.jpg")
+    return folder
+
+
+def test_photographs_of_a_camera_are_refused_before_any_work(photographs, tmp_path, monkeypatch):
+    data = datasets.load(photographs)
+    assert data.train.classes == ("猫", "🐶 dogs")
+    too_large = "写真 📷: images of 1000 x 1000 x 3 values are too large .* resize them to at most 196608 values"
+    for model in ("bp", "kh", study.LAYER):
+        result = CliRunner().invoke(cli.app, ["train", model, "--data", str(photographs), "--out", str(tmp_path)])
+        assert isinstance(result.exception, ValueError), result.output
+        assert re.search(too_large, str(result.exception))
+    with pytest.raises(ValueError, match="spectra: 10000 noise images and 3000000 units of 3000000 values"):
+        probes.run(tmp_path / "x" / "pixels" / "seed-0", "spectra", data, progress=False)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    monkeypatch.setenv("BIOADV_DATA", str(photographs))
+    with pytest.raises(ValueError, match="1000 x 1000 x 3 values; live cells take at most 12288 .64 x 64 in colour"):
+        notebook.begin()
+
+
+def test_what_the_memory_does_not_hold_is_refused_before_any_work(monkeypatch, tmp_path):
+    """The covariance of the pixels needs more than the images and the weights."""
+    monkeypatch.setattr(image_arrays.os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 3_000_000}.get)
+    data, where = of(60, (32, 32, 1)), runner.Where(tmp_path, progress=False)
+    with pytest.raises(ValueError, match="specreg on images of 32 x 32 x 1 values: 0.0231 GB are more than"):
+        runner.train("specreg", data, 0, where, 1)
+    runner.train("specreg-logged", data, 0, where, 1)
 
 
 def test_distances_of_ddn_are_scaled_with_the_number_of_pixels():

@@ -145,3 +145,28 @@ def test_perturbations_are_magnified_alike():
     np.testing.assert_allclose(shown[1], 1.0)
     np.testing.assert_allclose(shown[4], 0.25)
     assert [axes.get_xlabel() for axes in figure.axes[1::3]] == ["length 20 %", "length 10 %"]
+
+
+def test_names_in_letters_that_no_font_has_are_told_apart(monkeypatch, tmp_path):
+    """As numbers: drawn they would all be the same box, with a warning for each, which here is an error."""
+    monkeypatch.setattr(plots, "FURTHER_FONTS", ())
+    plots.use_style()
+    names = ("猫", "🐶 dogs", "żółw")
+    assert [plots.readable(name) for name in names] == ["U+732B", "U+1F436  dogs", "żółw"]
+    labels = np.arange(6) % 3
+    mine = datasets.Images(np.full((6, 4, 5, 1), 9, np.uint8), labels, names, "mine")
+    plots.example_images(mine).savefig(tmp_path / "x.png")
+    one = landscapes.Landscape(
+        np.linspace(-1, 1, 2), np.ones((2, 2)), None, np.array([[0, 1], [2, 0]]), np.ones((2, 2))
+    )
+    plots_geometry.landscapes({"kh": one}, names).savefig(tmp_path / "x.png")
+    picture = np.full((4, 5, 3), 0.5)
+    plots_robustness.perturbed_images({"kh": (picture, picture / 2)}, {"kh": names[:2]}).savefig(tmp_path / "x.png")
+
+
+def test_a_font_that_is_there_is_asked(monkeypatch):
+    monkeypatch.setattr(plots, "FURTHER_FONTS", ("no such font", "STIXGeneral"))
+    plots.use_style()
+    assert mpl.rcParams["font.family"] == ["DejaVu Sans", "STIXGeneral"]
+    rune = "\U0001d538"  # a letter that both have
+    assert plots.readable(rune) == rune

@@ -2,7 +2,9 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +25,7 @@ SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 SECONDS = 600  # that one Snakemake may take on a busy machine; idle it is about five
 CONFIGS = [ROOT / "workflow" / "config" / f"{name}.yaml" for name in ("cifar10", "photo-patches")]  # those that we ship
 COST = {"threads": 1, "mem_mb": 1000, "runtime": 5}
+EPOCHS = 3000  # of a training that is to be stopped
 NO_PROBES: dict[str, list[str]] = {}
 
 
@@ -457,38 +460,118 @@ def test_killed_work_goes_on_and_finished_work_stays(tiny, tmp_path, started):
     assert json.loads((bp / provenance.MANIFEST).read_text())["configuration"]["model"] == "bp"
 
 
-ODD = """it's a "test" {x} $(touch PWNED) `touch PWNED`; touch PWNED;"""
+# The whole of `make paper`, in a clone of its own
+
+
+NAMED = """it's a "test" {x} $(y)"""
+ODD = f"""{NAMED} $(touch PWNED) `touch PWNED`; touch PWNED;"""
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone in a path with a space, and a command `y` that would be noticed if something called it."""
+    folder = tmp_path / "a clone"
+    folder.mkdir()
+    for name in ("Makefile", "bioadv", "book", "pyproject.toml", "requirements.lock", "tools", "workflow"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "y").write_text(f"#!/bin/sh\ntouch {shlex.quote(str(tmp_path / 'PWNED'))}\n")
+    (tmp_path / "bin" / "y").chmod(0o755)
+    return folder
+
+
+def photographs(folder):
+    """Small images of three kinds in a folder."""
+    rng = np.random.default_rng(0)
+    for kind in ("cats", "dogs", "o'possums"):
+        (folder / kind).mkdir(parents=True)
+        for number in range(60):
+            image = rng.integers(1, 255, (4, 4, 3)).astype(np.uint8)
+            Image.fromarray(image).save(folder / kind / f"{number}.png")
+
+
+def make_paper(clone, out, started=None, **variables):
+    """`make paper` in a clone, without installing anything: what it printed when done, or, ``started``, the process."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("BIOADV")}
+    plain |= {"XDG_CACHE_HOME": str(clone.parent / "cache"), "PYTHONPATH": str(ROOT), "CORES": "1", "RETRAIN": "0"}
+    plain["PATH"] = f"{clone.parent / 'bin'}:{plain['PATH']}"
+    make = subprocess.Popen(
+        ["make", "-o", ".venv/.ready", "-C", clone, "paper", f"OUT={out}"],
+        env=plain | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if started is not None:
+        started.append(make)
+        return make
+    printed = make.communicate(timeout=SECONDS)[0]
+    return make.returncode, printed
 
 
 @pytest.mark.slow
-def test_a_study_with_odd_names_runs_and_nothing_in_them_does(tmp_path):
+def test_a_study_with_odd_names_runs_and_nothing_in_them_does(clone):
     """Images and results under names in which a shell, Snakemake and make each find something to expand."""
-    clone = tmp_path / "a clone"
-    clone.mkdir()
-    for name in ("Makefile", "bioadv", "book", "pyproject.toml", "requirements.lock", "tools", "workflow"):
-        (clone / name).symlink_to(ROOT / name)
-    (clone / ".venv").symlink_to(Path(sys.prefix))
-    rng = np.random.default_rng(0)
-    for kind in ("cats", "dogs", "o'possums"):
-        (clone / ODD / kind).mkdir(parents=True)
-        for number in range(60):
-            image = rng.integers(1, 255, (4, 4, 3)).astype(np.uint8)
-            Image.fromarray(image).save(clone / ODD / kind / f"{number}.png")
+    photographs(clone / ODD)
     stages = [{"models": ["random", "kh-unpruned"], "seeds": [0]}]
     given = config(data=ODD, stages=stages, probes={"spectra": ["random"]}, epochs=2, device="cpu")
     (clone / "o'neil {y}.yaml").write_text(yaml.safe_dump(given))
     before = {path.name for path in clone.iterdir()}
-    variables = {"CONFIG": "o'neil {y}.yaml", "OUT": f"out {ODD}", "CORES": "1", "RETRAIN": "0"}
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("BIOADV")}
-    plain |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
-    make = ["make", "-o", ".venv/.ready", "-C", clone, "paper", f"OUT={variables.pop('OUT')}"]
-    done = subprocess.run(make, env=plain | variables, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, printed = make_paper(clone, f"out {ODD}", CONFIG="o'neil {y}.yaml")
+    assert code == 0, printed
     assert {path.name for path in clone.iterdir()} - before == {f"out {ODD}", "_build", ".snakemake"}
-    assert not [path for path in tmp_path.rglob("*") if path.name.startswith("PWNED")]
+    assert not list(clone.parent.rglob("PWNED*"))
     runs = clone / f"out {ODD}" / ODD
     assert (runs / "random" / "seed-0" / "spectra.npz").is_file()
-    assert (
-        json.loads((runs / study.LAYER / "seed-0" / "manifest.json").read_text())["configuration"]["layer"]["epochs"]
-        == 2
-    )
+    layer = json.loads((runs / study.LAYER / "seed-0" / "manifest.json").read_text())["configuration"]["layer"]
+    assert layer["epochs"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_make_paper_stopped_leaves_no_training_and_goes_on(clone, started, sent):
+    """Only make is told; the images, and the results, have the name that each part of it could stumble over."""
+    photographs(clone / "images" / NAMED)
+    stages = [{"models": ["bp"], "seeds": [0]}]
+    given = config(data=f"images/{NAMED}", stages=stages, probes=NO_PROBES, epochs=EPOCHS, device="cpu")
+    (clone / "mine.yaml").write_text(yaml.safe_dump(given))
+    run = clone / NAMED / NAMED / "bp" / "seed-0"
+    make = make_paper(clone, NAMED, started, CONFIG="mine.yaml")
+    wait_for(make, lambda: epoch_of(run / "checkpoint.safetensors"))
+    working = below(psutil.Process(make.pid))
+    assert any(map(is_training, working))
+    # A second one beside it does nothing, and says who is at work.
+    code, printed = make_paper(clone, NAMED, CONFIG="mine.yaml")
+    assert code != 0
+    (holder,) = re.findall(rf"the study of {re.escape(NAMED)}/\S.* is being made by process (\d+) on ", printed)
+    assert int(holder) in {process.pid for process in working}
+    assert "wait until it has finished, or stop it" in printed
+    assert make.poll() is None
+    # It is stopped, and all that it started ends with it.
+    make.send_signal(sent)
+    make.communicate(timeout=SECONDS)
+    assert psutil.wait_procs(working, timeout=60)[1] == []
+    assert not (run / provenance.MANIFEST).exists()
+    done = epoch_of(run / "checkpoint.safetensors")
+    assert 0 < done < EPOCHS
+    # The same command goes on from there, and ends as if nothing had happened.
+    code, printed = make_paper(clone, NAMED, CONFIG="mine.yaml")
+    assert code == 0, printed
+    log = (clone / "_build" / "study" / NAMED.replace("{", "_").replace("}", "_")).rglob("train.log")
+    assert int(re.search(rf"(\d+)/{EPOCHS}", next(log).read_text())[1]) >= done
+    command = [Path(sys.executable).with_name("bioadv"), "train", "bp", f"--data=images/{NAMED}", "--out=undisturbed"]
+    command += ["--epochs", str(EPOCHS), "--device=cpu", "--no-progress"]
+    subprocess.run(command, cwd=clone, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True)
+    whole = provenance.read_manifest(clone / "undisturbed" / NAMED / "bp" / "seed-0")
+    assert provenance.read_manifest(run)[provenance.DIGESTS] == whole[provenance.DIGESTS]
+    assert not list(clone.parent.rglob("PWNED*"))
+
+
+def wait_for(process, condition):
+    """Until a condition holds, while a process is at work."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -156,13 +156,21 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
 
 
 def write_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], **about: Any) -> None:
-    """Write tensors as safetensors; the keywords go into the file's header as JSON, and a digest of it all."""
+    """Write tensors as safetensors; the keywords go into the file's header as JSON, and a digest of it all.
+
+    Equal content gives equal bytes, by which the results of a training are known.
+    """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {name: json.dumps(value, sort_keys=True) for name, value in about.items()}
     metadata[DIGEST] = _digest_of(whole, metadata)
-    with atomic(path) as temporary:
-        # Not save_file: it writes to a temporary name of its own, which a kill would leave behind.
-        temporary.write_bytes(save(whole, metadata))
+    # Not save_file: it writes to a temporary name of its own, which a kill would leave behind.
+    content = memoryview(save(whole, metadata))
+    start = 8 + int.from_bytes(content[:8], "little")
+    # The library puts the texts of the header in any order.
+    header = json.dumps(json.loads(bytes(content[8:start])), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        file.writelines((len(header).to_bytes(8, "little"), header, content[start:]))
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

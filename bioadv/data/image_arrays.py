@@ -82,12 +82,13 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
         held = info.file_size - file.tell()
         if size != held or min(shape, default=0) < 0:
             raise ValueError(f"{info.filename} should have {size} bytes for shape {shape} and has {held}")
-        _fits(info.filename, size)
+        fits(info.filename, size)
     with archive.open(info) as file:
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
 
-def _fits(what: str, size: int) -> None:
+def fits(what: str, size: int) -> None:
+    """``ValueError`` if ``size`` bytes for ``what`` are more than this machine has memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > memory:
         raise ValueError(
@@ -139,7 +140,7 @@ def check_size(where: str, count: int, shape: tuple[int, ...]) -> None:
     inputs = int(np.prod(shape))
     if inputs < 2:
         raise ValueError(f"{where}: images of shape {shape} are all alike at unit norm; give at least two pixels")
-    _fits(f"{where} as float32", 4 * count * inputs)
+    fits(f"{where} as float32", 4 * count * inputs)
 
 
 def _refuse(where: str, bad: np.ndarray, reason: str) -> None:

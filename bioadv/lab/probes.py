@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bioadv.data import datasets, files
+from bioadv.data import datasets, files, image_arrays
 from bioadv.data.datasets import Dataset
 from bioadv.lab import (
     probe_landscape,
@@ -119,6 +119,10 @@ def _wanted(folder: Path, name: str, data: Dataset) -> tuple[dict[str, Any], str
 
 def _measure(folder: Path, name: str, data: Dataset, progress: bool) -> Path:
     chosen, (configuration, training) = probe(name), _wanted(folder, name, data)
+    noise, inputs = chosen.settings.get("noise", 0), data.test.inputs
+    units = inputs if configuration["run"]["model"] == PIXELS else 0
+    needed = f"{name}: {noise} noise images and {units} units of {inputs} values"
+    image_arrays.fits(needed, 4 * (noise + units) * inputs)
     file, about = folder / f"{name}.npz", folder / f"{name}.json"
     source = source_of(name)
     identity = provenance.describe_all({**configuration, "training": training, "source": source})

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bioadv.data import checks, datasets, files
+from bioadv.data import checks, datasets, files, image_arrays
 from bioadv.data.datasets import Dataset
 from bioadv.lab import processes, provenance, study
 from bioadv.lab.runs import Run
@@ -21,11 +21,13 @@ from bioadv.network import hidden, local_learning, models, pruning, streams, tra
 from bioadv.network.hidden import Given, Kind
 from bioadv.network.local_learning import KHParams, Trained
 from bioadv.network.models import TwoLayer
+from bioadv.network.regularizers import Spectral
 from bioadv.network.training import Fitted
 
 Tensor = torch.Tensor
 Sets = dict[str, tuple[Tensor, Tensor]]
 PUBLISHED_THRESHOLD_FOR = ("cifar10", "photo-patches")  # 32 x 32 colour photographs
+MOST_INPUTS = 3 * 256 * 256  # values of an image; training on larger ones would take gigabytes and hours
 DTYPES = ("auto", "float32", "bfloat16")
 
 
@@ -134,6 +136,7 @@ def _make_model(
     epochs: int | None,
 ) -> None:
     layer, params = None, study.scale(data).layer
+    _check_size(run.model, data, params.hidden, chosen)
     if chosen.kind.layer:
         train(study.LAYER, data, run.seed, where, epochs)
         layer = pruned(run.layer.synapses(), params, data) if chosen.pruned else run.layer.synapses()
@@ -163,6 +166,7 @@ def _train_layer(name: str, data: Dataset, run: Run, where: Where, epochs: int |
 
 def _make_layer(data: Dataset, run: Run, where: Where, wanted: dict[str, Any]) -> None:
     device, params, source = choose_device(where.device), wanted["layer"], source_of(run.model)
+    _check_size(run.model, data, params.hidden)
     trained, health = train_synapses(data, params, run.seed, device, where.keeping(run))
     provenance.remove_manifest(run.folder)
     files.write_tensors(run.weights, {"synapses": trained.synapses})
@@ -170,6 +174,24 @@ def _make_layer(data: Dataset, run: Run, where: Where, wanted: dict[str, Any]) -
     files.write_arrays(run.log, {**trained.history, **arrays})
     shares = {"converged": health.converged, "live": health.live, "winning": health.winning}
     _finish(run, wanted, data, device, trained.seconds, source, health=shares)
+
+
+def _check_size(name: str, data: Dataset, units: int, chosen: Experiment | None = None) -> None:
+    """``ValueError``, before any work, for images too large, or for more numbers than the memory can hold."""
+    (height, width, channels), inputs = data.train.shape, data.train.inputs
+    images = f"images of {width} x {height} x {channels} values"
+    if inputs > MOST_INPUTS:
+        raise ValueError(
+            f"{data.name}: {images} are too large for networks in which every unit sees every value; resize them to "
+            f"at most {MOST_INPUTS} values (256 x 256 in colour)"
+        )
+    copies = 4 if chosen and chosen.kind.trained else 2  # with a gradient and Adam's two moments, or with the metric
+    numbers = (len(data.train) + len(data.test) + copies * units) * inputs
+    penalty = chosen.recipe.penalty if chosen else None
+    stated = isinstance(penalty, Spectral) and penalty.variant == "stated"
+    if stated or (chosen and chosen.hidden == "pca"):
+        numbers += 5 * inputs**2  # the covariance of the pixels, in float64 and once more in float32
+    image_arrays.fits(f"{name} on {images}", 4 * numbers)
 
 
 def _finished(run: Run, wanted: dict[str, Any]) -> bool:

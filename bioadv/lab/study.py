@@ -228,7 +228,7 @@ def live_scale(data: Dataset) -> Scale:
     The environment variable ``BIOADV_EFFORT``, a number from 0 to 1, shortens all trainings by that factor, for a look
     at what a chapter makes of some images.
     """
-    return _small(data, _effort())
+    return _small(data, effort())
 
 
 def _small(data: Dataset, effort: float) -> Scale:
@@ -240,15 +240,16 @@ def _small(data: Dataset, effort: float) -> Scale:
     return Scale(layer, epochs=max(2, int(effort * epochs)), batch=batch)
 
 
-def _effort() -> float:
+def effort() -> float:
+    """What ``BIOADV_EFFORT`` asks for, 1 if it is not set; ``ValueError`` if it is no number above 0 and at most 1."""
     text = os.environ.get(EFFORT_VARIABLE) or "1"
     try:
-        effort = float(text)
+        share = float(text)
     except ValueError:
-        effort = float("nan")
-    if not 0 < effort <= 1:
+        share = float("nan")
+    if not 0 < share <= 1:
         raise ValueError(f"{EFFORT_VARIABLE} = {text!r}; give a number above 0 and at most 1, or unset it")
-    return effort
+    return share
 
 
 def batch_size(images: int, most: int = 250) -> int:

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 
 from bioadv.data import datasets
+from bioadv.lab import study
 from bioadv.pages import plots, wording
 
 DATA_VARIABLE = "BIOADV_DATA"
 STORED_VARIABLE = "BIOADV_STORED"
+MOST_INPUTS = 3 * 64 * 64  # values in an image of the live cells, which also make its covariance matrix
 NUMERIC = re.compile(r"[(−+-]?(?:\d|10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]|–$)")
 
 
@@ -24,10 +26,12 @@ def begin(tests: int = 2) -> datasets.Dataset:
 
     These are the photo patches, or what the environment variable ``BIOADV_DATA`` names: ``cifar10``, ``mnist``, an
     ``.npz`` file or a folder of images. tests: how many test images the chapter's live cells need. Raises
-    ``ValueError`` if there are fewer, or if the variable is set and empty, and what ``load`` raises.
+    ``ValueError`` if there are fewer, if images have more than ``MOST_INPUTS`` values, or if the variable is set and
+    empty, and what ``load`` raises.
     """
     plots.use_style()
     torch.set_grad_enabled(True)
+    np.seterr(divide="ignore", invalid="ignore")  # where nothing fools a model, ratios are NaN, and shown as such
     name = os.environ.get(DATA_VARIABLE, "photo-patches")
     if not name.strip():
         raise ValueError(f"{DATA_VARIABLE} is set but empty; unset it for the photo patches, or name other images")
@@ -36,6 +40,12 @@ def begin(tests: int = 2) -> datasets.Dataset:
         raise ValueError(
             f"{DATA_VARIABLE} = {data.name} has {len(data.test)} test images; the live cells of this chapter need at "
             f"least {tests}: add images, or unset {DATA_VARIABLE} to see the photo patches"
+        )
+    if data.test.inputs > MOST_INPUTS:
+        height, width, channels = data.test.shape
+        raise ValueError(
+            f"{DATA_VARIABLE} = {data.name} has images of {width} x {height} x {channels} values; live cells take at "
+            f"most {MOST_INPUTS} (64 x 64 in colour, 110 x 110 in grey): resize them"
         )
     return data
 
@@ -54,12 +64,16 @@ def check(name: str, value: float, low: float = -math.inf, high: float = math.in
 
 
 def observe(data: datasets.Dataset, name: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
-    """Like :func:`check` for what the chapter says of the photo patches; on other images the value is only shown."""
-    if data.name == "photo-patches":
+    """Like :func:`check` for what the chapter says of the photo patches.
+
+    On other images, and after trainings that ``BIOADV_EFFORT`` has shortened, the value is only shown.
+    """
+    shortened = f" with {study.EFFORT_VARIABLE}={study.effort():g}" if study.effort() < 1 else ""
+    if data.name == "photo-patches" and not shortened:
         check(name, value, low, high)
     else:
         words = wording.band(low, high)
-        print(f"on {data.name}, {name} is {wording.number(value)}; on the photo patches it is {words}")
+        print(f"on {data.name}{shortened}, {name} is {wording.number(value)}; on the photo patches it is {words}")
 
 
 class Html(str):

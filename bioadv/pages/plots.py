@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -26,8 +27,23 @@ from bioadv.pages import press
 WIDTH = 6.4  # inches; with 10 point type still legible when a phone shrinks it
 
 
+# Where the first font lacks a letter, as of Chinese, Japanese or Korean names, one of these is asked, if it is there.
+FURTHER_FONTS = (
+    *(
+        "Noto Sans CJK JP",
+        "Noto Sans CJK SC",
+        "Source Han Sans",
+        "WenQuanYi Zen Hei",
+        "Noto Sans",
+        "Noto Sans Symbols 2",
+    ),
+    *("Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Arial Unicode MS", "Yu Gothic", "Microsoft YaHei"),
+)
+
+
 def use_style() -> None:
     """Set matplotlib's defaults for this session, and how its notebook shows figures."""
+    installed = set(font_manager.get_font_names())
     plt.rcParams.update(
         {
             "axes.edgecolor": INK,
@@ -35,6 +51,7 @@ def use_style() -> None:
             "text.color": INK,
             "xtick.color": INK,
             "ytick.color": INK,
+            "font.family": ["DejaVu Sans", *(name for name in FURTHER_FONTS if name in installed)],
             "axes.grid": True,
             "axes.prop_cycle": cycler(color=list(looks.SPARE)),
             "axes.spines.right": False,
@@ -84,6 +101,18 @@ def grid(count: int, columns: int = 3, height: float = 2.0, **more: Any) -> tupl
     return figure, flat[:count]
 
 
+def readable(text: str) -> str:
+    """A text of the user's, such as the name of a class, with letters that no font here has as their numbers, U+732B.
+
+    Otherwise they would all be drawn as the same box, with a warning for each.
+    """
+    fonts = [font_manager.get_font(font_manager.findfont(family)) for family in plt.rcParams["font.family"]]
+    return "".join(
+        letter if letter.isspace() or any(font.get_char_index(ord(letter)) for font in fonts) else f"U+{ord(letter):X} "
+        for letter in text
+    ).rstrip()
+
+
 def tile(pictures: np.ndarray, columns: int, gap: int = 2, fill: float = 1.0) -> np.ndarray:
     """Pictures (N, H, W, C) in [0, 1] side by side, row by row, ``gap`` pixels of ``fill`` between them."""
     count, height, width, channels = pictures.shape
@@ -110,7 +139,7 @@ def example_images(images: Images, per_class: int = 4, columns: int = 10) -> Fig
         chosen = members[np.linspace(0, len(members) - 1, per_class).astype(int)]
         show(axes, tile(images.pixels[chosen] / images.pixel_max, columns=1))
         # A class is called what the user likes: dollar signs are no formula.
-        axes.set_title(images.classes[label], rotation=45, ha="left", fontsize=8, parse_math=False)
+        axes.set_title(readable(images.classes[label]), rotation=45, ha="left", fontsize=8, parse_math=False)
     return figure
 
 

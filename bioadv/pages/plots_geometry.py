@@ -18,7 +18,7 @@ from bioadv.lab import looks
 from bioadv.lab.looks import GREY, INK
 from bioadv.measure.landscapes import Landscape
 from bioadv.pages import plots
-from bioadv.pages.plots import WIDTH
+from bioadv.pages.plots import WIDTH, readable
 
 # Paul Tol's muted scheme and one more of his, for ten classes: distinct to colour-blind readers, none near white.
 CLASS_COLOURS = np.array(
@@ -87,7 +87,7 @@ def landscapes(
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), fontsize=8)
     for label, text in zip(present, legend.get_texts(), strict=True):
         # Set afterwards: a legend leaves out labels that begin with an underscore, and reads dollar signs as formulas.
-        text.set(text=classes[label], parse_math=False)
+        text.set(text=readable(classes[label]), parse_math=False)
     return figure
 
 

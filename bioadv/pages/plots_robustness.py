@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from bioadv.lab import study
 from bioadv.lab.looks import GREY, INK
 from bioadv.pages import plots
-from bioadv.pages.plots import WIDTH
+from bioadv.pages.plots import WIDTH, readable
 
 Curve = tuple[np.ndarray, np.ndarray]
 
@@ -47,7 +47,8 @@ def perturbed_images(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], notes: M
         line[0].set_ylabel(_short(model), rotation=0, ha="right", va="center")
         length = np.linalg.norm(perturbed - image) / np.linalg.norm(image)
         for axes, note in zip(line, (notes[model][0], f"length {100 * length:.2g} %", notes[model][1]), strict=True):
-            axes.set_xlabel(note, fontsize=9, parse_math=False)  # names of classes, which may hold dollar signs
+            # Names of classes, which may hold dollar signs.
+            axes.set_xlabel(readable(note), fontsize=9, parse_math=False)
     for axes, title in zip(panels[0], ("image", f"perturbation × {gain:.0f}", "perturbed image"), strict=True):
         axes.set_title(title, fontsize=9)
     return figure
