@@ -18,6 +18,7 @@ from PIL import Image
 
 from bioadv.data import datasets, files
 from bioadv.lab import plan, probes, provenance, runner, runs, study
+from bioadv.lab.runs import Run
 from tools import paper
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -529,42 +530,42 @@ def test_a_study_with_odd_names_runs_and_nothing_in_them_does(clone):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_make_paper_stopped_leaves_no_training_and_goes_on(clone, started, sent):
+def test_make_paper_stopped_leaves_no_training_and_goes_on(clone, started):
     """Only make is told; the images, and the results, have the name that each part of it could stumble over."""
     photographs(clone / "images" / NAMED)
     stages = [{"models": ["bp"], "seeds": [0]}]
     given = config(data=f"images/{NAMED}", stages=stages, probes=NO_PROBES, epochs=EPOCHS, device="cpu")
     (clone / "mine.yaml").write_text(yaml.safe_dump(given))
-    run = clone / NAMED / NAMED / "bp" / "seed-0"
-    make = make_paper(clone, NAMED, started, CONFIG="mine.yaml")
-    wait_for(make, lambda: epoch_of(run / "checkpoint.safetensors"))
-    working = below(psutil.Process(make.pid))
-    assert any(map(is_training, working))
-    # A second one beside it does nothing, and says who is at work.
-    code, printed = make_paper(clone, NAMED, CONFIG="mine.yaml")
-    assert code != 0
-    (holder,) = re.findall(rf"the study of {re.escape(NAMED)}/\S.* is being made by process (\d+) on ", printed)
-    assert int(holder) in {process.pid for process in working}
-    assert "wait until it has finished, or stop it" in printed
-    assert make.poll() is None
-    # It is stopped, and all that it started ends with it.
-    make.send_signal(sent)
-    make.communicate(timeout=SECONDS)
-    assert psutil.wait_procs(working, timeout=60)[1] == []
-    assert not (run / provenance.MANIFEST).exists()
-    done = epoch_of(run / "checkpoint.safetensors")
-    assert 0 < done < EPOCHS
+    run, done = Run(clone / NAMED / NAMED, "bp", 0), 0
+    for sent in (signal.SIGKILL, signal.SIGTERM):
+        make = make_paper(clone, NAMED, started, CONFIG="mine.yaml")
+        wait_for(make, lambda: epoch_of(run.checkpoint) > done)  # noqa: B023 (it is called here and now)
+        working = below(psutil.Process(make.pid))
+        assert any(map(is_training, working))
+        if sent == signal.SIGKILL:  # a second one beside it does nothing, and says who is at work
+            code, printed = make_paper(clone, NAMED, CONFIG="mine.yaml")
+            assert code != 0
+            (holder,) = re.findall(rf"the study of {re.escape(NAMED)}/\S.* is being made by process (\d+) on ", printed)
+            assert int(holder) in {process.pid for process in working}
+            assert "wait until it has finished, or stop it" in printed
+            assert make.poll() is None
+        make.send_signal(sent)
+        make.communicate(timeout=SECONDS)
+        assert psutil.wait_procs(working, timeout=60)[1] == []  # all that it started ends with it
+        assert not run.manifest.exists()
+        assert done < epoch_of(run.checkpoint) < EPOCHS
+        done = epoch_of(run.checkpoint)
     # The same command goes on from there, and ends as if nothing had happened.
     code, printed = make_paper(clone, NAMED, CONFIG="mine.yaml")
     assert code == 0, printed
-    log = (clone / "_build" / "study" / NAMED.replace("{", "_").replace("}", "_")).rglob("train.log")
-    assert int(re.search(rf"(\d+)/{EPOCHS}", next(log).read_text())[1]) >= done
+    (log,) = (clone / "_build" / "study").rglob("train.log")
+    assert int(re.search(rf"(\d+)/{EPOCHS}", log.read_text())[1]) >= done
     command = [Path(sys.executable).with_name("bioadv"), "train", "bp", f"--data=images/{NAMED}", "--out=undisturbed"]
     command += ["--epochs", str(EPOCHS), "--device=cpu", "--no-progress"]
     subprocess.run(command, cwd=clone, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True)
-    whole = provenance.read_manifest(clone / "undisturbed" / NAMED / "bp" / "seed-0")
-    assert provenance.read_manifest(run)[provenance.DIGESTS] == whole[provenance.DIGESTS]
+    undisturbed = Run(clone / "undisturbed" / NAMED, "bp", 0)
+    assert undisturbed.about[provenance.DIGESTS].keys() == {run.weights.name, run.log.name}
+    assert run.about[provenance.DIGESTS] == undisturbed.about[provenance.DIGESTS]
     assert not list(clone.parent.rglob("PWNED*"))
 
 

@@ -172,6 +172,9 @@ def folder_name(name: str) -> str:
 
     So ``photos.a`` and ``photos.b`` differ, as do ``mine.npz`` and a folder ``mine``; ``.`` and ``..`` are the folders
     that they stand for. Raises ``ValueError`` for the root of the disk, which has no name.
+
+    >>> folder_name("photos/../mine.npz")
+    'mine.npz'
     """
     last = os.path.basename(os.path.abspath(name))
     if not last:
@@ -196,6 +199,10 @@ def unit_lp(images: Images, p: float = 3.0) -> torch.Tensor:
 
     Returns (N, D) float32, pixels in the order height, width, channel. Raises ``ValueError`` if p < 1 or an image is
     all zero (it has no direction).
+
+    >>> pixels = np.array([[[[3], [4], [5]]]], np.uint8)  # one grey image, 1 pixel high and 3 wide
+    >>> unit_lp(Images(pixels, np.array([0]), ("a",), "mine"))  # 216 = 27 + 64 + 125 is 6 cubed
+    tensor([[0.5000, 0.6667, 0.8333]])
     """
     if not p >= 1:
         raise ValueError(f"p = {p} is not the order of a norm; give p >= 1 (the paper uses 3)")

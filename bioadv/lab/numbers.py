@@ -96,7 +96,11 @@ STATISTICS: dict[str, Statistic] = {
 
 
 def measured(statistic: str, model: str, data: str = "cifar10") -> dict[int, float]:
-    """A statistic of a model by seed, for the runs at hand; ``ValueError`` lists the known statistics."""
+    """A statistic of a model by seed, for the runs at hand; ``ValueError`` lists the known statistics.
+
+    >>> 0.4 < measured("accuracy", "kh")[0] < 0.6  # seed 0 on CIFAR-10
+    True
+    """
     if statistic not in STATISTICS:
         raise ValueError(f"statistic {statistic!r} is not known; see {', '.join(STATISTICS)}")
     chosen = STATISTICS[statistic]

@@ -51,6 +51,10 @@ def fit(
     says where. ordered: False for estimates along given directions, such as cross-validated variances, which need not
     fall. Raises ``ValueError`` for a spectrum that is complex, not finite, zero throughout or not falling, and for a
     window that does not fit it or holds eigenvalues that are not positive.
+
+    >>> spectrum = 5 * np.arange(1, 1001) ** -1.5
+    >>> print(round(fit(spectrum).alpha, 3))
+    1.5
     """
     values, (first, last) = _checked(spectrum, ordered), window
     if truncate:
@@ -91,6 +95,11 @@ def reach(spectrum: ArrayLike, line: Fit, factor: float = 2.0) -> int:
 
     The middle is the geometric mean of the window's ends. If the spectrum is further off even there, the result lies
     below the middle: there is no power law to leave. Raises ``ValueError`` if factor is not above 1.
+
+    >>> spectrum = np.arange(1.0, 1001.0) ** -1
+    >>> spectrum[400:] /= 100  # the power law ends at rank 400
+    >>> reach(spectrum, fit(spectrum, (11, 100)))
+    400
     """
     if not factor > 1:
         raise ValueError(f"factor = {factor}; give a factor > 1, such as 2")
@@ -135,7 +144,11 @@ def window_map(spectrum: ArrayLike, first: ArrayLike, last: ArrayLike) -> Array:
 
 
 def participation_ratio(spectrum: ArrayLike) -> float:
-    """(sum lambda)^2 / sum lambda^2: the number of directions if all variances were equal; 1 if one had them all."""
+    """(sum lambda)^2 / sum lambda^2: the number of directions if all variances were equal; 1 if one had them all.
+
+    >>> print(participation_ratio([2.0, 2.0, 2.0, 0.0]))
+    3.0
+    """
     values = _checked(spectrum)
     squares = float(np.square(values).sum())
     return float(values.sum()) ** 2 / squares

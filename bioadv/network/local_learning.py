@@ -104,7 +104,11 @@ def init(params: KHParams, inputs: int, generator: torch.Generator, dtype: torch
 
 
 def metric(w: Tensor, p: float) -> Tensor:
-    """``M = W |W|^(p-2)``, elementwise: what a unit multiplies its input with. Shape of ``w``."""
+    """``M = W |W|^(p-2)``, elementwise: what a unit multiplies its input with. Shape of ``w``.
+
+    >>> metric(torch.tensor([3.0, -2.0]), p=3)
+    tensor([ 9., -4.])
+    """
     if p == 2:
         return w.clone()
     return w * w.abs() if p == 3 else w * w.abs().pow(p - 2)

@@ -71,12 +71,20 @@ class TwoLayer(nn.Module):
 
 
 def activation(h: Tensor, power: float) -> Tensor:
-    """ReLU(h)^n, elementwise."""
+    """ReLU(h)^n, elementwise.
+
+    >>> activation(torch.tensor([-1.0, 2.0]), power=2)
+    tensor([0., 4.])
+    """
     return h.relu() if power == 1 else h.relu().pow(power)
 
 
 def slope(h: Tensor, power: float) -> Tensor:
-    """Derivative of ReLU(h)^n, elementwise; 0 at h = 0."""
+    """Derivative of ReLU(h)^n, elementwise; 0 at h = 0.
+
+    >>> slope(torch.tensor([-1.0, 2.0]), power=2)
+    tensor([0., 4.])
+    """
     return (h > 0).to(h.dtype) if power == 1 else power * h.relu().pow(power - 1)
 
 

@@ -21,7 +21,11 @@ REFEREES = range(2 * 10**9, 2 * 10**9 + 10**4)  # attacks of other people: the s
 
 
 def pick(stream: range, place: int) -> int:
-    """The seed at a place of a stream; ``ValueError`` for a place outside of it, where another stream may be."""
+    """The seed at a place of a stream; ``ValueError`` for a place outside of it, where another stream may be.
+
+    >>> pick(START, 3), pick(ORDER, 3)
+    (3, 10003)
+    """
     checks.whole(seed=place)
     if not 0 <= place < len(stream):
         raise ValueError(f"seed = {place}; give an integer from 0 to {len(stream) - 1}")

@@ -61,7 +61,11 @@ class Recipe:
 
 
 def learning_rate(schedule: str, epoch: int, epochs: int = PAPER_EPOCHS) -> float:
-    """Learning rate of epoch 1..epochs. As published, epoch t uses the schedule's value at t - 1."""
+    """Learning rate of epoch 1..epochs. As published, epoch t uses the schedule's value at t - 1.
+
+    >>> [learning_rate("steps", epoch) for epoch in (1, 31, 32)]
+    [0.001, 0.001, 0.0005]
+    """
     checks.known("schedule", schedule, SCHEDULES)
     t = (epoch - 1) * PAPER_EPOCHS / epochs
     if schedule == "constant":
@@ -84,6 +88,9 @@ def last_epoch(recipe: Recipe, images: int) -> int:
     """The epoch after which the rest of the schedule can move no weight by more than ``REACH``: training ends there.
 
     For the decaying schedule of 1000 epochs with 50 steps each it is epoch 577; the others never end early.
+
+    >>> last_epoch(Recipe("decaying"), images=50_000)
+    577
     """
     steps, left = math.ceil(images / recipe.batch), 0.0
     for epoch in range(recipe.epochs, 1, -1):
