@@ -492,8 +492,8 @@ def photographs(folder):
             Image.fromarray(image).save(folder / kind / f"{number}.png")
 
 
-def make_paper(clone, out, started=None, **variables):
-    """`make paper` in a clone, without installing anything: what it printed when done, or, ``started``, the process."""
+def make_paper(clone, out, started, wait=True, **variables):
+    """`make paper` in a clone, without installing anything: its exit code and what it printed, or else the process."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("BIOADV")}
     plain |= {"XDG_CACHE_HOME": str(clone.parent / "cache"), "PYTHONPATH": str(ROOT), "CORES": "1", "RETRAIN": "0"}
     plain["PATH"] = f"{clone.parent / 'bin'}:{plain['PATH']}"
@@ -504,22 +504,19 @@ def make_paper(clone, out, started=None, **variables):
         stderr=subprocess.STDOUT,
         text=True,
     )
-    if started is not None:
-        started.append(make)
-        return make
-    printed = make.communicate(timeout=SECONDS)[0]
-    return make.returncode, printed
+    started.append(make)
+    return (make.communicate(timeout=SECONDS)[0], make.returncode)[::-1] if wait else make
 
 
 @pytest.mark.slow
-def test_a_study_with_odd_names_runs_and_nothing_in_them_does(clone):
+def test_a_study_with_odd_names_runs_and_nothing_in_them_does(clone, started):
     """Images and results under names in which a shell, Snakemake and make each find something to expand."""
     photographs(clone / ODD)
     stages = [{"models": ["random", "kh-unpruned"], "seeds": [0]}]
     given = config(data=ODD, stages=stages, probes={"spectra": ["random"]}, epochs=2, device="cpu")
     (clone / "o'neil {y}.yaml").write_text(yaml.safe_dump(given))
     before = {path.name for path in clone.iterdir()}
-    code, printed = make_paper(clone, f"out {ODD}", CONFIG="o'neil {y}.yaml")
+    code, printed = make_paper(clone, f"out {ODD}", started, CONFIG="o'neil {y}.yaml")
     assert code == 0, printed
     assert {path.name for path in clone.iterdir()} - before == {f"out {ODD}", "_build", ".snakemake"}
     assert not list(clone.parent.rglob("PWNED*"))
@@ -538,13 +535,13 @@ def test_make_paper_stopped_leaves_no_training_and_goes_on(clone, started):
     (clone / "mine.yaml").write_text(yaml.safe_dump(given))
     run, done = Run(clone / NAMED / NAMED, "bp", 0), 0
     for sent in (signal.SIGKILL, signal.SIGTERM):
-        make = make_paper(clone, NAMED, started, CONFIG="mine.yaml")
+        make = make_paper(clone, NAMED, started, wait=False, CONFIG="mine.yaml")
         wait_for(make, lambda: epoch_of(run.checkpoint) > done)  # noqa: B023 (it is called here and now)
         working = below(psutil.Process(make.pid))
         (training,) = filter(is_training, working)
         training.suspend()  # so that it cannot end before it is to
         if sent == signal.SIGKILL:  # a second one beside it does nothing, and says who is at work
-            code, printed = make_paper(clone, NAMED, CONFIG="mine.yaml")
+            code, printed = make_paper(clone, NAMED, started, CONFIG="mine.yaml")
             assert code != 0
             (holder,) = re.findall(rf"the study of {re.escape(NAMED)}/\S.* is being made by process (\d+) on ", printed)
             assert int(holder) in {process.pid for process in working}
@@ -558,7 +555,7 @@ def test_make_paper_stopped_leaves_no_training_and_goes_on(clone, started):
         assert done < epoch_of(run.checkpoint) < EPOCHS
         done = epoch_of(run.checkpoint)
     # The same command goes on from there, and ends as if nothing had happened.
-    code, printed = make_paper(clone, NAMED, CONFIG="mine.yaml")
+    code, printed = make_paper(clone, NAMED, started, CONFIG="mine.yaml")
     assert code == 0, printed
     (log,) = (clone / "_build" / "study").rglob("train.log")
     assert int(re.search(rf"(\d+)/{EPOCHS}", log.read_text())[1]) >= done

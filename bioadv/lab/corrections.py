@@ -54,7 +54,7 @@ NOTHING = Estimate(float("nan"))
 
 
 def combined(found: Sequence[Estimate]) -> Estimate:
-    """Mean over seeds and their standard deviation; of one seed, its own error; :data:`NOTHING` of none."""
+    """Mean over seeds and their standard deviation; of one seed, its own error; ``NOTHING`` of none."""
     if not found:
         return NOTHING
     values = [one.value for one in found]

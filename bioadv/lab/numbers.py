@@ -42,7 +42,7 @@ def _reach(run: Run) -> float:
 
 
 def critical_norm(run: Run, attack: str) -> float:
-    """Median critical norm under an attack of the probe ``perturbations``, as the public code has it."""
+    """Median critical norm under an attack of the probe ``perturbations``, as coded."""
     return median_norm(run.arrays("perturbations")[f"{attack}_norm"])
 
 

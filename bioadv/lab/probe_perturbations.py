@@ -81,7 +81,7 @@ def measure_noise(model: TwoLayer, data: Dataset, settings: Mapping[str, Any], p
 
 
 def measure_published(model: TwoLayer, data: Dataset, settings: Mapping[str, Any], progress: bool) -> Arrays:
-    """FGSM and PGD as published on all images, true accuracies, and counts of zero gradients."""
+    """FGSM and PGD as coded on all images, true accuracies, and counts of zero gradients."""
     x, y, _ = _correct(model, data, settings)
     points, few = np.arange(settings["every"] // 2, len(GRID), settings["every"]), settings["few"]
     fast = critical.fgsm(model, x, y)
@@ -154,7 +154,7 @@ def strength(index: np.ndarray, grid: np.ndarray) -> np.ndarray:
 
 
 def median_norm(norms: np.ndarray) -> float:
-    """Median of critical norms, images that never fail (NaN) dropped as published; NaN if none fails."""
+    """Median of critical norms, images that never fail (NaN) dropped as coded; NaN if none fails."""
     failed = norms[np.isfinite(norms)]
     return float(np.median(failed)) if len(failed) else float("nan")
 
@@ -162,7 +162,7 @@ def median_norm(norms: np.ndarray) -> float:
 def summary(found: Mapping[str, np.ndarray]) -> dict[str, float]:
     """The probe's result in a few numbers.
 
-    ``accuracy``; ``noise``, ``fgsm``, ``pgd``: median critical norms as published, images that never fail dropped;
+    ``accuracy``; ``noise``, ``fgsm``, ``pgd``: median critical norms as coded, images that never fail dropped;
     ``zero``, ``saturated``: images whose gradient is zero, or no longer sees the true class; ``loss``: median critical
     strength of PGD with cross-entropy over that with a margin, same images; ``left``: accuracy under the recommended
     PGD at the largest strength; ``half``: median strength of noise that fails an image half of the time over that of

@@ -21,7 +21,7 @@ from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
 Arrays = dict[str, np.ndarray]
-# Settings: sizes of the populations (the first so many units, as published), noise images and their seed, random
+# Settings: sizes of the populations (the first so many units, as coded), noise images and their seed, random
 # subsets of units (how many, of what size), and replicates of the bootstrap over images.
 SPECTRA: dict[str, Any] = {
     "sizes": [10, 50, 100, 500, 1000, 1500, 2000],
@@ -104,7 +104,7 @@ def _exponents(spectrum: Tensor) -> Tensor:
 def measure_pruning(model: TwoLayer, data: Dataset, settings: dict[str, Any], progress: bool) -> Arrays:
     """What each criterion prunes from an unpruned local layer, and what that does to spectra and Jacobians.
 
-    Criteria, in the order of :data:`CRITERIA`: none, fixed threshold, mixture as published, mixture as corrected.
+    Criteria, in the order of ``CRITERIA``: none, fixed threshold, mixture as coded, mixture as corrected.
     ``variances``, ``norms``: per unit; ``pruned`` (4, H) bool; ``cutoffs`` (4,), NaN where there is none;
     ``images_C``, ``noise_C``: spectra before the activation; ``jacobian`` (2, 4): norm of dh/dx, and root mean square
     of that of da/dx over the test images; ``p_value``: one mode against two; ``pictures``: some units' synapses, kept

@@ -122,7 +122,7 @@ class ClaimEntry(Closed):
 
 
 class PredictionEntry(Closed):
-    """A prediction of ``book/predictions.yaml``; what the keys mean says :class:`bioadv.lab.predictions.Prediction`."""
+    """A prediction of ``book/predictions.yaml``; what the keys mean says :mod:`bioadv.lab.predictions`."""
 
     id: Text
     hypothesis: Annotated[int, Field(ge=1, le=2, description="1 or 2")]

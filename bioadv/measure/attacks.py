@@ -1,4 +1,4 @@
-"""Attacks on a two-layer network: Gaussian noise, FGSM and PGD, as published and as is usually recommended.
+"""Attacks on a two-layer network: Gaussian noise, FGSM and PGD, as coded and as is usually recommended.
 
 Symbols as in :mod:`bioadv.network.models`: x (B, D) images, y (B,) labels, eps (B,) strengths, one for each image.
 With one hidden layer the gradient of a loss by the image is M^T (f'(h) o V^T dL/dz), two products and no autograd. A

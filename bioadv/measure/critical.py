@@ -28,7 +28,7 @@ Attack = Callable[[Tensor, Tensor], Tensor]  # (which images (k,), their strengt
 GRID = np.logspace(-6, -1.5, 400)  # the public code's strengths for FGSM and PGD
 L2_GRID = np.logspace(-4, 0.5, 400)  # ours, for attacks in an L2 ball
 SEED = streams.ATTACKS[0]
-NOISE_GRID = np.logspace(-6, np.log(2.5), 400)  # and for noise; the upper end is 10^(ln 2.5) = 8.25, as written there
+NOISE_GRID = np.logspace(-6, np.log(2.5), 400)  # and for noise; the upper end is 10^(ln 2.5) = 8.25, as coded
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Plane:
 
 
 def random_plane(x: Tensor, generator: torch.Generator) -> Plane:
-    """The plane through an image x (D,) along two orthonormalised Gaussian directions (public code)."""
+    """The plane through an image x (D,) along two orthonormalised Gaussian directions, as coded."""
     return _plane(x, *torch.randn(2, len(x), generator=generator, dtype=x.dtype))
 
 

@@ -120,7 +120,7 @@ def responses(x: Tensor, m: Tensor) -> Tensor:
 
 
 def learning_rate(params: KHParams, epoch: int) -> float:
-    """epsilon_t = epsilon_0 (1 - t / T) in epoch t = 1..T, as published: the first is below epsilon_0, the last 0."""
+    """epsilon_t = epsilon_0 (1 - t / T) in epoch t = 1..T, as coded: the first is below epsilon_0, the last 0."""
     return params.rate * (1 - epoch / params.epochs)
 
 

@@ -99,7 +99,7 @@ class Mixture:
     """A Gaussian mixture of log variances, components by rising mean, and the variance above which units are pruned.
 
     means, deviations, weights: (order,), of ln variance; cutoff: a variance, or None if nothing is to be pruned;
-    scores: what decided, one value per order tried, from 1 (log likelihood as published, BIC as corrected).
+    scores: what decided, one value per order tried, from 1 (log likelihood as coded, BIC as corrected).
     """
 
     means: np.ndarray

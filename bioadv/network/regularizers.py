@@ -1,7 +1,7 @@
-"""Penalties on a two-layer network: as the authors' code has them, and as the papers they come from define them.
+"""Penalties on a two-layer network: as coded by the authors, and as stated by the papers they come from.
 
 A penalty is a frozen dataclass of its constants. Three kinds exist. Those that are a weight decay (L2, and the Jacobian
-term as published) are applied inside Adam, where they cost nothing: see :func:`decay`. The Jacobian of a ReLU latent is
+term as coded) are applied inside Adam, where they cost nothing: see :func:`decay`. The Jacobian of a ReLU latent is
 a decay with its own strength for each unit and batch: see :func:`row_decay`. The others are added to the loss: see
 :func:`penalty`. Symbols as in :mod:`bioadv.network.models`; f' is the slope of the activation, ||.|| the Frobenius
 norm.
@@ -81,7 +81,7 @@ class Spectral:
     lambda_n is the variance of the batch along the n-th principal direction, which is computed once per epoch.
 
     variant: ``stated``, gamma_n = n^-alpha, absolute, directions from the covariance of h over all training images
-    (what the authors describe); ``logged``, the same target with the estimator of the public code: directions from one
+    (as stated); ``logged``, the same target with the estimator as coded: directions from one
     batch, second moments instead of covariances, shifted by 0.02 (this fits the stored log, an inference);
     ``scale-free``, gamma_n = lambda_(tau+1) ((tau+1) / n)^alpha of the batch, without gradient, on the latent after
     the activation, from n = tau + 2 on (Nassar et al. 2020).

@@ -2,7 +2,7 @@
 
 ``results.js`` holds what the study stored (spectra, planes, critical norms, the ledger), ``networks.js`` the small live
 networks and images to try. Arrays are packed: compressed bytes as base64 with dtype and shape. Each file carries
-:data:`VERSION`, which the page compares with its own.
+``VERSION``, which the page compares with its own.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def sweeps(
     """The layout of the paper's Figure 1: per attack, accuracy against strength, and boxes of critical norms.
 
     curves: by attack and model, one (strengths, accuracy) per seed; norms: by attack and model, critical norms (N,) of
-    each seed, NaN where an image never fails (dropped, as published). Boxes span the quartiles, whiskers 1.5 times
+    each seed, NaN where an image never fails (dropped, as coded). Boxes span the quartiles, whiskers 1.5 times
     their distance, no fliers. seeds: name their number in the legend.
     """
     figure, panels = plt.subplots(len(curves), 2, figsize=(WIDTH, 2.15 * len(curves)), width_ratios=(3, 2))
