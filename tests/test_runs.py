@@ -17,8 +17,9 @@ def test_a_run_knows_its_place(tmp_path):
     assert Run.at(run.folder) == run
     assert run.weights == run.folder / "model.safetensors"
     assert run.layer.weights == tmp_path / "cifar10" / study.LAYER / "seed-3" / "layer.safetensors"
-    with pytest.raises(ValueError, match="is not the folder of a run; give OUT/DATASET/MODEL/seed-S"):
-        Run.at(tmp_path)
+    for other in (tmp_path, run.folder.with_name("seed-3.old"), run.folder.with_name("my-seed-3")):
+        with pytest.raises(ValueError, match="is not the folder of a run; give OUT/DATASET/MODEL/seed-S"):
+            Run.at(other)
 
 
 def test_only_finished_runs_are_at_hand(tmp_path, monkeypatch):
