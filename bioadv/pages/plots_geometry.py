@@ -99,12 +99,12 @@ def _label_regions(axes: Axes, one: Landscape, classes: Sequence[str]) -> None:
         if inside.mean() >= LARGE:
             depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
             row, column = (int(place) for place in np.unravel_index(depth.argmax(), depth.shape))
-            room = 1 - min(0.9, 0.06 * len(classes[label]))  # so that no name leaves the map
+            room = 1 - min(0.9, 0.06 * len(readable(classes[label])))  # so that no name leaves the map
             across, up = float(np.clip(s[column], room * s[0], room * s[-1])), float(s[row])
             if np.hypot(across, up) < 0.3 * s[-1]:  # nor covers the mark at the origin
                 up -= 0.45 * float(s[-1])
             axes.text(
-                across, up, classes[label], color="#ffffff", fontsize=8, ha="center", va="center",
+                across, up, readable(classes[label]), color="#ffffff", fontsize=8, ha="center", va="center",
                 parse_math=False, clip_on=True, path_effects=[withStroke(linewidth=2, foreground="#000000")],
             )  # fmt: skip
     if one.confidence.max() > one.confidence.min():
