@@ -101,7 +101,7 @@ for model in ("kh", "bp", "l2"):
 #
 # *Not the spectrum.* After the activation, where the readout looks, KH's variance falls as a power law with an exponent of {glue:text}`after-kh`; random weights give one of {glue:text}`after-random` over as many ranks. The spectral model as stated has an exponent of
 # {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP ({ref}`ch-beyond`). An exponent says how variance falls from one direction to the next, and nothing about how far a
-# readout stretches it.
+# readout stretches it. Where KH's exponent comes from, the images and rows that are like images, is the subject of {ref}`ch-mechanism`.
 #
 # *Not the landscape.* Its smoothness comes with the steep activation, and random weights with that activation have it too ({ref}`ch-geometry`).
 #

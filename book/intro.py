@@ -72,6 +72,7 @@ check("KH over weight decay of its accuracy", lead.value, 0.9, 1.1)
 # * **So does weight decay.** A network with a weight decay that makes it as accurate as KH is as hard to fool ({ref}`ch-beyond`).
 # * **A spectrum near $1/n$ does not do it.** The one network here that has such a spectrum is easier to fool than BP ({ref}`ch-beyond`).
 # * **The long power law is rounding.** Before the activation its reach comes from single precision; after it there is one, as there is for random weights ({ref}`ch-spectra`).
+# * **The spectrum comes from the images.** Rows drawn from them give the same one without any learning ({ref}`ch-mechanism`).
 # * **The smooth landscape comes with the steep activation,** not with learning ({ref}`ch-geometry`).
 # * **Two of the three penalties it is compared with are not what they seem:** one is a weight decay, one leaves random features ({ref}`ch-regularization`).
 #
