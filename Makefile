@@ -5,8 +5,13 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+# TORCH=cpu: no CUDA, about 2 GB instead of 6; by a lock of its own, which is made where it is missing.
+TORCH ?=
 BIN := .venv/bin
 READY := .venv/.ready
+LOCK := $(if $(filter cpu,$(TORCH)),requirements-cpu.lock,requirements.lock)
+SIZE := $(if $(filter cpu,$(TORCH)),2,6)
+$(if $(filter-out cpu,$(TORCH)),$(error TORCH = $(TORCH) is not known; give TORCH=cpu, or leave it out))
 CHAPTERS := $(patsubst book/%.py,%,$(wildcard book/*.py))
 EXECUTED := $(CHAPTERS:%=_build/executed/%.ipynb)
 SOURCES := $(shell find bioadv -name "*.py") tools/notebooks.py
@@ -50,18 +55,21 @@ override BIOADV_DATA_DIR := $(call absolute,$(BIOADV_DATA_DIR))
 export BIOADV_DATA_DIR
 endif
 
-.PHONY: help setup book pdf test lint pytest live nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper slurm-test lock clean
+.PHONY: help setup book pdf test lint pytest live nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper release slurm-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 18
 
 # The mark is removed first and set last: an environment whose installation was cut short is made anew.
-$(READY): requirements.lock pyproject.toml
+requirements-cpu.lock:
+	@$(PYTHON) -m tools.cpu_lock
+
+$(READY): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; set PYTHON=...")'
 	@if [ -f $(READY) ]; then rm $(READY); else rm -rf .venv; fi
 	@[ -d .venv ] || $(PYTHON) -m venv .venv || { echo 'the venv module is needed (Debian: apt install python3-venv)'; exit 1; }
-	@echo 'installing the locked packages into .venv (a few minutes, about 6 GB)'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@echo 'installing the locked packages into .venv (a few minutes, about $(SIZE) GB)'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $(LOCK)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
@@ -81,6 +89,10 @@ pdf: $(READY) ## print the built book to _build/html/book.pdf (needs Chromium)
 	@$(BIN)/python -m tools.pdf
 
 test: lint pytest nbval ## run every check: ruff, mypy, pytest, and nbval in three settings
+	@mkdir -p _build && { [ -n "$$(git status --porcelain 2>/dev/null)" ] || git rev-parse HEAD > _build/tested 2>/dev/null || true; }
+
+release: $(READY) ## go through the checklist of a release; it stops where a person must act
+	@$(BIN)/python -m tools.release
 
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check .
@@ -123,9 +135,14 @@ paper: $(READY) ## run a study: CONFIG=cifar10 (days, resumes where it stopped) 
 slurm-test: $(READY) ## run the small study on a Slurm of one host (Debian: apt install slurm-wlm; as root)
 	@BIOADV_SLURM=1 $(BIN)/python -m pytest -q tests/slurm
 
+ifeq ($(TORCH),cpu)
+lock: ## TORCH=cpu: lock the same versions without CUDA
+	@$(PYTHON) -m tools.cpu_lock
+else
 lock: $(READY) ## choose and lock the newest versions of all packages
 	@UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile -q --no-config --upgrade --universal --generate-hashes \
 		--python-version 3.11 --all-extras --group build --no-annotate pyproject.toml -o requirements.lock
+endif
 
 clean: ## remove what was built (keeps .venv and results)
 	@rm -rf _build

@@ -1,3 +1,3 @@
 """bioadv: local learning, covariance spectra and adversarial robustness, reproduced and audited."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

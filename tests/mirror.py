@@ -20,6 +20,7 @@ def serve(folder, ranges=True, cut=0, wrong=False, endless=False):
 
         def do_GET(self):
             path = folder / self.path.lstrip("/")
+            path = path / "index.html" if path.is_dir() else path
             first = self.path not in [seen for seen, _ in asked]
             asked.append((self.path, self.headers.get("Range")))
             if not path.is_file():

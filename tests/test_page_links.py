@@ -7,7 +7,9 @@ import pytest
 from tools import edition, page_links
 from tools.edition import Edition
 
-KNOWN = Edition("1.0.0", "someone/some-book", "https://someone.github.io/some-book/", "https://hub.example.org/")
+KNOWN = Edition(
+    "1.0.0", "someone/some-book", "https://someone.github.io/some-book/", "https://hub.example.org/", tagged=True
+)
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def test_the_edition_is_read_from_the_environment(variables):
 def test_what_pip_installs():
     wheel = "https://github.com/someone/some-book/releases/download/v1.0.0/bioadv-1.0.0-py3-none-any.whl"
     assert KNOWN.requirement == f"bioadv @ {wheel}"
-    later = Edition("1.1.0.dev0", "someone/some-book", commit="abc123")
+    later = Edition("1.1.0", "someone/some-book", commit="abc123")
     assert later.requirement == "bioadv @ https://github.com/someone/some-book/archive/abc123.zip"
     assert later.folder == "latest"
     assert Edition("1.0.0").requirement == "bioadv==1.0.0"
@@ -80,7 +82,7 @@ def test_what_pip_installs():
 
 
 def test_the_footer_says_which_edition():
-    assert "This is edition 1.0.0." in page_links.footer(Edition("1.0.0"))
-    later = page_links.footer(Edition("1.1.0.dev0", "a/b", "https://a.github.io/b/", commit="0123456789abcdef"))
-    assert "working version of edition 1.1.0.dev0, commit 0123456789." in later
+    assert "This is edition 1.0.0." in page_links.footer(Edition("1.0.0", tagged=True))
+    later = page_links.footer(Edition("1.1.0", "a/b", "https://a.github.io/b/", commit="0123456789abcdef"))
+    assert "working version of edition 1.1.0, commit 0123456789." in later
     assert 'href="https://a.github.io/b/editions.html"' in later

@@ -118,7 +118,7 @@ def test_unknown_markup_is_named(text, words):
 def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     return reader_notebooks.generate(
-        folder, Edition("1.0.0", "someone/some-book", "https://someone.github.io/some-book/")
+        folder, Edition("1.0.0", "someone/some-book", "https://someone.github.io/some-book/", tagged=True)
     )
 
 

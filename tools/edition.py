@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REPOSITORY, COMMIT = "GITHUB_REPOSITORY", "GITHUB_SHA"
+REPOSITORY, COMMIT, TYPE = "GITHUB_REPOSITORY", "GITHUB_SHA", "GITHUB_REF_TYPE"
 SITE, HUB, BINDER, PACKAGE = "BIOADV_SITE", "BIOADV_HUB", "BIOADV_BINDER", "BIOADV_PACKAGE"
 NOTEBOOKS_BRANCH = "notebooks"  # of the repository: what .github/workflows/pages.yml puts there for the buttons
 
@@ -23,7 +23,7 @@ class Edition:
     """version: of the package; repository: OWNER/NAME or empty; site: where the built pages lie, or empty, ends in /.
 
     hub: address of a JupyterHub, or empty; binder: of a BinderHub; commit: what was built, or empty; package: what pip
-    installs instead of the release.
+    installs instead of the release; tagged: whether a tag is built, which makes a release.
     """
 
     version: str
@@ -33,6 +33,7 @@ class Edition:
     binder: str = "https://mybinder.org"
     commit: str = ""
     package: str = ""
+    tagged: bool = False
 
     def __post_init__(self) -> None:
         if self.repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repository):
@@ -43,8 +44,8 @@ class Edition:
 
     @property
     def released(self) -> bool:
-        """Whether this is a release, and not a version on the way to the next one."""
-        return re.fullmatch(r"\d+\.\d+\.\d+", self.version) is not None
+        """Whether this is a release, and not a version before or after one."""
+        return self.tagged and re.fullmatch(r"\d+\.\d+\.\d+", self.version) is not None
 
     @property
     def url(self) -> str:
@@ -104,7 +105,7 @@ def project_version() -> str:
 
 def current() -> Edition:
     """The edition that is being built, by ``pyproject.toml`` and the environment; ``ValueError`` for a bad address."""
-    given = {name: os.environ.get(name, "").strip() for name in (REPOSITORY, COMMIT, SITE, HUB, BINDER, PACKAGE)}
+    given = {name: os.environ.get(name, "").strip() for name in (REPOSITORY, COMMIT, TYPE, SITE, HUB, BINDER, PACKAGE)}
     owner, _, name = given[REPOSITORY].partition("/")
     site = given[SITE] or (f"https://{owner}.github.io/{name}/" if name else "")
     return Edition(
@@ -115,4 +116,5 @@ def current() -> Edition:
         given[BINDER] or "https://mybinder.org",
         given[COMMIT],
         given[PACKAGE],
+        given[TYPE] == "tag",
     )
