@@ -60,10 +60,10 @@ endif
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 18
 
-# The mark is removed first and set last: an environment whose installation was cut short is made anew.
 requirements-cpu.lock:
 	@$(PYTHON) -m tools.cpu_lock
 
+# The mark is removed first and set last: an environment whose installation was cut short is made anew.
 $(READY): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; set PYTHON=...")'
 	@if [ -f $(READY) ]; then rm $(READY); else rm -rf .venv; fi

@@ -92,7 +92,7 @@ STEPS = (
 
 def check(root: Path = ROOT, steps: tuple[Step, ...] = STEPS) -> list[str]:
     """What is done, a line each, and at the first step that is not: what is missing, and what a person must do."""
-    said = []
+    said = list[str]()
     for step in steps:
         missing = step.done(root)
         if missing:
