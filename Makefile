@@ -55,7 +55,7 @@ override BIOADV_DATA_DIR := $(call absolute,$(BIOADV_DATA_DIR))
 export BIOADV_DATA_DIR
 endif
 
-.PHONY: help setup book pdf test lint pytest live nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper release slurm-test lock clean
+.PHONY: help setup book pdf article test lint pytest live nbval nbval-2 nbval-1 nbval-avx2 run lab bench paper release slurm-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 18
@@ -87,6 +87,9 @@ book: $(READY) $(EXECUTED) ## execute the chapters and build _build/html/index.h
 
 pdf: $(READY) ## print the built book to _build/html/book.pdf (needs Chromium)
 	@$(BIN)/python -m tools.pdf
+
+article: $(READY) ## fill in and print paper/paper.md, to _build/article (needs Chromium)
+	@$(BIN)/python -m tools.article
 
 test: lint pytest nbval ## run every check: ruff, mypy, pytest, and nbval in three settings
 	@mkdir -p _build && { [ -n "$$(git status --porcelain 2>/dev/null)" ] || git rev-parse HEAD > _build/tested 2>/dev/null || true; }
