@@ -234,7 +234,7 @@ def short(name):
 
 
 def alone(model, images="cifar10"):
-    """The arrays of a layer in small, lowest seed at hand; None if there is none."""
+    """The arrays of a layer in small, one seed; None if there is none."""
     found = in_folder(predictions.folder("small", images), model, "alignment.json")
     return found[min(found)].arrays("alignment") if found else None
 
@@ -254,7 +254,7 @@ for name in in_small:
     if (found := alone(name)) is not None:
         ranks[name] = short(name), found["rank"]
 
-# %% mystnb={"figure": {"caption": "How well rows and images are aligned, CIFAR-10. Left: mean loss per rank up to rank $n$, in decades, against perfect alignment (zero); 2000 units, lowest seed at hand. Right: for the $n$-th singular vector of the rows the mean rank (geometric) of the principal components that it is made of, layers of 100 units in small; the black line is perfect alignment.", "name": "fig-mech-alignment"}, "image": {"alt": "Two panels. Left: KH rises to zero within ten ranks and stays close to it; BP, L2 and Jacobian come to about minus 0.15; random rows stay near minus 0.6; the KH layer that is not pruned starts below minus 2. Right: KH, images and Gaussian rows follow the diagonal, a factor of two or three above it; white rows lie flat above rank 1000."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "How well rows and images are aligned, CIFAR-10. Left: mean loss per rank up to rank $n$, in decades, against perfect alignment (zero); 2000 units, one seed. Right: for the $n$-th singular vector of the rows the mean rank (geometric) of the principal components that it is made of, layers of 100 units in small; the black line is perfect alignment.", "name": "fig-mech-alignment"}, "image": {"alt": "Two panels. Left: KH rises to zero within ten ranks and stays close to it; BP, L2 and Jacobian come to about minus 0.15; random rows stay near minus 0.6; the KH layer that is not pruned starts below minus 2. Right: KH, images and Gaussian rows follow the diagonal, a factor of two or three above it; white rows lie flat above rank 1000."}} tags=["hide-input"]
 _ = plots_mechanism.alignment(deficits, ranks)
 
 # %%
@@ -310,7 +310,7 @@ for images_name, marker in zip(SETS, "os^Dv", strict=True):
         look = replace(look, short=f"{look.short}, small", marker=marker)
         add(look, exponents(name, FEW, "small", images_name), True)
 
-# %% mystnb={"figure": {"caption": "Exponents on images before the activation: measured against the sum of that of the rows and that of the pixels (above), and the difference (below); every run that is stored, nulls included. Filled: 2000 units on CIFAR-10, ranks 11 to 100. Open: layers in small, of 100 units, ranks 5 to 50, on CIFAR-10 (circles), MNIST (squares), photo patches (triangles), CIFAR-10 with scrambled phases (diamonds) and whitened (triangles, point down); of those with other parameters, 400 units, ranks 11 to 100. The band is 0.25 wide to either side.", "name": "fig-mech-scatter"}, "image": {"alt": "Points along a diagonal, from near zero to almost four, most of them within the band around it. Far above it lies the whole KH layer in small, a little below it the spectral model as stated."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents on images before the activation: measured against the sum of that of the rows and that of the pixels (above), and the difference (below); a point for every run that is stored, all seeds, nulls included. Filled: 2000 units on CIFAR-10, ranks 11 to 100. Open: layers in small, of 100 units, ranks 5 to 50, on CIFAR-10 (circles), MNIST (squares), photo patches (triangles), CIFAR-10 with scrambled phases (diamonds) and whitened (triangles, point down); of those with other parameters, 400 units, ranks 11 to 100. The band is 0.25 wide to either side.", "name": "fig-mech-scatter"}, "image": {"alt": "Points along a diagonal, from near zero to almost four, most of them within the band around it. Far above it lies the whole KH layer in small, a little below it the spectral model as stated."}} tags=["hide-input"]
 _ = plots_mechanism.scatter(groups, 0.25)
 
 # %% [markdown]
@@ -443,7 +443,7 @@ if found is not None:
     marks["exponent"] = 2 * fit(found["pixels"], FEW).alpha
     marks["share of length"] = float(found["leading"][3])
 
-# %% mystnb={"figure": {"caption": "A layer of 100 units in training on CIFAR-10 (in small, lowest seed at hand): exponents at ranks 5 to 50 (dotted: twice that of the pixels), median cosine of the synapses with the training image that is nearest, and the share of the rows' squared length on the first principal components of the images (dotted: of the images themselves on the first hundred).", "name": "fig-mech-training"}, "image": {"alt": "Three panels against the steps. Exponents: flat, a bump at five hundred steps, then both rise, that on images above that of the rows. Cosine and shares: flat for the first fifteen hundred steps, then they rise to the end."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A layer of 100 units in training on CIFAR-10 (in small, one seed): exponents at ranks 5 to 50 (dotted: twice that of the pixels), median cosine of the synapses with the training image that is nearest, and the share of the rows' squared length on the first principal components of the images (dotted: of the images themselves on the first hundred).", "name": "fig-mech-training"}, "image": {"alt": "Three panels against the steps. Exponents: flat, a bump at five hundred steps, then both rise, that on images above that of the rows. Cosine and shares: flat for the first fifteen hundred steps, then they rise to the end."}} tags=["hide-input"]
 if panels:
     _ = plots_mechanism.training(panels, steps, marks)
 

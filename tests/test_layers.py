@@ -41,6 +41,7 @@ def tiny(monkeypatch, pictures):
     )
     monkeypatch.setattr(layers, "STEPS", 60)
     monkeypatch.setattr(layers, "STOPS", (0, 2))
+    monkeypatch.setattr(accept, "_layers_source", layers.source_of)  # not what another test had kept
     return variants.rows("photo-patches", 600)
 
 

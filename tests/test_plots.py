@@ -127,7 +127,7 @@ def test_training_curves_have_a_row_and_a_legend_for_each_group(recwarn):
     drawn = [line.get_color() for axes in figure.axes[:1] for line in axes.lines]
     assert drawn == [study.look("bp").colour, study.look("l2").colour]
     legends = [[text.get_text() for text in part.legends[0].get_texts()] for part in figure.subfigs]
-    assert legends == [["BP", "L2"], ["BP", "random"]]
+    assert legends == [["BP", "L2"], ["BP", "random features"]]
 
 
 def test_the_hero_names_every_model():

@@ -274,7 +274,7 @@ def test_a_run_that_lost_its_weights_is_trained_again(tiny, tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         runs.load_model(folder)
     assert "has its manifest but not its weights, model.safetensors" in str(error.value)
-    assert f"bioadv train kh --data {tiny} --seed 0 --out {tmp_path}" in str(error.value)
+    assert f"bioadv train kh --data={tiny} --seed=0 --out={tmp_path}" in str(error.value)
     assert train("kh", tiny, tmp_path).exit_code == 0
     again = runs.load_model(folder)
     assert torch.equal(again.hidden, before.hidden)

@@ -146,12 +146,12 @@ def _small(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, A
     found = [] if (file.parts[-5], *file.parts[-3:]) == own else [Fault(file, f"is of {'/'.join(own)}")]
     if not file.with_suffix(".npz").is_file():
         found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))
-    return provenance.describe_all(wanted), _small_source(probe), found
+    return provenance.describe_all(wanted), _small_source(probe, model), found
 
 
 @functools.cache
-def _small_source(probe: str) -> str:
-    return small_paths.source_of(probe)
+def _small_source(probe: str, model: str) -> str:
+    return small_paths.source_of(probe, model)
 
 
 @functools.cache

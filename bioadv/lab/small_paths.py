@@ -53,7 +53,7 @@ def make(model: str, seed: int, data: Dataset, out: Path, probe: str = "paths", 
             raise ValueError(f"{about} was made with {key} = {before}, not {today}; remove it to make it again")
         return file
     with processes.alone(processes.run_lock(run.folder, probe), str(file)):
-        source, start = source_of(probe), time.perf_counter()
+        source, start = source_of(probe, model), time.perf_counter()
         few, (measure, settings) = first(data), PROBES[probe]
         network = trained(model, seed, few, SIZES)
         files.write_arrays(file, measure(network, few, settings, progress))
@@ -112,7 +112,7 @@ def trained(model: str, seed: int, data: Dataset, sizes: Scale = SIZES) -> TwoLa
     return network.eval()
 
 
-def source_of(probe: str) -> str:
-    """Hash of the code that a measurement in small is made with."""
-    kinds = (kind.weights for kind in study.HIDDEN.values() if not kind.trained)
-    return provenance.source_hash(trained, PROBES[probe][0], *kinds)
+def source_of(probe: str, model: str) -> str:
+    """Hash of the code that a measurement of a model in small is made with; a kind of layer that it has not is not."""
+    kind = study.experiment(model).kind
+    return provenance.source_hash(trained, PROBES[probe][0], *([] if kind.trained else [kind.weights]))

@@ -36,7 +36,7 @@ def perturbed_images(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], notes: M
     rows: (image, perturbed), each (H, W, C) in [0, 1]; notes: what the model says of either.
     """
     figure, panels = plt.subplots(len(rows), 3, figsize=(0.75 * WIDTH, 1.5 * len(rows)), squeeze=False)
-    gain = 0.5 / max((float(np.abs(moved - image).max()) for image, moved in rows.values()), default=1e-9)
+    gain = 0.5 / max([1e-9, *(float(np.abs(moved - image).max()) for image, moved in rows.values())])
     for (model, (image, perturbed)), line in zip(rows.items(), panels, strict=True):
         difference = np.clip(0.5 + gain * (perturbed - image), 0, 1)
         for axes, picture in zip(line, (image, difference, np.clip(perturbed, 0, 1)), strict=True):
@@ -45,7 +45,7 @@ def perturbed_images(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], notes: M
             axes.grid(visible=False)
             axes.spines[:].set_visible(False)
         line[0].set_ylabel(_short(model), rotation=0, ha="right", va="center")
-        length = np.linalg.norm(perturbed - image) / np.linalg.norm(image)
+        length = np.linalg.norm(perturbed - image) / max(float(np.linalg.norm(image)), 1e-9)
         for axes, note in zip(line, (notes[model][0], f"length {100 * length:.2g} %", notes[model][1]), strict=True):
             # Names of classes, which may hold dollar signs.
             axes.set_xlabel(readable(note), fontsize=9, parse_math=False)
