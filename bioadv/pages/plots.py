@@ -106,7 +106,8 @@ def readable(text: str) -> str:
 
     Otherwise they would all be drawn as the same box, with a warning for each.
     """
-    fonts = [font_manager.get_font(font_manager.findfont(family)) for family in plt.rcParams["font.family"]]
+    families = [font_manager.FontProperties(family=[family]) for family in plt.rcParams["font.family"]]
+    fonts = [font_manager.get_font(font_manager.findfont(family)) for family in families]
     return "".join(
         letter if letter.isspace() or any(font.get_char_index(ord(letter)) for font in fonts) else f"U+{ord(letter):X} "
         for letter in text
