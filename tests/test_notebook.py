@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bioadv.lab import study
 from bioadv.lab.runs import RESULTS_VARIABLE, ROOT, paper, stored
@@ -127,6 +128,8 @@ def test_a_table_aligns_numbers_and_leaves_out_columns_of_dashes():
 def test_a_check_speaks_unless_its_output_is_stored(capsys, monkeypatch):
     monkeypatch.delenv(notebook.STORED_VARIABLE, raising=False)
     notebook.check("share of units", 0.931, 0.9, 1)
+    assert capsys.readouterr().out == "✓ share of units: 0.931, expected 0.9 to 1\n"
+    notebook.check("share of units", torch.tensor(0.931), 0.9, 1)
     assert capsys.readouterr().out == "✓ share of units: 0.931, expected 0.9 to 1\n"
     monkeypatch.setenv(notebook.STORED_VARIABLE, "1")
     notebook.check("share of units", 0.931, 0.9, 1)

@@ -1,11 +1,17 @@
 """Buttons of the pages, with a made-up repository: which there are, where they lead, and none without an address."""
 
 import html
+import json
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
+from bs4 import BeautifulSoup
 
 from tools import edition, page_links
-from tools.edition import Edition
+from tools.edition import ROOT, Edition
 
 KNOWN = Edition(
     "1.0.0", "someone/some-book", "https://someone.github.io/some-book/", "https://hub.example.org/", tagged=True
@@ -86,3 +92,53 @@ def test_the_footer_says_which_edition():
     later = page_links.footer(Edition("1.1.0", "a/b", "https://a.github.io/b/", commit="0123456789abcdef"))
     assert "working version of edition 1.1.0, commit 0123456789." in later
     assert 'href="https://a.github.io/b/editions.html"' in later
+
+
+TOC = "format: jb-book\nroot: book/intro\nchapters:\n" + "".join(
+    f"  - file: book/{name}\n" for name in ("running", "spectra", "notation")
+)
+CELL = {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# Spectra\n\nText."}
+NOTEBOOK = {"cells": [CELL], "metadata": {"kernelspec": {"name": "python3"}}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def rendered(folder, **given):
+    """The links of two pages that Sphinx renders in that environment with the settings of the book."""
+    (folder / "book").mkdir(parents=True)
+    shutil.copytree(ROOT / "book" / "_static", folder / "book" / "_static")
+    for name in ("_config.yml", "book/references.bib"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "_toc.yml").write_text(TOC)
+    for name in ("intro", "running", "notation"):  # the first and last are what settings refer to
+        (folder / "book" / f"{name}.md").write_text("# A page\n\nText.\n")
+    (folder / "book" / "spectra.ipynb").write_text(json.dumps(NOTEBOOK))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "BIOADV_"))}
+    main = "from jupyter_book.cli.main import main; main()"
+    command = [sys.executable, "-c", main, "build", "-q", "--path-output", folder / "out", folder]
+    environment = {**kept, "PYTHONPATH": str(ROOT), **given}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {}
+    for name in ("running", "spectra"):
+        soup = BeautifulSoup((folder / "out" / "_build" / "html" / "book" / f"{name}.html").read_text(), "html.parser")
+        found[name] = {str(link["href"]) for link in soup.select("a[href]")}
+        assert f"edition {edition.project_version()}" in soup.select_one(".edition").text
+    return found
+
+
+def test_the_buttons_of_a_rendered_site_lead_to_the_made_up_repository(tmp_path):
+    version = edition.project_version()
+    known = {
+        "GITHUB_REPOSITORY": "someone/some-book",
+        "GITHUB_REF_TYPE": "tag",
+        "BIOADV_HUB": "https://hub.example.org",
+    }
+    links = rendered(tmp_path / "site", **known)
+    about = Edition(
+        version, "someone/some-book", "https://someone.github.io/some-book/", "https://hub.example.org", tagged=True
+    )
+    launch = set(about.launch("spectra").values())
+    assert len(launch) == 3
+    assert {*launch, about.url, about.edit("book/spectra.py"), about.report("book/spectra")} <= links["spectra"]
+    assert {about.url, about.edit("book/running.md"), about.report("book/running")} <= links["running"]
+    assert not launch & links["running"]
+    assert f"{about.site}editions.html" in links["running"]

@@ -70,6 +70,11 @@ def test_links_lead_to_the_site_where_it_is_known():
     assert cell["source"] == "[x](https://s/book/explorer.html#a?b=1&c) [Elsewhere](https://s/book/y.html#ch-y)"
 
 
+def test_links_of_a_release_lead_to_its_own_pages():
+    (cell,) = written("{ref}`ch-y`", about=Edition("1.0.0", site="https://s/", tagged=True))
+    assert cell["source"] == "[Elsewhere](https://s/v1.0.0/book/y.html#ch-y)"
+
+
 def test_solutions_are_folded():
     code = {"cell_type": "code", "execution_count": 2, "metadata": {}, "outputs": [], "source": "x"}
     exercise = "```{exercise}\n:label: ex-d\nWhy?\n```\n"

@@ -20,7 +20,7 @@ NOTEBOOKS_BRANCH = "notebooks"  # of the repository: what .github/workflows/page
 
 @dataclass(frozen=True)
 class Edition:
-    """version: of the package; repository: OWNER/NAME or empty; site: where the built pages lie, or empty, ends in /.
+    """version: of the package; repository: OWNER/NAME or empty; site: where the newest pages lie, or empty, ends in /.
 
     hub: address of a JupyterHub, or empty; binder: of a BinderHub; commit: what was built, or empty; package: what pip
     installs instead of the release; tagged: whether a tag is built, which makes a release.
@@ -56,6 +56,11 @@ class Edition:
     def folder(self) -> str:
         """Folder of this edition on the site and in the branch of notebooks."""
         return f"v{self.version}" if self.released else "latest"
+
+    @property
+    def pages(self) -> str:
+        """Address of this edition's own pages, or empty; those of a release keep it, see ``tools.editions``."""
+        return f"{self.site}{self.folder}/" if self.site and self.released else self.site
 
     @property
     def requirement(self) -> str:

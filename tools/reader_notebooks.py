@@ -61,7 +61,7 @@ class Writer:
 
     def _head(self) -> Cell:
         page = f"book/{self.page}.html"
-        where = f"[its page]({self.about.site}{page})" if self.about.site else "its page"
+        where = f"[its page]({self.about.pages}{page})" if self.about.pages else "its page"
         text = (
             f"*Made from a chapter of the book, edition {self.about.version}; {where} has the links between chapters."
         )
@@ -142,7 +142,7 @@ class Writer:
     def _link(self, target: str, words: str) -> str:
         if re.match(r"[a-z]+:", target):
             return f"[{words}]({target})"
-        return f"[{words}]({self.about.site}book/{target})" if self.about.site else words
+        return f"[{words}]({self.about.pages}book/{target})" if self.about.pages else words
 
     def _role(self, role: re.Match[str]) -> str:
         kind, target = role[1], role[2]

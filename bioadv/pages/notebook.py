@@ -60,7 +60,7 @@ def check(name: str, value: float, low: float = -math.inf, high: float = math.in
     words = wording.band(low, high)
     if not low <= value <= high:
         raise AssertionError(f"{name} is {value:g}, expected {words}")
-    shown = "" if os.environ.get(STORED_VARIABLE) else f"{wording.number(value)}, expected "
+    shown = "" if os.environ.get(STORED_VARIABLE) else f"{wording.number(float(value))}, expected "
     print(f"✓ {name}: {shown}{words}")
 
 
@@ -74,7 +74,9 @@ def observe(data: datasets.Dataset, name: str, value: float, low: float = -math.
         check(name, value, low, high)
     else:
         words = wording.band(low, high)
-        print(f"on {data.name}{shortened}, {name} is {wording.number(value)}; on the photo patches it is {words}")
+        print(
+            f"on {data.name}{shortened}, {name} is {wording.number(float(value))}; on the photo patches it is {words}"
+        )
 
 
 class Html(str):
