@@ -4,6 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bioadv.data import files
+from bioadv.lab.runs import ROOT
 from bioadv.network import pruning
 from bioadv.network.pruning import mixture, published_mixture
 
@@ -217,7 +219,7 @@ def test_the_chi_square_test_is_not_valid():
 
 def test_real_layer_has_units_that_did_not_converge():
     """On the trained layer, where it is at hand: variance finds the units that are off norm and never win."""
-    from bioadv.data import files
+
     from bioadv.lab.runs import stored
 
     folders = [folder for folder in stored("kh-layer").values() if (folder / "layer.safetensors").is_file()]
@@ -229,3 +231,16 @@ def test_real_layer_has_units_that_did_not_converge():
     off_norm = (torch.linalg.vector_norm(w, 3, dim=1) - 1).abs() > 0.01
     assert 0.02 < float(pruned.float().mean()) < 0.2
     assert float(off_norm[pruned].float().mean()) > 5 * float(off_norm[~pruned].float().mean())
+
+
+def test_a_layer_of_digits_at_the_papers_scale_keeps_most_of_its_units():
+    """Stored: MNIST with the paper's parameters, 2000 units and 1000 epochs. The number published for CIFAR-10, applied
+    to digits, would prune all of them."""
+    found = files.read_arrays(ROOT / "results" / "mnist" / "kh-layer" / "seed-0" / "pruning.npz")
+    converged = np.abs(found["norms"] - 1) <= 0.01
+    assert converged.mean() > 0.95
+    middle, mixture = found["pruned"][1].astype(bool), found["pruned"][3].astype(bool)
+    assert middle.mean() < 0.05
+    np.testing.assert_array_equal(middle, mixture)  # two criteria that know nothing of each other
+    assert not middle[converged].any()  # what is pruned never came to its norm
+    assert (found["variances"] > pruning.PUBLISHED_THRESHOLD).all()
