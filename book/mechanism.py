@@ -195,7 +195,7 @@ text |= {
 }
 glue_all(text)
 
-# %% mystnb={"figure": {"caption": "Exponents at ranks 11 to 500 on CIFAR-10, 2000 units, before the activation: of the rows (that is, on white noise), their sum with that of the pixels, and measured on the test images; and the loss per rank against perfect alignment, in decades, mean over these ranks. Mean and standard deviation over seeds.", "name": "tab-mech-sums"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents at ranks 11 to 500 on CIFAR-10, 2000 units, before the activation: of the rows (that is, on white noise), their sum with that of the pixels, and measured on the test images; and the loss per rank against perfect alignment, in decades, mean over these ranks. Of two seeds both, of more their mean and standard deviation.", "name": "tab-mech-sums"}} tags=["hide-input"]
 
 
 def line(name):
@@ -397,10 +397,17 @@ check(
 # {glue:text}`kh-layer-small-images` and {glue:text}`units-100-small-images`, the sums {glue:text}`kh-layer-small-sum` and {glue:text}`units-100-small-sum`. It is the whole layer against the pruned one over again. So a third set of predictions was written down, for the units that are at their norm; they are the KH layers of {numref}`tab-mech-untrained`.
 #
 # The second goes deeper. Among the units at their norm the exponents add: {glue:text}`settled-100-small-images` on images, {glue:text}`settled-100-small-sum` the sum. But the rows do not have the images' exponent, {glue:text}`settled-100-small-pixels`. They have {glue:text}`settled-100-small-rows`; on MNIST {glue:text}`settled-mnist-rows` where the images have {glue:text}`settled-mnist-pixels`, and on
-# photo patches, to the other side, {glue:text}`settled-patches-rows` and {glue:text}`settled-patches-pixels`. Each of these units wins a hundred images or so and turns into something like their average. What differs from image to image is lost, which makes rows steeper; and units that compete spread over what there is, which makes them flatter. Of the two thousand units of the
-# paper's layer many remember a single image ({ref}`ch-pruning`). So what rows look like depends on how many images a unit has to stand for, and the agreement with twice the pixels' exponent is one of the paper's size, not of the rule.
+# photo patches, to the other side, {glue:text}`settled-patches-rows` and {glue:text}`settled-patches-pixels`. Here a unit has {glue:text}`per-unit-small` images to stand for, on average, and turns into something like
+# their mean. What differs from image to image is lost, which makes rows steeper; and units that compete spread over what there is, which makes them flatter. In the paper's layer there are {glue:text}`per-unit-paper` images for each unit. So what rows look like depends on how many images a unit has to stand for, and the agreement with twice the pixels' exponent is one of the paper's size, not of the rule.
 
 # %% tags=["hide-input"]
+glue_all(
+    {
+        "per-unit-small": layers.IMAGES
+        // layers.layer("small", "cifar10", "units-100").params.hidden,
+        "per-unit-paper": 50_000 // ll.PAPER_CIFAR10.hidden,
+    }
+)
 for label, of in (("mnist", "mnist"), ("patches", "photo-patches")):
     images, rows, pixel = first("settled-100", of)
     glue_all({f"settled-{label}-rows": f"{rows:.2f}"})
@@ -461,7 +468,7 @@ if panels:
 # with $f$ the activation, $m_i$ and $s_i$ mean and deviation of the unit, $z$ a standard normal number and $\mathrm{He}_k$ the Hermite polynomials. Without means this is the arc-cosine kernel {cite}`cho2009kernel`. Its first term is the covariance before the activation, with every unit stretched by its mean slope; the others only add to it. So nothing behind the activation can be
 # smaller than that term: an activation flattens a spectrum, or leaves it. {numref}`tab-mech-activation` compares the formula, which is given nothing but the mean and covariance before the activation, with what is measured. Images are not Gaussian, and this is where it could fail.
 
-# %% mystnb={"figure": {"caption": "Exponents before and behind the activation, measured and as predicted for Gaussian latents of the same mean and covariance; layers in small, mean and standard deviation over seeds. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-activation"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents before and behind the activation, measured and as predicted for Gaussian latents of the same mean and covariance; layers in small; of two seeds both, of more their mean and standard deviation. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-activation"}} tags=["hide-input"]
 
 
 BEHIND = ("images", "after_1", "gaussian_1", "after_4.5", "gaussian_4.5")
@@ -508,7 +515,7 @@ glue_all(
 )
 glue_all({"mech-count": len(outcomes)})
 
-# %% mystnb={"figure": {"caption": "Predictions on the source of the spectrum: what was predicted, what was measured (mean and standard deviation over the seeds that decide), the verdict by the rule that was written down with it, and the number of seeds.", "name": "tab-mech-predictions"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Predictions on the source of the spectrum: what was predicted, what was measured (both of two seeds that decide, mean and standard deviation of more), the verdict by the rule that was written down with it, and the number of seeds.", "name": "tab-mech-predictions"}} tags=["hide-input"]
 prediction_table.table(outcomes)
 
 # %% [markdown]

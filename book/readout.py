@@ -68,7 +68,7 @@ def stored(probe, names=small_paths.MODELS):
 # \nabla_x m = M^\top \big( f'(h) \circ v \big) , \quad v = V_y - V_c ,
 # $$ (eq-ro-linear)
 #
-# so only the *ratio* counts. Scaling the readout cancels. Scaling the rows cancels as well, at every power $n$. What remains is how the readout is spread over directions in which images vary much, or little. A penalty on the readout forbids the second kind, and relaxing it step by step lets them in:
+# so only the *ratio* counts. Scaling the readout cancels. Scaling the rows cancels as well, at every power $q$. What remains is how the readout is spread over directions in which images vary much, or little. A penalty on the readout forbids the second kind, and relaxing it step by step lets them in:
 #
 # $$
 # \min_{U, c} \; \frac1N \sum_b L\big(U s(a_b) + c, y_b\big) + \frac{\lambda}{2} \lVert U \rVert^2 ,
@@ -123,7 +123,7 @@ check("largest entry of the gradient at the solution", slope.abs().max(), 0, 3e-
 # %% [markdown]
 # ## A look at photo patches
 #
-# Three hidden layers of {glue:text}`ro-live-units` units, all with $n = 4.5$: the KH layer of {ref}`ch-local-learning`, photo patches drawn at random and used as rows, and white random rows. Each gets five readouts, from the strongest penalty to the weakest. How far can test patches be moved?
+# Three hidden layers of {glue:text}`ro-live-units` units, all with $q = 4.5$: the KH layer of {ref}`ch-local-learning`, photo patches drawn at random and used as rows, and white random rows. Each gets five readouts, from the strongest penalty to the weakest. How far can test patches be moved?
 
 
 # %%
@@ -236,7 +236,7 @@ _ = figures.along(shown, trainings)
 # %% [markdown]
 # ## What is due to what
 #
-# A critical norm depends on the hidden layer, on the power of its activation, and on the place on the path. {numref}`tab-ro-parts` takes them apart at matched accuracy. Read along a row, and only the place changes; down a column, and only the layer does; from a row to its neighbour with another $n$, and it is the power.
+# A critical norm depends on the hidden layer, on the power of its activation, and on the place on the path. {numref}`tab-ro-parts` takes them apart at matched accuracy. Read along a row, and only the place changes; down a column, and only the layer does; from a row to its neighbour with another $q$, and it is the power.
 
 # %% tags=["hide-input"]
 ACCURACIES = (0.3, 0.32, 0.34, 0.36, 0.38, 0.4)
@@ -338,7 +338,7 @@ glue_all(
 )
 glue_all({"ro-count": len(outcomes)})
 
-# %% mystnb={"figure": {"caption": "Predictions on readouts: what was predicted, what was measured (mean and standard deviation over the seeds that decide), the verdict by the rule that was written down with it, and the number of seeds.", "name": "tab-ro-predictions"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Predictions on readouts: what was predicted, what was measured (both of two seeds that decide, mean and standard deviation of more), the verdict by the rule that was written down with it, and the number of seeds.", "name": "tab-ro-predictions"}} tags=["hide-input"]
 prediction_table.table(outcomes)
 
 # %% [markdown]

@@ -371,9 +371,11 @@ losses = {
 _ = figures.compared(losses, ("cross-entropy", "margin"), r", $\epsilon$")
 
 # %%
-gain = {
-    name: np.median(entropy / margin) for name, (entropy, margin) in losses.items()
-}
+with np.errstate(invalid="ignore"):  # infinite both where neither fools an image
+    gain = {
+        name: np.median(entropy / margin)
+        for name, (entropy, margin) in losses.items()
+    }
 for name, least in (("kh", 1.05), ("random", 1.1), ("bp", 0.85)):
     observe(
         data,

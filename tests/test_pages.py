@@ -160,8 +160,9 @@ def test_every_reference_has_a_link():
 # What the pass over the rendered pages does
 
 PAGE = """<html><head><script>const THEBE_JS_URL = "https://somewhere/x.js"</script><script src="a.js"></script>
-<script src="../_static/katex.min.js"></script></head>
-<body><div><a class="navbar-brand logo" href="x.html"><img src="logo.svg" alt="Home"></a></div>
+<script src="../_static/katex.min.js"></script>
+<script data-cfasync="false">set(localStorage.getItem("mode") || "")</script></head>
+<body data-default-mode=""><div><a class="navbar-brand logo" href="x.html"><img src="logo.svg" alt="Home"></a></div>
 <article class="bd-article"><details><summary aria-label="Toggle hidden content">Show code</summary></details>
 <div class="citation-list" role="list"><div class="citation" role="doc-biblioentry">A</div></div>
 <img src="b.png" alt="b">{more}</article></body></html>"""
@@ -171,7 +172,9 @@ def test_a_page_is_finished_once_and_for_all():
     once = finish.finished(PAGE.format(more=""))
     assert finish.finished(once) == once
     soup = BeautifulSoup(once, "html.parser")
-    assert [script["src"] for script in soup.select("script")] == ["a.js"]
+    assert [script.get("src") for script in soup.select("script")] == ["a.js", None]
+    assert soup.select("script")[1].string == 'set(localStorage.getItem("mode") || "auto")'
+    assert soup.body["data-default-mode"] == "auto"
     assert soup.select_one("nav[aria-label] > a.logo")
     assert not soup.select("summary[aria-label], [role]")
     assert soup.select_one("article img")["loading"] == "lazy"

@@ -80,13 +80,13 @@ def cells(label, measured, missing=(), **more):
     return [str(cell) for cell in prediction_table.row(outcome)]
 
 
-def test_the_table_has_means_of_the_seeds_that_decide():
+def test_the_table_has_the_seeds_that_decide():
     measured = [Measured("kh", 0, 9.0, 1.0, decides=False), Measured("kh", 1, 2.0, 1.0), Measured("kh", 2, 3.0, 1.0)]
     measured.append(Measured("units-100", 0, 0.5, 1.5))
     statement, predicted, found, verdict, seeds = cells(HOLDS, measured)
     assert statement == "A &lt; B. <small>(small, cifar10)</small>"
     assert predicted == "≈ 1.00<br>≈ 1.50 ± 0.25"
-    assert found == "KH: 2.50 ± 0.71<br>units-100: 0.50"
+    assert found == "KH: 2.00 and 3.00<br>units-100: 0.50"
     assert verdict == '<span class="verdict reproduced">holds</span>'
     assert seeds == "1"
 

@@ -1,7 +1,6 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -9,6 +8,7 @@ from bioadv.data import datasets, downloads, files
 from bioadv.lab import cli, provenance, runner, runs, study, weights
 from bioadv.lab.runs import Run
 from bioadv.network import local_learning
+from tests import tiny
 from tests.mirror import serve
 from tools import gather_release
 
@@ -19,13 +19,7 @@ KH = "tiny.npz/kh-unpruned/seed-0"
 def release(tmp_path_factory):
     """A tiny study on images of one's own, and the release that was gathered of it."""
     folder = tmp_path_factory.mktemp("study")
-    rng, parts = np.random.default_rng(0), {}
-    for split, count in (("train", 60), ("test", 50)):
-        y = np.arange(count) % 3
-        x = rng.integers(20, 80, (count, 4, 4, 1))
-        x[np.arange(count), y] += 150
-        parts |= {f"x_{split}": x.astype(np.uint8), f"y_{split}": y}
-    np.savez(folder / "tiny.npz", **parts)
+    tiny.write(folder / "tiny.npz")
     params = local_learning.KHParams(hidden=30, delta=0.1, batch=20, epochs=50)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "scale", lambda data: study.Scale(params, epochs=2, batch=20))

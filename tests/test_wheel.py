@@ -12,11 +12,11 @@ import zipfile
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pytest
 from nbclient import NotebookClient
 
 import bioadv
+from tests import tiny
 from tests.mirror import serve
 from tools import gather_release, reader_notebooks
 from tools.edition import ROOT, Edition, project_version
@@ -138,13 +138,7 @@ def test_fetched_weights_are_probed_in_an_empty_folder(installed, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    rng, parts = np.random.default_rng(0), {}
-    for split, count in (("train", 60), ("test", 50)):
-        y = np.arange(count) % 3
-        x = rng.integers(20, 80, (count, 4, 4, 1))
-        x[np.arange(count), y] += 150
-        parts |= {f"x_{split}": x.astype(np.uint8), f"y_{split}": y}
-    np.savez(tmp_path / "tiny.npz", **parts)
+    tiny.write(tmp_path / "tiny.npz")
     images = ["--data", tmp_path / "tiny.npz", "--no-progress"]
     told = command(installed, here, "train", "random", "--epochs", "1", *images)
     assert told.returncode == 0, told.stderr

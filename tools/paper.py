@@ -11,6 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from bioadv.data import files
@@ -30,9 +31,11 @@ def command(given: dict[str, str]) -> list[str]:
         )
     chosen = {key: given[variable] for variable, key in CHOICES.items() if given.get(variable)}
     if "layers" in (content := schemas.read_yaml(path) or {}):
-        return _layers(schemas.check(schemas.LayersFile, {**content, **chosen}, path))
+        alone = schemas.check(schemas.LayersFile, {**content, **chosen}, path)
+        return _series("layers", alone.layers, "--layer", alone)
     if "readouts" in content:
-        return _readouts(schemas.check(schemas.ReadoutsFile, {**content, **chosen}, path))
+        paths = schemas.check(schemas.ReadoutsFile, {**content, **chosen}, path)
+        return _series("readouts", paths.readouts, "--model", paths)
     plan.read_file(path, chosen)
     profile = ROOT / "workflow" / "profiles" / (given.get("PROFILE") or "workstation")
     if not profile.is_dir():
@@ -43,19 +46,11 @@ def command(given: dict[str, str]) -> list[str]:
     return words + shlex.split(given.get("OPTIONS", ""))
 
 
-def _layers(chosen: schemas.LayersFile) -> list[str]:
-    """The command for hidden layers alone, one after the other; Snakemake has no part in it."""
-    words = [sys.executable, "-c", "from bioadv.lab.cli import main; main()", "layers", *chosen.layers]
+def _series(command: str, scales: Sequence[str], option: str, chosen: schemas.SeriesFile) -> list[str]:
+    """The command for what is made one after the other; Snakemake has no part in it."""
+    words = [sys.executable, "-c", "from bioadv.lab.cli import main; main()", command, *scales]
     words += [word for seed in chosen.seeds for word in ("--seed", str(seed))]
-    words += [word for name in chosen.models for word in ("--layer", name)]
-    return [*words, "--out", chosen.out]
-
-
-def _readouts(chosen: schemas.ReadoutsFile) -> list[str]:
-    """The command for paths of readouts, in the same way."""
-    words = [sys.executable, "-c", "from bioadv.lab.cli import main; main()", "readouts", *chosen.readouts]
-    words += [word for seed in chosen.seeds for word in ("--seed", str(seed))]
-    words += [word for name in chosen.models for word in ("--model", name)]
+    words += [word for name in chosen.models for word in (option, name)]
     return [*words, "--out", chosen.out]
 
 

@@ -118,7 +118,7 @@ def _probe(
     else:
         run = _training(run, data, epochs)[0]
     wanted = {"probe": name, "settings": probes.PROBES[name].settings, "run": run}
-    return provenance.describe_all(wanted), _probe_source(name), []
+    return provenance.describe_all(wanted), _probe_source(name, run["model"]), []
 
 
 def _alone(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, Any], str, list[Fault]]:
@@ -132,7 +132,7 @@ def _alone(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, A
     found = [] if file.parts[-5:-1] == own else [Fault(file, f"is of the layer {'/'.join(own)}")]
     if not file.with_suffix(".npz").is_file():
         found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))
-    return provenance.describe_all(wanted), _layers_source(), found
+    return provenance.describe_all(wanted), _layers_source(layers.layer(scale, images, name).kind), found
 
 
 def _small(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, Any], str, list[Fault]]:
@@ -155,8 +155,8 @@ def _small_source(probe: str, model: str) -> str:
 
 
 @functools.cache
-def _layers_source() -> str:
-    return layers.source_of()
+def _layers_source(kind: str) -> str:
+    return layers.source_of(kind)
 
 
 @functools.cache
@@ -165,8 +165,8 @@ def _source(name: str) -> str:
 
 
 @functools.cache
-def _probe_source(name: str) -> str:
-    return probes.source_of(name)
+def _probe_source(name: str, model: str) -> str:
+    return probes.source_of(name, model)
 
 
 def _without_images(configuration: dict[str, Any]) -> dict[str, Any]:

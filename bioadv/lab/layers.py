@@ -152,7 +152,7 @@ def _finished(run: Run, wanted: dict[str, Any]) -> bool:
 
 
 def _measure(run: Run, chosen: Layer, about: dict[str, Any], pictures: Rows, of: Moments, known: Components) -> None:
-    source, start = source_of(), time.perf_counter()
+    source, start = source_of(chosen.kind), time.perf_counter()
     arrays, health = measured(chosen, run.seed, pictures, of, known)
     seconds = time.perf_counter() - start
     files.write_arrays(run.folder / f"{FILE}.npz", arrays)
@@ -261,7 +261,7 @@ def _eigenvalues(rows: Tensor) -> Tensor:
     return torch.linalg.eigvalsh(rows.double() @ rows.double().T).flip(0)
 
 
-def source_of() -> str:
-    """Hash of the code that a layer is made and measured with."""
-    kinds = (study.HIDDEN[kind].weights for kind in UNTRAINED)
-    return provenance.source_hash(measured, variants.rows, *kinds)
+def source_of(kind: str) -> str:
+    """Hash of the code that a layer with rows of this kind is made and measured with; other kinds do not count."""
+    made = [study.HIDDEN[kind].weights] if kind in UNTRAINED else []
+    return provenance.source_hash(measured, variants.rows, *made)

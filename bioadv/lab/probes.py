@@ -72,7 +72,6 @@ PROBES: dict[str, Probe] = {
 }
 SECONDS = "_seconds"  # in the file of a part
 PIXELS = study.PIXELS
-LAYERS = tuple(kind.weights for kind in study.HIDDEN.values() if not kind.trained)
 
 
 def probe(name: str) -> Probe:
@@ -124,7 +123,7 @@ def _measure(folder: Path, name: str, data: Dataset, progress: bool) -> Path:
     needed = f"{name}: {noise} noise images and {units} units of {inputs} values"
     image_arrays.fits(needed, 4 * (noise + units) * inputs)
     file, about = folder / f"{name}.npz", folder / f"{name}.json"
-    source = source_of(name)
+    source = source_of(name, configuration["run"]["model"])
     identity = provenance.describe_all({**configuration, "training": training, "source": source})
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     model, arrays, parts, seconds = _model(folder, configuration["run"], data), Arrays(), [], 0.0
@@ -225,7 +224,11 @@ def _bare(hidden: Tensor, power: float, data: Dataset) -> TwoLayer:
     return model.eval()
 
 
-def source_of(name: str) -> str:
-    """Hash of the code that a probe measures with, from the model that it is given on."""
-    made: list[Callable[..., Any]] = [of_untrained, *LAYERS] if probe(name).layer else []
+def source_of(name: str, model: str = "") -> str:
+    """Hash of the code that a probe measures with, from the model that it is given on.
+
+    model: where the probe makes the layer itself, its own kind of rows counts as well, and no other.
+    """
+    alone = probe(name).layer and untrained(model)
+    made: list[Callable[..., Any]] = [of_untrained, study.experiment(model).kind.weights] if alone else []
     return provenance.source_hash(*probe(name).functions.values(), of_pixels, of_layer, *made)

@@ -83,26 +83,28 @@ class StudyFile(Closed):
     retrain: Annotated[bool, Strict(False), Field(description="yes or no, 1 or 0")] = False
 
 
-class LayersFile(Closed):
-    """Hidden layers alone, ``workflow/config/mechanism.yaml``; ``seeds`` and ``models`` leave out all others."""
+class SeriesFile(Closed):
+    """What is made one after the other, without Snakemake; ``seeds`` and ``models`` leave out all others."""
+
+    out: Annotated[PathText, Field(description="a folder, without control characters")] = "results"
+    seeds: Annotated[list[Seed], BeforeValidator(_listed), Field(description="integers >= 0, such as 0 1")] = []
+    models: Annotated[Words, BeforeValidator(_listed), Field(description="names, such as kh or kh-layer")] = []
+
+
+class LayersFile(SeriesFile):
+    """Hidden layers alone, ``workflow/config/mechanism.yaml``."""
 
     layers: Annotated[
         list[Literal["small", "untrained"]], Field(min_length=1, description="scales, such as [small, untrained]")
     ]
-    out: Annotated[PathText, Field(description="a folder, without control characters")] = "results"
-    seeds: Annotated[list[Seed], BeforeValidator(_listed), Field(description="integers >= 0, such as 0 1")] = []
-    models: Annotated[Words, BeforeValidator(_listed), Field(description="names of layers, such as kh-layer")] = []
 
 
-class ReadoutsFile(Closed):
-    """Paths of readouts, ``workflow/config/readouts.yaml``; ``seeds`` and ``models`` leave out all others."""
+class ReadoutsFile(SeriesFile):
+    """Paths of readouts, ``workflow/config/readouts.yaml``."""
 
     readouts: Annotated[
         list[Literal["small", "paper"]], Field(min_length=1, description="scales, such as [small, paper]")
     ]
-    out: Annotated[PathText, Field(description="a folder, without control characters")] = "results"
-    seeds: Annotated[list[Seed], BeforeValidator(_listed), Field(description="integers >= 0, such as 0 1")] = []
-    models: Annotated[Words, BeforeValidator(_listed), Field(description="names of models, such as kh")] = []
 
 
 class ClaimEntry(Closed):

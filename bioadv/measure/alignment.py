@@ -58,9 +58,8 @@ def components(images: Moments) -> Components:
 def align(weights: Tensor, images: Moments, known: Components | None = None) -> Alignment:
     """Compare hidden weights M (H, D) with the images' covariance, in float64.
 
-    Singular vectors come from eigenvectors of M M^T, which is faster than decomposing M and precise
-    enough for all but the smallest. known: the
-    images' :func:`components`, which take longer than all else here, where many layers meet the same images.
+    known: the images' :func:`components`, which take longer than all else here, where many layers meet the same images.
+    Singular vectors come from eigenvectors of M M^T: faster than decomposing M, and precise for all but the smallest.
 
     Raises ``ValueError`` if the two do not have the same number of inputs D, or if M is zero or not finite.
     """

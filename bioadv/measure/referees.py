@@ -148,12 +148,7 @@ def apgd(
     model = _checked(model, x, y)
     from pyautoattack.autopgd_base import APGDAttack
 
-    if loss not in ("ce", "dlr"):
-        raise ValueError(f"loss = {loss!r} is not known; choose ce or dlr")
-    if loss == "dlr" and len(model.bias) < FEWEST_FOR_DLR:
-        raise ValueError(
-            f"loss = 'dlr' compares the three largest logits, and the model has {len(model.bias)} classes; give ce"
-        )
+    _check_loss(model, loss)
     if not 0 < low < high:
         raise ValueError(f"low = {low}, high = {high}; give 0 < low < high")
     failed, succeeded = torch.full((len(x), 1), low), torch.full((len(x), 1), high)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from bioadv.data import datasets
@@ -32,7 +31,6 @@ def begin(tests: int = 2) -> datasets.Dataset:
     """
     plots.use_style()
     torch.set_grad_enabled(True)
-    np.seterr(divide="ignore", invalid="ignore")  # where nothing fools a model, ratios are NaN, and shown as such
     name = os.environ.get(DATA_VARIABLE, "photo-patches")
     if not name.strip():
         raise ValueError(f"{DATA_VARIABLE} is set but empty; unset it for the photo patches, or name other images")

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bioadv.lab.looks import BLUE, GREY, INK, ORANGE, Look
+from bioadv.lab.looks import GREY, INK, OLIVE, VIOLET, Look
 from bioadv.pages.plots import WIDTH
 
 
@@ -35,10 +35,10 @@ def products(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) ->
     for place, (title, (rows, pixels, images)) in zip(axes[0], panels.items(), strict=True):
         length = min(len(rows), len(pixels), len(images))
         n, product = np.arange(1, length + 1), rows[:length] * pixels[:length]
-        place.loglog(n, rows[:length] / rows[0], color=ORANGE, linestyle=":", label="rows")
+        place.loglog(n, rows[:length] / rows[0], color=OLIVE, linestyle=":", label="rows")
         place.loglog(n, pixels[:length] / pixels[0], color=GREY, linestyle="--", label="pixels")
         place.loglog(n, product / product[0], color=INK, linewidth=3.5, alpha=0.3, label="their product")
-        place.loglog(n, images[:length] / product[0], color=BLUE, label="on images")
+        place.loglog(n, images[:length] / product[0], color=VIOLET, label="on images")
         place.set(title=title, xlabel="rank $n$", ylim=(1e-8, 3))
     axes[0, 0].set_ylabel("eigenvalues")
     figure.legend(*_once(axes[0, 0]), loc="outside lower center", ncols=4, fontsize=8)

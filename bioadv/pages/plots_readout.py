@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bioadv.lab import readout_numbers, study
-from bioadv.lab.looks import GREY
+from bioadv.lab.looks import GREY, INK
 from bioadv.lab.readout_numbers import Path
 from bioadv.pages.plots import WIDTH
 
@@ -83,7 +83,7 @@ def _line(axes: Axes, model: str, path: Path, values: np.ndarray) -> None:
     places, own = readout_numbers.rising(path), readout_numbers.own(path)
     axes.plot(path["accuracy"][places], values[places], **_look(model))
     if np.isnan(path["place"][own]):
-        look = {**_look(model), "markersize": 9, "markeredgecolor": "black", "linestyle": "none"}
+        look = {**_look(model), "markersize": 9, "markeredgecolor": INK, "linestyle": "none"}
         axes.plot(path["accuracy"][own], values[own], **look)
 
 
@@ -96,10 +96,10 @@ def _legend(axes: Axes, paths: Paths) -> None:
     axes.set_axis_off()
     handles = [axes.plot([], [], label=study.title(model), **_look(model))[0] for model in paths]
     large: dict[str, Any] = {
-        "color": "white",
+        "markerfacecolor": "none",
         "marker": "o",
         "markersize": 9,
-        "markeredgecolor": "black",
+        "markeredgecolor": INK,
         "linestyle": "none",
     }
     handles.append(axes.plot([], [], label="as trained", **large)[0])

@@ -8,6 +8,7 @@ import numpy as np
 
 from bioadv.lab import predictions, study
 from bioadv.lab.predictions import Outcome
+from bioadv.pages import wording
 from bioadv.pages.notebook import Html, Table, escaped
 
 BADGES = {  # the style sheet's names for the verdicts of the ledger
@@ -22,7 +23,7 @@ TABLE = ["prediction", "predicted", "measured", "verdict", "seeds"]
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    """A row per prediction; numbers are means over the seeds that decide, with their standard deviation."""
+    """A row per prediction; numbers are of the seeds that decide: one, both, or their mean and spread."""
     return Table(TABLE, [row(outcome) for outcome in outcomes])
 
 
@@ -35,9 +36,9 @@ def row(outcome: Outcome) -> list[object]:
         if decides:
             name = f"{_name(model)}: " if len(entry.models) > 1 else ""
             values.append(f"{RULES[entry.rule]} {np.mean([one.value for one in decides]):.2f}")
-            measured.append(name + number([one.statistic for one in decides]))
+            measured.append(name + _shown([one.statistic for one in decides]))
     if not values and outcome.measured:
-        known = [number([one.statistic for one in found]) for model in entry.models if (found := outcome.of(model))]
+        known = [_shown([one.statistic for one in found]) for model in entry.models if (found := outcome.of(model))]
         measured.append(f"known before: {', '.join(known)}")
     allowed = f" ± {entry.tolerance:g}" if entry.tolerance and values else ""
     where = "" if entry.scale == "paper" else f" <small>({entry.scale}, {escaped(entry.data)})</small>"
@@ -50,10 +51,8 @@ def row(outcome: Outcome) -> list[object]:
     return [Html(escaped(entry.statement) + where + reason), *lines, Html(badge), str(outcome.seeds or "–")]
 
 
-def number(values: Sequence[float]) -> str:
-    """Mean and standard deviation, to two digits."""
-    spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.2f}{spread}"
+def _shown(values: Sequence[float]) -> str:
+    return wording.of_seeds(values, places=2)
 
 
 def _name(model: str) -> str:
