@@ -228,9 +228,10 @@ Table(header, [line(name) for name in wide])
 # %% tags=["hide-input"]
 def short(name):
     """A layer's name in a legend, without its power: these layers have no readout."""
-    learned = name in ("settled-100", "units-100", *layers.VARIED)
+    parts = {"units-100": "KH, all units", "settled-100": "KH, units at their norm"}
+    learned = name in (*parts, *layers.VARIED)
     look = study.look("kh" if learned else name.removesuffix("-100"))
-    return replace(look, short=look.short.split(",")[0])
+    return replace(look, short=parts.get(name, look.short.split(",")[0]))
 
 
 def alone(model, images="cifar10"):
@@ -316,10 +317,9 @@ _ = plots_mechanism.scatter(groups, 0.25)
 # %% [markdown]
 # ## Without learning
 #
-# If rows that look like images are all that it takes, then rows may *be* images. {numref}`tab-mech-untrained` has layers that nobody trained: training images drawn at random, Gaussian rows with the images' mean and covariance or with the covariance only, cluster centres,
-# principal components with random signs, white noise. All have rows of one length.
+# If rows that look like images are all that it takes, then rows may *be* images. {numref}`tab-mech-untrained` has layers that nobody trained: training images drawn at random, Gaussian rows with the images' mean and covariance, and white noise, beside layers in small that were trained. Untrained rows have one length.
 
-# %% mystnb={"figure": {"caption": "Exponents of layers in small (100 units; 400 where nothing is trained) and, without learning, of 2000 rows; mean and standard deviation over seeds. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-untrained"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents of layers in small and, without learning, of 2000 rows; CIFAR-10 where nothing else is said; mean and standard deviation over seeds. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-untrained"}} tags=["hide-input"]
 
 
 def row(name, scale, images_name):
@@ -394,7 +394,7 @@ check(
 # Predictions in small failed for two reasons, both worth a look.
 #
 # The first is noise. Of the 400 units of the first prediction on CIFAR-10, {glue:text}`kh-layer-converged` had reached their norm when the steps were over; of the 100 units of the second, {glue:text}`units-100-converged`. Some of the others had never moved, and, being long, had most of the variance of the rows. The exponents on images were
-# {glue:text}`kh-layer-small-images` and {glue:text}`units-100-small-images`, the sums {glue:text}`kh-layer-small-sum` and {glue:text}`units-100-small-sum`. It is the whole layer against the pruned one over again. So a third set of predictions was written down, for the units that are at their norm; they are the KH layers of {numref}`tab-mech-untrained`.
+# {glue:text}`kh-layer-small-images` and {glue:text}`units-100-small-images`, the sums {glue:text}`kh-layer-small-sum` and {glue:text}`units-100-small-sum`. It is the whole layer against the pruned one over again. So a third set of predictions was written down, for the units that are at their norm, see {numref}`tab-mech-untrained`.
 #
 # The second goes deeper. Among the units at their norm the exponents add: {glue:text}`settled-100-small-images` on images, {glue:text}`settled-100-small-sum` the sum. But the rows do not have the images' exponent, {glue:text}`settled-100-small-pixels`. They have {glue:text}`settled-100-small-rows`; on MNIST {glue:text}`settled-mnist-rows` where the images have {glue:text}`settled-mnist-pixels`, and on
 # photo patches, to the other side, {glue:text}`settled-patches-rows` and {glue:text}`settled-patches-pixels`. Here a unit has {glue:text}`per-unit-small` images to stand for, on average, and turns into something like
