@@ -160,12 +160,12 @@ def test_every_reference_has_a_link():
 # What the pass over the rendered pages does
 
 PAGE = """<html><head><script>const THEBE_JS_URL = "https://somewhere/x.js"</script><script src="a.js"></script>
-<script src="../_static/katex.min.js"></script>
 <script data-cfasync="false">set(localStorage.getItem("mode") || "")</script></head>
 <body data-default-mode=""><div><a class="navbar-brand logo" href="x.html"><img src="logo.svg" alt="Home"></a></div>
+<nav><a href="p.html">The <code>package</code></a><details><summary><i></i></summary></details></nav>
 <article class="bd-article"><details><summary aria-label="Toggle hidden content">Show code</summary></details>
 <div class="citation-list" role="list"><div class="citation" role="doc-biblioentry">A</div></div>
-<img src="b.png" alt="b">{more}</article></body></html>"""
+<img src="b.png" alt="b">{more}</article><script src="../_static/katex.min.js"></script></body></html>"""
 
 
 def test_a_page_is_finished_once_and_for_all():
@@ -176,7 +176,8 @@ def test_a_page_is_finished_once_and_for_all():
     assert soup.select("script")[1].string == 'set(localStorage.getItem("mode") || "auto")'
     assert soup.body["data-default-mode"] == "auto"
     assert soup.select_one("nav[aria-label] > a.logo")
-    assert not soup.select("summary[aria-label], [role]")
+    assert soup.select_one("nav summary")["aria-label"] == "Pages of The package"
+    assert not soup.select("article summary[aria-label], [role]")
     assert soup.select_one("article img")["loading"] == "lazy"
     assert not soup.select_one(".logo img").get("loading")
 

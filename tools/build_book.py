@@ -16,7 +16,7 @@ from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
-import yaml
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 from bioadv.data.files import atomic, read_json
 from tools import edition, myst_names, page_links, reader_notebooks
@@ -29,8 +29,7 @@ EXECUTED, STAGE, HTML = BUILD / "executed", BUILD / "stage", BUILD / "html"
 
 def pages() -> list[str]:
     """All pages of the table of contents, in order, as paths without suffix."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    return list(parse_toc_yaml(str(ROOT / "_toc.yml")))
 
 
 def status_table() -> str:

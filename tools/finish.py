@@ -24,6 +24,7 @@ ICON = re.compile(
 RULE = re.compile(r'(?:\.fa-[a-z0-9-]+:{1,2}before,?)+\{content:"\\[0-9a-f]+"\}')
 SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")  # needed where results are shown
 LOGO = "Front page"
+BELOW = "Pages of"
 
 
 def icons_used(html: Path) -> set[str]:
@@ -78,6 +79,10 @@ def names(soup: BeautifulSoup) -> None:
     """What is read aloud is what is shown: labels that hide the visible words go, the logo lies in a landmark."""
     for summary in soup.select("summary[aria-label]"):
         del summary["aria-label"]
+    for summary in soup.select("nav summary"):  # what opens the pages below one in the table of contents has no words
+        page = summary.find_previous("a")
+        if not summary.get_text(strip=True) and page is not None:
+            summary["aria-label"] = f"{BELOW} {page.get_text(' ', strip=True)}"
     for button in soup.select("button.search-button-field[aria-label]"):
         del button["aria-label"]
     for icon in soup.select("button.theme-switch-button i[title]"):
