@@ -182,6 +182,33 @@ def test_a_page_is_finished_once_and_for_all():
     assert not soup.select_one(".logo img").get("loading")
 
 
+FOLDED = """<div class="cell tag_hide-input" {id}><details class="hide above-input"><summary>Show</summary>
+<div class="cell_input">{code}</div></details>{shown}</div>"""
+
+
+def test_folded_code_without_a_result_of_its_own_joins_the_next():
+    one, two = (FOLDED.format(code=code, shown="", id="") for code in ("first", "second"))
+    last = FOLDED.format(code="third", shown='<div class="cell_output">drawn</div>', id='id="code-fig"')
+    once = finish.finished(PAGE.format(more=one + two + last + one))
+    soup = BeautifulSoup(once, "html.parser")
+    cells = [[code.get_text() for code in cell.select(".cell_input")] for cell in soup.select(".cell")]
+    assert cells == [["first", "second", "third"], ["first"]]
+    assert soup.select_one("#code-fig summary + .cell_input").get_text() == "first"
+    assert finish.finished(once) == once
+
+
+def test_a_row_of_a_wide_table_can_be_a_card():
+    table = """<table class="table"><thead><tr><th>a</th><th>b <i>c</i></th>{more}</tr></thead>
+    <tbody><tr><td>1</td><td>2<br><small>3</small></td>{more}</tr></tbody></table>"""
+    once = finish.finished(PAGE.format(more=table.format(more="<th>d</th>") + table.format(more="")))
+    wide, narrow = BeautifulSoup(once, "html.parser").select("table")
+    assert "cards" in wide["class"]
+    assert [cell["data-label"] for cell in wide.select("td")] == ["a", "b c"]
+    assert len(wide.select("td")[1].contents) == 1
+    assert "cards" not in narrow["class"]
+    assert finish.finished(once) == once
+
+
 def test_formulas_are_loaded_where_there_are_some():
     assert "katex" in finish.finished(PAGE.format(more='<span class="math">x</span>'))
 

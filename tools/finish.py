@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 
 from bioadv.data.files import atomic
 from tools.build_book import HTML
@@ -124,7 +124,41 @@ def formulas(soup: BeautifulSoup) -> None:
                 place.decompose()
 
 
-STEPS: tuple[Callable[[BeautifulSoup], None], ...] = (no_thebe, no_search, names, theme, references, pictures, formulas)
+def folded_code(soup: BeautifulSoup) -> None:
+    """Folded code that shows nothing is folded into the cell after it, if that is folded too: one bar, not three."""
+    for cell in soup.select("article .cell.tag_hide-input"):
+        after = cell.find_next_sibling()
+        if not isinstance(after, Tag) or "tag_hide-input" not in (after.get("class") or []):
+            continue
+        here, there = (one.select_one(":scope > details.above-input") for one in (cell, after))
+        alone = [child.name for child in cell.find_all(recursive=False)] == ["details"]
+        if here is None or there is None or there.summary is None or not alone or cell.get("id"):
+            continue
+        for code in reversed(here.find_all("div", class_="cell_input", recursive=False)):
+            there.summary.insert_after(code.extract())
+        cell.decompose()
+
+
+def cards(soup: BeautifulSoup) -> None:
+    """On phones a row of a wide table is a card (see pages.css): each value has its column's name, and is one box."""
+    for table in soup.select("article table.table"):
+        heads = [" ".join(head.get_text(" ").split()) for head in table.select("thead th")]
+        in_prose = table.find_parent(class_="cell_output") is None
+        if "cards" in (table.get("class") or []) or not heads or (in_prose and len(heads) < 3):
+            continue
+        table["class"] = [*(table.get("class") or []), "cards", *(["of-prose"] if in_prose else [])]
+        for row in table.select("tbody tr"):
+            for value, head in zip(row.find_all("td", recursive=False), heads, strict=False):
+                value["data-label"] = head
+                if len(value.contents) > 1:
+                    box = soup.new_tag("span")
+                    box.extend([part.extract() for part in list(value.contents)])
+                    value.append(box)
+
+
+STEPS: tuple[Callable[[BeautifulSoup], None], ...] = (
+    *(no_thebe, no_search, names, theme, references, pictures, formulas, folded_code, cards),
+)
 
 
 def finished(text: str) -> str:

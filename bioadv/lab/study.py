@@ -145,11 +145,11 @@ EXPERIMENTS = {
     "kh-linear": _control("KH, $q$ = 1", Look("KH, $q$ = 1", BLUE, "h", "dashed"), "local", pruned=True),
     "kh-unpruned": _control("KH, not pruned", Look("KH, not pruned", BLUE, "8", "dotted"), "local", power=KH_POWER),
     # Layers like KH's in one thing each, without its learning; see bioadv.network.controls.
-    **_untrained("exemplars", "images as weights", ORANGE, "oX"),
-    **_untrained("gaussian", "Gaussian like images", GREEN, "oX"),
-    **_untrained("gaussian-centred", "Gaussian, no mean", GREEN, "s*"),
+    **_untrained("exemplars", "images as weights", SKY, "oX"),
+    **_untrained("gaussian", "Gaussian like images", GREY, "oX"),
+    **_untrained("gaussian-centred", "Gaussian, no mean", GREY, "s*"),
     **_untrained("kmeans", "cluster centres", RED, "oX"),
-    **_untrained("pca", "principal components", SKY, "oX"),
+    **_untrained("pca", "principal components", ORANGE, "oX"),
     **_untrained("white", "white, KH's lengths", PURPLE, "o*"),
     # Strengths of L2 in units of the published one; the last but one is the control of the last.
     "short-l2-0.5": _frontier("L2 × 0.5", Look("L2 × 0.5", GREEN, "1", "dashed"), L2(2.5e-4)),

@@ -76,6 +76,8 @@ def sweeps(
         left.set_yticks([0, 0.5, 1], ["0", "½", "1"])
         _boxes(right, norms[attack])
     panels = np.atleast_2d(panels)
+    for axes in panels[:-1, 1]:  # the boxes below have the same order
+        axes.tick_params(labelbottom=False)
     panels[-1, 0].set_xlabel(r"strength $\epsilon$")
     panels[0, 1].set_title(r"critical norm $\|\Delta x\|_2$")
     handles, labels = panels[0, 0].get_legend_handles_labels()
@@ -98,7 +100,15 @@ def _boxes(axes: Axes, norms: Mapping[str, Sequence[np.ndarray]]) -> None:
                 whiskerprops={"color": _colour(model)},
                 capprops={"color": _colour(model)},
             )
-    axes.set_xticks(range(len(norms)), [_short(model).split(",")[0] for model in norms], fontsize=8, rotation=30)
+    axes.set_xticks(
+        range(len(norms)),
+        [_short(model).split(",")[0] for model in norms],
+        fontsize=8,
+        rotation=40,
+        ha="right",
+        rotation_mode="anchor",
+    )
+    axes.tick_params(axis="x", pad=2)
     axes.set(ylim=(0, None), xlim=(-0.6, len(norms) - 0.4))
     axes.grid(visible=False, axis="x")
 
@@ -231,8 +241,11 @@ def rows_of_choices(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Figu
 def absolute_accuracy(curves: Mapping[str, Curve], certified: Mapping[str, Curve]) -> Figure:
     """Share of *all* images decided correctly against the size of the perturbation: attacked, and certain (dashed)."""
     figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
-    for model, curve in curves.items():
-        axes.plot(*curve, color=_colour(model), label=_short(model))
+    for number, (model, curve) in enumerate(curves.items()):
+        axes.plot(
+            *curve, color=_colour(model), marker=plots.look(model).marker, markersize=5, label=_short(model),
+            markevery=(0.02 + 0.01 * number, 0.12),
+        )  # fmt: skip
         axes.plot(*certified[model], color=_colour(model), linestyle="--", linewidth=1, label="_certain")
     axes.set(xlabel=r"size of the perturbation, $L^2$", ylabel="accuracy", ylim=(0, None), xlim=(0, None))
     axes.legend()
@@ -258,13 +271,17 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
     points: by model, (accuracy, median critical norm) of each seed; certain: by model, the median norm up to which a
     certificate rules out any change, drawn as the foot of a bar below the point; curve: a penalty of several strengths.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 4.4))
+    # Narrower than other figures, with larger letters, so that a phone shows it whole.
+    figure, axes = plt.subplots(figsize=(5.0, 4.2))
     strengths = {model: tuple(np.mean(seeds, axis=0)) for model, seeds in curve.items()}
     if strengths:
         axes.plot(*np.transpose(sorted(strengths.values())), ".-", color=GREY, zorder=1, label="weight decay")
-    for number, (model, place) in enumerate(strengths.items()):
-        text = _short(model).removeprefix("L2 ") if number < len(strengths) - 1 else f"weight decay {_short(model)[3:]}"
-        axes.annotate(text, place, (0, 7), textcoords="offset points", fontsize=8, color=GREY, ha="center")
+    for number, (model, place) in enumerate(sorted(strengths.items(), key=lambda item: item[1])):
+        text = f"× {_short(model)[5:]}" if number else f"weight decay × {_short(model)[5:]}"
+        # In turn above and below, the last below: there the line ends among the models.
+        over = (number % 2 == 0 and place[0] < max(x for x, _ in strengths.values())) or len(strengths) == 1
+        offset, ha, va = ((0, 6), "center", "bottom") if over else ((-3, -5), "right", "top")
+        axes.annotate(text, place, offset, textcoords="offset points", fontsize=9, ha=ha, va=va)
     last = np.zeros(2)
     for model, seeds in sorted(points.items(), key=lambda item: float(np.mean(item[1], axis=0)[0])):
         place = np.mean(seeds, axis=0)
@@ -277,11 +294,11 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
         axes.plot(*np.transpose(seeds), **plots.points(model), markersize=8)
         strong = model in ("kh", "l2", "bp", "random")
         axes.annotate(
-            _short(model), place, (8, -12 if near else 6), textcoords="offset points", fontsize=9 if strong else 8,
-            weight="bold" if strong else "normal", color=_colour(model),
+            _short(model).replace(", ", ",\n"), place, (8, -12 if near else 4), textcoords="offset points",
+            fontsize=10 if strong else 9, weight="bold" if strong else "normal",
         )  # fmt: skip
-    axes.margins(x=0.14, y=0.12)
-    axes.set(xlabel="accuracy on test images", ylabel="median length of the perturbation needed", yscale="log")
+    axes.margins(x=0.2, y=0.12)
+    axes.set(xlabel="accuracy on test images", ylabel="length of the perturbation needed", yscale="log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
