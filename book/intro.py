@@ -3,12 +3,14 @@
 # # Local learning, spectra and robustness
 #
 # A reproduction of Holzhausen, Merlid, Torvik, Malthe-Sørenssen and Lepperød, *Exploring Biologically Inspired Mechanisms of Adversarial Robustness*
-# ([the paper](https://arxiv.org/abs/2405.00679), [its code](https://github.com/holzhauk/LocalLearning)), that you can read, run and play with. The question: networks trained by backpropagation can be fooled by changes too small to see, brains
-# apparently not; does a learning rule that a synapse could follow make a network harder to fool, and is it because of how its variance falls off, like a power law?
+# ([the paper](https://arxiv.org/abs/2405.00679), [its code](https://github.com/holzhauk/LocalLearning)), that you can read, run and play with.
+#
+# Networks trained by backpropagation can be fooled by changes of an image too small to see; brains, apparently, not. The paper asks whether a learning rule that a single synapse could follow makes a network harder to fool. And it offers a reason: the
+# responses of such a network vary much in a few directions and less and less in all others, and these variances, its *spectrum*, fall like a power law, as they do in visual cortex.
 #
 # ```{admonition} In one sentence
 # :class: verdict
-# Of {glue:text}`intro-claims` claims {glue:text}`intro-reproduced` are reproduced, {glue:text}`intro-reproduced-in-part` in part and {glue:text}`intro-not-reproduced` are not: {glue:text}`intro-verdict`
+# Of {glue:text}`intro-claims` claims {glue:text}`intro-reproduced` are reproduced, {glue:text}`intro-reproduced-in-part` in part, {glue:text}`intro-not-reproduced` are not, and {glue:text}`intro-not-testable` cannot be tested: {glue:text}`intro-verdict`
 # ```
 #
 # ```{admonition} Three ways in
@@ -29,7 +31,7 @@ plots.use_style()
 ledger = claims.read()
 verdicts = {claim.id: claims.judge(claim) for claim in ledger}
 counts = claims.summary(list(verdicts.values()))
-glue_all({"intro-claims": len(ledger)})
+glue_all({"intro-claims": len(ledger), "intro-spectral": study.title("specreg")})
 glue_all({f"intro-{label.replace(' ', '-')}": n for label, n in counts.items()})
 robust, law = (verdicts[i].label for i in ("kh-beats-bp", "power-law-reach"))
 harder = {claims.REPRODUCED: "does", claims.IN_PART: "in part does"}
@@ -44,9 +46,10 @@ glue_all(
 )
 
 # %% [markdown]
-# {numref}`fig-intro-hero` is the finding in one picture.
+# {numref}`fig-intro-hero` is the finding in one picture. Higher is harder to fool, further right is more accurate. KH, the network with the local rule, stands high above BP, plain backpropagation: that is the paper's claim, and it holds. But a line
+# runs through KH: networks trained by backpropagation with *weight decay*, a penalty that keeps weights small. And the network whose spectrum is close to that of cortex, "{glue:text}`intro-spectral`", is easier to fool than BP.
 
-# %% mystnb={"figure": {"caption": "How accurate each network is on the CIFAR-10 test images, and how long a perturbation has to be, at the median, to change its decision about an image (our best attack; images have a length of about three and a half). A point for each training seed, 2000 hidden units. Bars reach down to what a certificate proves. Line: weight decay of growing strength, as multiples of the published one, trained for a tenth of the epochs.", "name": "fig-intro-hero"}, "image": {"alt": "A scatter plot with accuracy to the right and length of the perturbation upwards, logarithmic. KH stands at the upper left, three times as high as BP, which is at the right; random features are at the lower left, half as high again as nothing. A line of weight decay falls from the upper left to the right and passes through KH; the published L2 model lies to the right of the line."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "How accurate each network is on the CIFAR-10 test images, and how long a perturbation has to be, at the median, to change its decision about an image (our best attack; images have a length of about three and a half). A point for each training seed, 2000 hidden units. Bars reach down to what a certificate proves. Line: weight decay of growing strength, as multiples of the published one, trained for a tenth of the epochs.", "name": "fig-intro-hero"}, "image": {"alt": "A scatter plot with accuracy to the right and length of the perturbation upwards, logarithmic. KH stands at the upper left, about three times as high as BP, which is at the right; random features are at the lower left, a little lower than BP, and the spectral model as stated at the lower right. A line of weight decay falls from the upper left to the right and ends in KH; the published L2 model lies to the right of the line."}} tags=["hide-input", "picture"]
 best, certain = "PGD in an L2 ball", "certified in L2"
 shown = [n for n, one in study.EXPERIMENTS.items() if one.group != "frontier"]
 points = frontier.points(shown, best)
@@ -69,12 +72,13 @@ check("KH over weight decay of its accuracy", lead.value, 0.9, 1.1)
 #
 # * **The numbers come out again.** Accuracies, critical perturbations and most exponents are those of the public code; {ref}`ch-claims` has each of them beside ours.
 # * **The local rule does make a network harder to fool** than plain backpropagation (BP), under every attack tried and by proof ({ref}`ch-robustness`).
-# * **So does weight decay.** A network with a weight decay that makes it as accurate as KH is as hard to fool ({ref}`ch-beyond`).
-# * **A spectrum near $1/n$ does not do it.** The one network here that has such a spectrum is easier to fool than BP ({ref}`ch-beyond`).
-# * **The long power law is rounding.** Before the activation its reach comes from single precision; after it there is one, as there is for random weights ({ref}`ch-spectra`).
-# * **The spectrum comes from the images.** Rows drawn from them give the same one without any learning ({ref}`ch-mechanism`).
+# * **So does weight decay.** A network trained by backpropagation, its weights held so small that it is as accurate as KH, is as hard to fool ({ref}`ch-beyond`).
+# * **A spectrum like that of cortex does not do it.** There the variance falls as $1/n$ with the rank $n$ of a direction. The one network here that has such a spectrum is easier to fool than BP ({ref}`ch-beyond`).
+# * **The long power law is rounding.** Before the activation of its units it reaches so far only in single precision; after it there is one, as there is for random weights ({ref}`ch-spectra`).
+# * **The spectrum comes from the images.** Take training images, drawn at random, as the weights: the spectrum is the same, and nothing was learned ({ref}`ch-mechanism`).
+# * **Part of the robustness is training that ends early.** In small networks, a readout that is trained on gives it away, and at the same accuracy images as weights do as well as KH ({ref}`ch-readout`).
 # * **The smooth landscape comes with the steep activation,** not with learning ({ref}`ch-geometry`).
-# * **Two of the three penalties it is compared with are not what they seem:** one is a weight decay, one leaves random features ({ref}`ch-regularization`).
+# * **Two of the three penalties that KH is compared with are not what they seem:** one is a weight decay, one leaves the hidden layer random ({ref}`ch-regularization`).
 #
 # {ref}`ch-conclusion` draws these together and says what would change our mind.
 #
@@ -95,7 +99,7 @@ check("KH over weight decay of its accuracy", lead.value, 0.9, 1.1)
 #   - learned by backpropagation with a penalty on the weights, on the sensitivity to the input
 #     {cite}`hoffman2019robust`, or on the deviation of the covariance spectrum from a power law {cite}`nassar2020on`
 # * - random
-#   - not learned at all: the null that every result is compared with
+#   - not learned at all: the {term}`null` that every result is compared with
 # ```
 #
 # The idea behind them: if nearby images are to have nearby representations, the variance of a neural population must fall off fast enough along its

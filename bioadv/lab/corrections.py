@@ -39,14 +39,20 @@ REFERENCE = "pgd_norm"  # measured on every image, and close to what is measured
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its error (one standard deviation); NaN where there is none."""
+    """A number and its error (one standard deviation), NaN where there is none; of several seeds, what each gave.
+
+    As text: of two seeds both numbers, or one where they agree; else the number and its error.
+    """
 
     value: float
     error: float = float("nan")
+    seeds: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         if np.isnan(self.value):
             return "–"
+        if len(self.seeds) == 2:
+            return " and ".join(dict.fromkeys(f"{value:.2f}" for value in self.seeds))
         return f"{self.value:.2f}" if np.isnan(self.error) else f"{self.value:.2f} ± {self.error:.2f}"
 
 
@@ -58,8 +64,9 @@ def combined(found: Sequence[Estimate]) -> Estimate:
     if not found:
         return NOTHING
     values = [one.value for one in found]
-    error = float(np.std(values, ddof=1)) if len(values) > 1 else found[0].error
-    return Estimate(float(np.mean(values)), error)
+    if len(values) == 1:
+        return found[0]
+    return Estimate(float(np.mean(values)), float(np.std(values, ddof=1)), tuple(values))
 
 
 def exponents(run: Run, window: tuple[int, int] = powerlaw.IMAGES) -> dict[str, tuple[float, int]]:
