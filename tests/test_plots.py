@@ -58,6 +58,7 @@ def test_example_images_show_every_class(patches):
 
 
 ODD = ("a$b", r"$\\frac$", "<b>", "100%", "_x", "{y}", "a\nb", r"\\alpha $x^$")
+ONE_LINE = [name.replace("\n", " ") for name in ODD]
 
 
 def test_names_of_classes_are_drawn_as_they_are(tmp_path):
@@ -65,18 +66,18 @@ def test_names_of_classes_are_drawn_as_they_are(tmp_path):
     labels = np.arange(2 * len(ODD)) % len(ODD)
     mine = datasets.Images(np.full((len(labels), 4, 5, 1), 9, np.uint8), labels, ODD, "mine")
     figure = plots.example_images(mine)
-    assert [axes.get_title() for axes in figure.axes] == list(ODD)
+    assert [axes.get_title() for axes in figure.axes] == ONE_LINE
     figure.savefig(tmp_path / "x.png")
     pictures = np.ones((4, 5, 3)), np.zeros((4, 5, 3))
     named = dict(zip("abcdefgh", zip(ODD, ODD[::-1], strict=True), strict=True))
     figure = plots_robustness.perturbed_images(dict.fromkeys(named, pictures), named)
-    assert set(ODD) <= {axes.get_xlabel() for axes in figure.axes}
+    assert set(ONE_LINE) <= {axes.get_xlabel() for axes in figure.axes}
     figure.savefig(tmp_path / "x.png")
     side = np.array([-1.0, 0, 1])
     decided = np.arange(9).reshape(3, 3) % len(ODD)
     found = landscapes.Landscape(side, np.ones((3, 3)), None, decided, np.ones((3, 3)))
     figure = plots_geometry.landscapes({"one": found}, ODD)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(ODD)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ONE_LINE
     figure.savefig(tmp_path / "x.png")
 
 
@@ -151,19 +152,44 @@ def test_names_in_letters_that_no_font_has_are_told_apart(monkeypatch, tmp_path)
     """As numbers: drawn they would all be the same box, with a warning for each, which here is an error."""
     monkeypatch.setattr(plots, "FURTHER_FONTS", ())
     plots.use_style()
-    names = ("猫", "🐶 dogs", "żółw")
+    names = ("猫", "🐶 dogs", "żółw", "tab\tand\nline", "a name that goes on and on", "ツキノワグマの子")
     for family in (["DejaVu Sans"], ["sans-serif"]):  # a name with a hyphen is no pattern
         with mpl.rc_context({"font.family": family}):
-            assert [plots.readable(name) for name in names] == ["U+732B", "U+1F436  dogs", "żółw"]
-    labels = np.arange(6) % 3
+            assert [plots.readable(name) for name in names] == [
+                *("U+732B", "U+1F436 dogs", "żółw", "tab and line", "a name tha…on and on", "U+30C4 …U+5B50"),
+            ]
+    labels = np.arange(6)
     mine = datasets.Images(np.full((6, 4, 5, 1), 9, np.uint8), labels, names, "mine")
     plots.example_images(mine).savefig(tmp_path / "x.png")
     one = landscapes.Landscape(
-        np.linspace(-1, 1, 2), np.ones((2, 2)), None, np.array([[0, 1], [2, 0]]), np.ones((2, 2))
+        np.linspace(-1, 1, 3), np.ones((3, 3)), None, np.array([[0, 1, 2], [3, 4, 5], [0, 0, 0]]), np.ones((3, 3))
     )
     plots_geometry.landscapes({"kh": one}, names).savefig(tmp_path / "x.png")
     picture = np.full((4, 5, 3), 0.5)
-    plots_robustness.perturbed_images({"kh": (picture, picture / 2)}, {"kh": names[:2]}).savefig(tmp_path / "x.png")
+    plots_robustness.perturbed_images({"kh": (picture, picture / 2)}, {"kh": names[3:5]}).savefig(tmp_path / "x.png")
+
+
+def test_long_names_widen_no_figure(tmp_path):
+    """Neither examples nor a legend grow beyond the page; a legend of short names has its five columns."""
+    plots.use_style()
+    long = tuple(f"a name that goes on and on, number {number}" for number in range(10))
+    labels = np.arange(10)
+    mine = datasets.Images(np.full((10, 4, 5, 1), 9, np.uint8), labels, long, "mine")
+    regions = np.repeat(labels, 10).reshape(10, 10)
+    one = landscapes.Landscape(np.linspace(-1, 1, 10), np.ones((10, 10)), None, regions, np.ones((10, 10)))
+    drawn = (plots.example_images(mine), plots_geometry.landscapes({"kh": one, "bp": one}, long))
+    for figure in drawn:
+        width = figure.get_tightbbox(figure.canvas.get_renderer()).width
+        assert width < 1.15 * plots.WIDTH
+    few = plots_geometry.landscapes({"kh": one}, "abcdefghij").legends[0]
+    assert (few._ncols, drawn[1].legends[0]._ncols) == (5, 3)
+    assert plots_geometry.landscapes({"kh": one}, ("矢" * 9,) * 10).legends[0]._ncols < 5
+
+
+def test_a_font_of_another_weight_puts_no_warning_into_a_notebook(caplog):
+    plots.use_style()
+    mpl.font_manager.FontManager.findfont(mpl.font_manager.fontManager, "no such family at all")
+    assert not caplog.records
 
 
 def test_a_font_that_is_there_is_asked(monkeypatch):
@@ -172,3 +198,4 @@ def test_a_font_that_is_there_is_asked(monkeypatch):
     assert mpl.rcParams["font.family"] == ["DejaVu Sans", "STIXGeneral"]
     rune = "\U0001d538"  # a letter that both have
     assert plots.readable(rune) == rune
+    assert plots.width("a 矢") == 4

@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 import bioadv
 from tests import tiny
 from tests.mirror import serve
-from tools import gather_release, reader_notebooks
+from tools import gather_release, notebooks, reader_notebooks
 from tools.edition import ROOT, Edition, project_version
 
 # Hides the repository, which is installed here, and the packages that only the build of the book needs.
@@ -156,7 +156,9 @@ def test_fetched_weights_are_probed_in_an_empty_folder(installed, tmp_path):
 def execute(path, environment, cwd):
     """Run a notebook there; raises at the first cell that fails. Returns it with its outputs."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(cwd)}})
+    patience = max(600, notebooks.CELL_SECONDS)
+    place = {"metadata": {"path": str(cwd)}}
+    client = NotebookClient(notebook, timeout=patience, kernel_name="python3", resources=place)
     client.execute(env=environment, cwd=str(cwd))
     return notebook
 

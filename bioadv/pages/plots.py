@@ -7,6 +7,8 @@ What is drawn in ``INK`` changes with the page's theme (:mod:`bioadv.pages.press
 
 from __future__ import annotations
 
+import logging
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +27,7 @@ from bioadv.lab.looks import GREY, INK, TEAL, WINE
 from bioadv.pages import press
 
 WIDTH = 6.4  # inches; with 10 point type still legible when a phone shrinks it
+LONGEST_NAME = 20  # letters of a class's name
 
 
 # Where the first font lacks a letter, as of Chinese, Japanese or Korean names, one of these is asked, if it is there.
@@ -43,6 +46,8 @@ FURTHER_FONTS = (
 
 def use_style() -> None:
     """Set matplotlib's defaults for this session, and how its notebook shows figures."""
+    # A font without the usual weight is told of on the error stream, which would end up in outputs.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     installed = set(font_manager.get_font_names())
     plt.rcParams.update(
         {
@@ -101,17 +106,32 @@ def grid(count: int, columns: int = 3, height: float = 2.0, **more: Any) -> tupl
     return figure, flat[:count]
 
 
-def readable(text: str) -> str:
-    """A text of the user's, such as the name of a class, with letters that no font here has as their numbers, U+732B.
+def readable(text: str, most: int = LONGEST_NAME) -> str:
+    """A text of the user's, such as the name of a class, in one line of about ``most`` letters that can be drawn.
 
-    Otherwise they would all be drawn as the same box, with a warning for each.
+    A letter that no font here has is shown as its number, U+732B: otherwise all of these would be drawn as the same
+    box, with a warning for each. Of a longer text the middle is left out, so that beginning and end tell it apart.
     """
     families = [font_manager.FontProperties(family=[family]) for family in plt.rcParams["font.family"]]
     fonts = [font_manager.get_font(font_manager.findfont(family)) for family in families]
-    return "".join(
-        letter if letter.isspace() or any(font.get_char_index(ord(letter)) for font in fonts) else f"U+{ord(letter):X} "
-        for letter in text
-    ).rstrip()
+    shown = [
+        letter if letter == " " or any(font.get_char_index(ord(letter)) for font in fonts) else f"U+{ord(letter):04X} "
+        for letter in " ".join(text.split())
+    ]
+    if width("".join(shown)) > most:
+        head, tail = shown[: len(shown) // 2], shown[len(shown) // 2 :]
+        while width("".join(head + tail)) >= most:
+            if width("".join(head)) > width("".join(tail)):
+                head.pop()
+            else:
+                tail.pop(0)
+        shown = [*head, "…", *tail]
+    return " ".join("".join(shown).split())
+
+
+def width(text: str) -> int:
+    """About how many letters wide a text is; those of Chinese, Japanese and Korean count twice."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "FW" else 1 for letter in text)
 
 
 def tile(pictures: np.ndarray, columns: int, gap: int = 2, fill: float = 1.0) -> np.ndarray:

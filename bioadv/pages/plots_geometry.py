@@ -84,11 +84,22 @@ def landscapes(
             bottom.set_ylabel("decisions", fontsize=9)
     present = np.unique(np.concatenate([np.unique(one.classes) for one in found.values()]))
     handles = [Patch(color=tuple(CLASS_COLOURS[label % 10]), label=f"class {label}") for label in present]
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), fontsize=8)
-    for label, text in zip(present, legend.get_texts(), strict=True):
+    names = [readable(classes[label]) for label in present]
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=_columns(names), fontsize=8)
+    for name, text in zip(names, legend.get_texts(), strict=True):
         # Set afterwards: a legend leaves out labels that begin with an underscore, and reads dollar signs as formulas.
-        text.set(text=readable(classes[label]), parse_math=False)
+        text.set(text=name, parse_math=False)
     return figure
+
+
+def _columns(names: Sequence[str], most: int = 5) -> int:
+    """In how many columns of a legend names of 8 points are no wider than a figure."""
+    for columns in range(min(most, len(names)), 1, -1):
+        rows = -(-len(names) // columns)
+        widths = [max(map(plots.width, names[start : start + rows])) for start in range(0, len(names), rows)]
+        if sum(0.53 + 0.068 * letters for letters in widths) <= WIDTH + 0.3:  # inches; its margins may be used
+            return columns
+    return 1
 
 
 def _label_regions(axes: Axes, one: Landscape, classes: Sequence[str]) -> None:
@@ -99,7 +110,7 @@ def _label_regions(axes: Axes, one: Landscape, classes: Sequence[str]) -> None:
         if inside.mean() >= LARGE:
             depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
             row, column = (int(place) for place in np.unravel_index(depth.argmax(), depth.shape))
-            room = 1 - min(0.9, 0.06 * len(readable(classes[label])))  # so that no name leaves the map
+            room = 1 - min(0.9, 0.06 * plots.width(readable(classes[label])))  # so that no name leaves the map
             across, up = float(np.clip(s[column], room * s[0], room * s[-1])), float(s[row])
             if np.hypot(across, up) < 0.3 * s[-1]:  # nor covers the mark at the origin
                 up -= 0.45 * float(s[-1])
