@@ -31,6 +31,7 @@ from tools.notebooks import ROOT
 CHAPTERS = tuple(path.stem for path in sorted((ROOT / "book").glob("*.py")) if "begin(" in path.read_text())
 SETS = ("photo-patches", "cifar10", "mnist", "grey", "wide", "two", "few", "uneven")
 EFFORT = "0.03"
+REFEREES = pytest.mark.skipif(bool(referees.missing()), reason="the extra referees is not installed")
 # Names of classes, which chapters draw; a letter that is drawn as a box, with a warning, is a failure.
 NAMES = ("矢", "鳥", "고양이", "🐶 dogs", "it's <b>$x_1$</b> & _", "كلب", "żółw", "x" * 60, "_", "#1")
 RUN = """
@@ -75,7 +76,7 @@ def made(tmp_path_factory):
                 x = x[:, :28, :28].mean(3, keepdims=True).round().astype(np.uint8)
             if kind == "wide":
                 x = x[:, :14, :24]
-            if kind in ("few", "uneven"):
+            if kind in ("two", "few", "uneven"):
                 y = np.array(NAMES)[y]
             seen = x.reshape(len(x), -1).any(1)
             parts |= {f"x_{split}": x[seen], f"y_{split}": y[seen]}
@@ -163,6 +164,7 @@ def study_of(tmp_path, monkeypatch):
     return run
 
 
+@REFEREES
 @pytest.mark.slow
 def test_the_study_on_two_classes(study_of):
     """Wide grey images, most of them of one class, the test set sorted by class: every kind of model, every probe."""
@@ -180,6 +182,7 @@ def test_the_study_on_two_classes(study_of):
     assert summary["accuracy"] > 0.9
 
 
+@REFEREES
 def test_losses_that_need_three_classes_say_so(generator):
     model = models.init(models.TwoLayer(12, 5, 2), generator).eval()
     x = torch.rand(4, 12, generator=generator)
