@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bioadv.data import files
-from bioadv.lab import corrections, frontier, runs
+from bioadv.lab import corrections, frontier, numbers, runs
 from bioadv.lab.corrections import NOTHING, Estimate, combined
 from bioadv.lab.runs import Run
 from bioadv.measure.critical import NOISE_GRID
@@ -126,6 +126,10 @@ def test_a_model_beside_a_penalty_of_several_strengths(at_hand):
     assert frontier.lead_at("kh", "PGD (as coded)", "accuracy").value == pytest.approx(1.5)
     assert frontier.lead_at("kh", "PGD (as coded)", "jacobian") is NOTHING  # beyond the curve
     assert frontier.leads_at("kh")["PGD (as coded)"]["accuracy"][1].value == pytest.approx(1.5)
+    name = "critical norm over weight decay of equal accuracy"
+    assert numbers.measured(name, "kh") == {0: pytest.approx(1.5)}
+    at_hand("kh", 1, 0.7, 3.0)  # more accurate than any of them
+    assert list(numbers.measured(name, "kh")) == [0]
     with pytest.raises(ValueError, match="model = 'l2': no seed of it has perturbations.json here"):
         frontier.first("l2")
 

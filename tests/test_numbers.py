@@ -69,7 +69,8 @@ def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
     for name, value in expected.items():
         assert STATISTICS[name].of(run) == pytest.approx(value, rel=1e-6), name
     assert 550 <= STATISTICS["end of the power law"].of(run) <= 560
-    assert set(STATISTICS) == {*expected, "end of the power law"}
+    compared = {"critical norm over weight decay of equal accuracy", "accuracy of the best readout, below BP"}
+    assert set(STATISTICS) == {*expected, "end of the power law", *compared}
 
 
 def alone(run, exponent):
@@ -93,6 +94,19 @@ def test_a_statistic_of_a_layer_alone_is_looked_up_there(tmp_path, monkeypatch):
     monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
     alone(Run(tmp_path / "small" / "cifar10-whitened", "units-100", 1), 0.5)
     assert numbers.measured("exponent on whitened images", "kh-layer") == {1: pytest.approx(0.5)}
+
+
+def test_readouts_at_their_best_are_compared_with_those_of_bp(tmp_path, monkeypatch):
+    """A readout that a model was trained with has no place on the path and is not counted."""
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
+    small = tmp_path / "small" / "cifar10"
+    for model, seed, best in (("kh", 1, 0.4), ("bp", 0, 0.45), ("bp", 1, 0.47)):
+        run = Run(small, model, seed)
+        files.write_json(run.measured("paths"), {"configuration": {}, "source": ""})
+        np.savez(run.folder / "paths.npz", place=[1.0, 2.0, np.nan], accuracy=[best, 0.3, 0.9])
+        if model == "kh":
+            assert numbers.measured("accuracy of the best readout, below BP", "kh") == {}
+    assert numbers.measured("accuracy of the best readout, below BP", "kh") == {1: pytest.approx(0.06)}
 
 
 def test_unknown_statistics_are_named():

@@ -53,15 +53,20 @@ def lead_at(model: str, measure: str, place: str, common: bool = False) -> Estim
     Interpolated between the strengths at hand, one seed of each; over the model's seeds. NaN where every seed lies
     beyond the curve's ends.
     """
+    found = runs.at_hand(model, "perturbations.json").values()
+    leads = [run_lead_at(run, measure, place, common) for run in found]
+    return combined([lead for lead in leads if not np.isnan(lead.value)])
+
+
+def run_lead_at(run: Run, measure: str, place: str, common: bool = False) -> Estimate:
+    """:func:`lead_at` of one run, with its bootstrap error over images; NaN beyond the curve's ends."""
     where, slack = PLACES[place]
-    curve, found = [first(name) for name in swept(of_decay=True)], []
-    for run in runs.at_hand(model, "perturbations.json").values():
-        over = [corrections.ratio(run, other, measure, common) for other in curve]
-        at = [where(other) for other in curve]
-        value = interpolated(where(run), at, [one.value for one in over], slack)
-        error = interpolated(where(run), at, [one.error for one in over], slack)
-        found += [] if np.isnan(value) else [Estimate(value, error)]
-    return combined(found)
+    curve = [first(name) for name in swept(of_decay=True)]
+    over = [corrections.ratio(run, other, measure, common) for other in curve]
+    at = [where(other) for other in curve]
+    value = interpolated(where(run), at, [one.value for one in over], slack)
+    error = interpolated(where(run), at, [one.error for one in over], slack)
+    return Estimate(value, error)
 
 
 def leads_at(model: str) -> dict[str, dict[str, tuple[Estimate, Estimate]]]:

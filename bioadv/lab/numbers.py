@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bioadv.data import files
-from bioadv.lab import provenance, runs
+from bioadv.lab import frontier, provenance, readout_numbers, runs
 from bioadv.lab.probe_perturbations import median_norm
 from bioadv.lab.runs import Run
 from bioadv.measure import powerlaw
+
+SMALL = "small/cifar10"
 
 
 class IncomparableError(LookupError):
@@ -72,6 +74,24 @@ def _above_exemplars(run: Run) -> float:
     return exponent(run, "images_before") - float(np.mean(others))
 
 
+def _above_decay(run: Run) -> float:
+    """Median critical norm over that of weight decay at the run's accuracy, on images that both decide correctly."""
+    lead = frontier.run_lead_at(run, "PGD, margin loss", "accuracy", common=True).value
+    if np.isnan(lead):
+        raise IncomparableError("no training with weight decay is as accurate")
+    return lead
+
+
+def _below_bp(run: Run) -> float:
+    """Accuracy of the best readout on the path of penalties, below the mean of BP's; a hidden layer of 100 units."""
+    others = runs.at_hand("bp", "paths.json", SMALL).values()
+    if not others:
+        raise IncomparableError("no readout of BP's hidden layer is at hand")
+    return float(np.mean([readout_numbers.best_accuracy(one.arrays("paths")) for one in others])) - (
+        readout_numbers.best_accuracy(run.arrays("paths"))
+    )
+
+
 STATISTICS: dict[str, Statistic] = {
     "accuracy": Statistic(provenance.MANIFEST, lambda run: run.accuracy),
     "jacobian": Statistic(provenance.MANIFEST, lambda run: run.last("jacobian")),
@@ -89,6 +109,8 @@ STATISTICS: dict[str, Statistic] = {
     "exponent on whitened images": Statistic(
         "alignment.json", lambda run: _alone(run, (5, 50)), ("small/cifar10-whitened", "units-100")
     ),
+    "critical norm over weight decay of equal accuracy": Statistic("perturbations.json", _above_decay),
+    "accuracy of the best readout, below BP": Statistic("paths.json", _below_bp, (SMALL, "kh")),
     "pruned units": Statistic("pruning.json", lambda run: float(run.arrays("pruning")["pruned"][1].sum())),
     "change by pruning, ranks 1 to 10": Statistic("pruning.json", lambda run: _pruning(run, 1, 10)),
     "change by pruning, ranks 100 to 500": Statistic("pruning.json", lambda run: _pruning(run, 100, 500)),

@@ -303,8 +303,7 @@ def _after(subject: Subject, epochs: int) -> float:
 
 
 def _best_accuracy(subject: Subject) -> float:
-    path = _path(subject)
-    return float(path["accuracy"][np.isfinite(path["place"])].max())
+    return readout_numbers.best_accuracy(_path(subject))
 
 
 STATISTICS: dict[str, Callable[[Subject], float]] = {

@@ -32,6 +32,11 @@ def own(path: Path) -> int:
     return int(trained[0]) if len(trained) else int(path["accuracy"].argmax())
 
 
+def best_accuracy(path: Path) -> float:
+    """The best test accuracy on the path of penalties, or of epochs; the model's own readout is not counted."""
+    return float(path["accuracy"][np.isfinite(path["place"])].max())
+
+
 def nearest(path: Path, accuracy: float) -> int:
     """The place before the best one whose accuracy is nearest."""
     places = rising(path)
