@@ -78,7 +78,9 @@ setup: $(READY) ## make .venv with the locked packages
 _build/executed/%.ipynb: book/%.py $(SOURCES) $(RESULTS) | $(READY)
 	@$(BIN)/python -m tools.notebooks run $< --out $@
 
-book: $(READY) $(EXECUTED) ## execute the chapters and build _build/html/index.html
+# Two chapters at a time: most of a chapter runs on one core.
+book: $(READY) ## execute the chapters and build _build/html/index.html
+	@$(MAKE) --no-print-directory -j2 --output-sync=target $(EXECUTED)
 	@rm -rf _build/html _build/.doctrees _build/.jupyter_cache
 	@$(BIN)/python -m tools.build_book stage
 	@PYTHONPATH=$(CURDIR) $(BIN)/jupyter-book build -W -n --keep-going --path-output . _build/stage
@@ -108,9 +110,9 @@ pytest: $(READY) ## the package's tests, and those of the book's own tools
 live: $(READY) ## run every chapter on images of every kind, and from the wheel (`make pytest` does a cross-section)
 	@BIOADV_LIVE=all $(BIN)/python -m pytest -q tests/test_live.py tests/test_wheel.py -k 'chapters_run or empty_folder'
 
-# Two runs of one thread each share the cores.
-nbval: nbval-2 ## compare the stored notebooks with fresh runs
-	@$(MAKE) --no-print-directory -j2 --output-sync=target nbval-1 nbval-avx2
+# The three share the cores.
+nbval: $(READY) ## compare the stored notebooks with fresh runs
+	@$(MAKE) --no-print-directory -j3 --output-sync=target nbval-2 nbval-1 nbval-avx2
 
 nbval-2: $(READY)
 	@echo 'nbval, two threads'; OMP_NUM_THREADS=2 $(NBVAL)
