@@ -19,7 +19,7 @@ import numpy as np
 
 from bioadv.lab import corrections, frontier, numbers, study
 from bioadv.lab.runs import at_hand, paper
-from bioadv.pages import plots, plots_robustness
+from bioadv.pages import plots, plots_robustness, wording
 from bioadv.pages.notebook import Html, Table, check, glue_all, spread
 
 plots.use_style()
@@ -28,9 +28,13 @@ models = ["kh", "bp", "l2", "jreg", "specreg", "specreg-logged", "random"]
 # %% [markdown]
 # ## What the arithmetic and the tap do to an exponent
 #
-# {numref}`fig-beyond-exponents` reads the spectrum of each model five times: as the public code does, in single precision and from the latent before the
-# activation; with its operands rounded as some graphics processors round them; in single precision again, but with the latents centred first; in
-# double precision; and after the activation.
+# {numref}`fig-beyond-exponents` reads the spectrum of each model five times:
+#
+# 1. as the public code does, in single precision and from the latent before the activation;
+# 2. the same, with operands rounded as some graphics processors round them;
+# 3. in single precision again, but with the latents centred first;
+# 4. in double precision;
+# 5. in double precision, after the activation.
 
 # %%
 readings = corrections.readings(
@@ -47,7 +51,7 @@ alphas = {
 figure = plots_robustness.rows_of_choices(alphas)
 _ = figure.axes[0].set(xlabel=r"exponent $\alpha$")
 
-# %% mystnb={"figure": {"caption": "The KH model in the same five readings: exponent, and the rank at which the spectrum leaves its fitted line by a factor of two. CIFAR-10, over training seeds.", "name": "tab-beyond-exponents"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The KH model in the same five readings: exponent, and the rank at which the spectrum leaves its fitted line by a factor of two. CIFAR-10; of two seeds both, of more their mean and standard deviation.", "name": "tab-beyond-exponents"}} tags=["hide-input"]
 rows = [
     [
         name,
@@ -67,7 +71,8 @@ Table(["reading", "exponent", "line ends at rank"], rows)
 # ## What the attack does to an order
 #
 # {numref}`fig-beyond-norms` shows the median critical perturbation of each model by eight measures: the three of the paper, noise at the strength where half of the draws succeed, PGD with a loss that does not
-# saturate, the attack as it is usually recommended, the same in an $L^2$ ball, and the certified radius, below which no attack can succeed.
+# saturate, the attack as it is usually recommended, the same in an $L^2$ ball, and the certified radius, below which no attack can succeed. Look whether the order of the models changes from row to row: KH and L2 stay in front,
+# BP and the models near it stay behind, whatever the attack.
 
 # %%
 norms = corrections.norms(models)  # per model and measure: the median of each seed
@@ -90,7 +95,7 @@ leads = corrections.leads(
 )  # by measure and model: on own, on common images
 
 
-# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of another model, by measure, on CIFAR-10. With one seed, the error is that of a bootstrap over images; with several, the standard deviation over the seeds that both have. The second line of a cell, small, uses only images that both classify correctly. Measures below the first four were made on a thousand images of each model and carried over to all by the ratio to PGD as coded.", "name": "tab-beyond-ratios"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of another model, by measure, on CIFAR-10. Of two seeds that both models have both ratios, of more their mean and standard deviation; of one, the error is that of a bootstrap over images. The second line of a cell, small, uses only images that both classify correctly. Measures below the first four were made on a thousand images of each model and carried over to all by the ratio to PGD as coded.", "name": "tab-beyond-ratios"}} tags=["hide-input"]
 def cell(own, common):
     both = Html(f"{own}<br><small>{common}</small>")
     return both if np.isfinite(own.value) else "–"
@@ -120,13 +125,16 @@ check(f"{proven}: KH over L2", leads[proven]["l2"][1].value, 0.5, 1)
 
 # %% [markdown]
 # Read the rows of attacks from top to bottom. A ratio that shrinks on the way says that part of the published lead came from an attack that does
-# worse on KH than on the other model; one that stays is a property of the function. Most of it stays: on common images KH's lead over BP goes from {glue:text}`bp-coded` to {glue:text}`bp-best` in the best attack of the list, and that over random features and over the published Jacobian term hardly moves. The closest
-# rival is {glue:text}`rival`. On the images that both decide correctly, KH needs {glue:text}`rival-coded` times as much under PGD as coded, {glue:text}`rival-margin` times with a margin loss,
+# worse on KH than on the other model; one that stays is a property of the function. Most of it stays: on common images KH's lead over BP goes from {glue:text}`bp-coded` to {glue:text}`bp-best` in the best attack of the list, and that over random features and over the published Jacobian term hardly moves.
+#
+# The closest rival is {glue:text}`rival`. On the images that both decide correctly, KH needs {glue:text}`rival-coded` times as much under PGD as coded, {glue:text}`rival-margin` times with a margin loss,
 # {glue:text}`rival-best` times in an $L^2$ ball, and {glue:text}`rival-half` times under noise. Two corrections count: restricting the comparison to common images halves the lead over {glue:text}`rival` under gradient attacks, since KH's own images are the easier ones; and the first failure among
 # hundreds of draws understates what KH stands under noise.
 #
 # The last row is a ratio of lower bounds of different tightness, which settles no order; a bound is looser for a steeper activation. To say something for certain, compare one model's certificate with the other's attack
-# ({numref}`tab-rob-doubts`): KH's median certificate lies above BP's median attack. And read the column on random features with care: a layer that nobody trained is the null against which "biologically inspired" has to be measured.
+# ({numref}`tab-rob-doubts`): KH's median certificate lies above BP's median attack.
+#
+# And read the column on random features with care: a layer that nobody trained is the null against which "biologically inspired" has to be measured.
 #
 # ## At the same accuracy, and at the same Jacobian norm
 #
@@ -134,6 +142,8 @@ check(f"{proven}: KH over L2", leads[proven]["l2"][1].value, 0.5, 1)
 # L2. The fair question is what weight decay does at *KH's* accuracy. {numref}`fig-beyond-frontier` shows L2 at half to four times the
 # published strength, trained for a tenth of the epochs, and two more short runs: batch norm alone, and batch norm with a spectral
 # penalty whose target, $1/n$ after the activation, knows its scale. The models of the paper are there for comparison.
+#
+# Up and to the right is better. KH lies where the line of weight decay ends, and the published L2 model, trained ten times as long, lies to the right of that line. Features that nobody trained are far below it.
 
 # %%
 decay, others_swept = frontier.swept(of_decay=True), frontier.swept(of_decay=False)
@@ -149,7 +159,7 @@ _ = plots_robustness.frontier(curves, filled, hollow)
 # %%
 at_place = frontier.leads_at("kh")  # by measure and place: on own, on common images
 
-# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of L2 at the strength where L2 is as accurate, or has as large a Jacobian before the activation: interpolated between the strengths that were trained. CIFAR-10, one seed of each strength. With one seed of KH, the error is that of a bootstrap over images; with several, their standard deviation. The second line of a cell, small, uses only images that both classify correctly; a dash means that KH lies outside of the curve, in accuracy by more than half a percentage point.", "name": "tab-beyond-matched"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of L2 at the strength where L2 is as accurate, or has as large a Jacobian before the activation: interpolated between the strengths that were trained. CIFAR-10, one seed of each strength; of two seeds of KH both, of more their mean and standard deviation. The second line of a cell, small, uses only images that both classify correctly; a dash means that KH lies outside of the curve, in accuracy by more than half a percentage point.", "name": "tab-beyond-matched"}} tags=["hide-input"]
 header = ["measure", "at KH's accuracy", "at KH's Jacobian norm"]
 places = frontier.PLACES
 rows = [[name, *(cell(*row[p]) for p in places)] for name, row in at_place.items()]
@@ -163,6 +173,13 @@ for measure in (coded, margin, best):
 
 
 # %% [markdown]
+# Where weight decay is as accurate as KH ({numref}`tab-beyond-matched`), KH's critical norm is {glue:text}`matched-coded-accuracy` times that of L2 under PGD as coded, {glue:text}`matched-margin-accuracy` times with a margin
+# loss, and {glue:text}`matched-half-accuracy` times under noise. Where it has the same Jacobian norm, the factors are {glue:text}`matched-coded-jacobian` and {glue:text}`matched-margin-jacobian` under the two versions of PGD. KH's certificate is {glue:text}`matched-proven-accuracy` times as
+# large, though a bound on a steeper activation is a looser one.
+#
+# So at its own accuracy KH is about as robust as a network trained by backpropagation with a modest weight decay, for a tenth of the epochs. Its lead over the published L2 model is what that model gives up for a higher accuracy. Trained at
+# full length, the line would probably lie further to the right, as the published model does. Each strength has one seed, so the table does not show what another training of it would change.
+#
 # The last two comparisons are about the spectrum: the short run with a spectral penalty beside its control, and the spectral model as stated beside BP.
 
 # %%
@@ -195,7 +212,7 @@ for name, measure in tried.items():
 
 # %%
 def one_over_n(model):
-    """Exponent after the activation, which is 1 for a spectrum of 1/n; mean over seeds."""
+    """Exponent after the activation, 1 for a spectrum of 1/n; mean over seeds."""
     found = at_hand(model, "spectra.json").values()
     taken = [numbers.exponent(run, "images_after", truncate=True) for run in found]
     return float(np.mean(taken))
@@ -204,9 +221,9 @@ def one_over_n(model):
 near = one_over_n("specreg")
 check("exponent after the activation, spectral as stated", near, 0.9, 1.2)
 
-# %%
+# %% tags=["hide-input"]
 null, learned = (np.mean(alphas[m]["float64"]) for m in ("random", "kh"))
-glue_all({"null-share": f"{null / learned:.0%}", "rival": study.title(rival)})
+glue_all({"null-share": wording.share(null / learned), "rival": study.title(rival)})
 for name, measure in tried.items():
     glue_all({f"rival-{name}": str(leads[measure][rival][1])})
     glue_all(
@@ -229,33 +246,27 @@ for model in ("short-scalefree", "short-norm", "specreg", "bp"):
     glue_all({f"{model}-accuracy": f"{np.mean(scores):.3f}"})
 
 # %% [markdown]
-# How to read the figure: up and to the right is better. KH lies where the line of weight decay ends, and the published L2 model, trained ten times as long, lies to the right of that line. In
-# numbers ({numref}`tab-beyond-matched`): where weight decay is as accurate as KH, KH's critical norm is {glue:text}`matched-coded-accuracy` times that of L2 under PGD as coded, {glue:text}`matched-margin-accuracy` times with a margin
-# loss, and {glue:text}`matched-half-accuracy` times under noise; where it has the same Jacobian norm, {glue:text}`matched-coded-jacobian` and {glue:text}`matched-margin-jacobian` times under the two versions of PGD. Its certificate is {glue:text}`matched-proven-accuracy` times as
-# large, though a bound on a steeper activation is a looser one.
-#
-# So at its own accuracy KH is about as robust as a network trained by backpropagation with a modest weight decay, for a tenth of the epochs. Its lead over the published L2 model is what that model gives up for a higher accuracy. Trained at
-# full length, the line would probably lie further to the right, as the published model does. Features nobody trained are far below the line ({numref}`fig-beyond-frontier`). Each
-# strength has one seed, so the errors in the table do not include what another training of it would change.
-#
 # ### A spectral penalty that knows its scale
 #
 # The open points are two networks with batch norm, one of them with the spectral penalty of {cite:t}`nassar2020on`. On common images the penalty makes the network {glue:text}`free-coded` times as robust as batch norm alone under PGD as coded, and {glue:text}`free-margin` times with a
 # margin loss, at an accuracy of {glue:text}`short-scalefree-accuracy` instead of {glue:text}`short-norm-accuracy`. Batch norm alone costs robustness ({glue:text}`norm-over-bp` times that of plain BP), and what comes out has {glue:text}`free-over-l2` times the critical norm of the published L2 model.
 #
-# But it is not a spectrum of $1/n$ that does it. The exponent after the activation, at ranks 11 to 500 of the test images, is {glue:text}`free-alpha` with the penalty and {glue:text}`norm-alpha` without. The penalty charges without limit for what lies above its line, and at most one unit for each
-# component below it; its value ends at {glue:text}`free-penalty`, so it is content with a spectrum that falls below the line. Of the two networks the one without penalty is closer to $1/n$, and less robust. So a spectral penalty can help without bringing such a
+# But it is not a spectrum of $1/n$ that does it. The exponent after the activation, at ranks 11 to 500 of the test images, is {glue:text}`free-alpha` with the penalty and {glue:text}`norm-alpha` without: of the two networks the one without penalty is closer to $1/n$, and less robust. The penalty charges without limit for what lies above its line, and at most one unit for each
+# component below it; its value ends at {glue:text}`free-penalty`, so it is content with a spectrum that falls below the line. So a spectral penalty can help without bringing such a
 # spectrum about. The control matters: in the authors' own trial on MNIST, where robustness fell, the arms differed in batch norm.
 #
 # ### A spectrum near $1/n$
 #
 # One network here does have such a spectrum: the paper's spectral model *as stated*, with the absolute target $1/n$ and no batch norm, trained to the end. The authors' stored figures do not show it ({ref}`sec-reg-code`). The penalty acts before the activation,
-# and after the activation the exponent at ranks 11 to 500 is {glue:text}`near-alpha`, that of BP {glue:text}`bp-alpha` ({numref}`fig-spectra-after` has them rank by rank). Its accuracy is {glue:text}`specreg-accuracy`, BP's {glue:text}`bp-accuracy`. If a spectrum of $1/n$ made a network robust, this one should be it. On common images
-# it needs {glue:text}`near-coded` times the perturbation of BP under PGD as coded, {glue:text}`near-margin` times with a margin loss, {glue:text}`near-best` times in an $L^2$ ball and {glue:text}`near-half` times under noise (training seeds: {glue:text}`near-seeds`). So a spectrum near $1/n$ is
+# and after the activation the exponent at ranks 11 to 500 is {glue:text}`near-alpha`, that of BP {glue:text}`bp-alpha` ({numref}`fig-spectra-after` has them rank by rank). Its accuracy is {glue:text}`specreg-accuracy`, BP's {glue:text}`bp-accuracy`. If a spectrum of $1/n$ made a network robust, this one should be it.
+#
+# It is not. On common images it needs {glue:text}`near-coded` times the perturbation of BP under PGD as coded, {glue:text}`near-margin` times with a margin loss, {glue:text}`near-best` times in an $L^2$ ball and {glue:text}`near-half` times under noise (training seeds: {glue:text}`near-seeds`; with one, ± is the error over images). So a spectrum near $1/n$ is
 # not enough. That does not surprise: the exponent says how variance falls from one direction to the next, and nothing about the size of the readout or of the Jacobian.
 #
 # ## The other questions, and where they are answered
 #
+# ```{table} Questions to the paper that this book answers, and where.
+# :name: tab-beyond-questions
 # | question | answer | shown in |
 # |---|---|---|
 # | How much of an exponent is there before anything is learned? | On images {glue:text}`null-share` of KH's, and next to nothing on noise. | {numref}`fig-spectra-paper` |
@@ -267,8 +278,9 @@ for model in ("short-scalefree", "short-norm", "specreg", "bp"):
 # | Is it KH, or its accuracy? | Weight decay of the same accuracy is about as robust. | {numref}`fig-beyond-frontier`, {numref}`tab-beyond-matched` |
 # | Does a spectrum near $1/n$ make a network robust? | Not by itself: the one network here that has it is less robust than BP. | {numref}`fig-beyond-norms` |
 # | Is the smooth landscape learned? | No, it comes with the power of the activation. | {numref}`fig-geo-controls` |
+# ```
 #
-# What is missing: full trainings of the scale-free penalties (here they have short ones) and the exact Jacobian of the logits at this scale.
+# Two things this book cannot answer: what scale-free penalties do when they are trained to the end (here they have a tenth of the epochs), and what the exact Jacobian of the logits does at this scale.
 #
 # ## What it took
 #
@@ -294,12 +306,12 @@ glue_all({"their-hours": spent["hours"], "their-spectral": spent["spectral"]})
 glue_all({"our-hours": f"{sum(map(sum, cost.values())) / 60:.1f}"})
 glue_all({"no-referees": f"{sum(sum(row[:4]) for row in cost.values()) / 60:.1f}"})
 
-# %% mystnb={"figure": {"caption": "Wall time of the first seed of each model, as its manifests have it: CIFAR-10, one or two cores of a busy machine. Local: hidden layer learned without labels. Referees are attacks of other libraries, which the paper does not run.", "name": "tab-beyond-cost"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Minutes that the first seed of each model took, as its manifests have it: CIFAR-10, one or two cores of a busy machine. Local: hidden layer learned without labels. Referees are attacks of other libraries, which the paper does not run.", "name": "tab-beyond-cost"}} tags=["hide-input"]
 rows = [
     [title, *(f"{value:.0f}" if value else "–" for value in row), f"{sum(row):.0f}"]
     for title, row in cost.items()
 ]
-Table(["model", "training, min", *probes, "together"], rows)
+Table(["model", "training", *probes, "together"], rows)
 
 # %% [markdown]
 # Together that is {glue:text}`our-hours` hours, {glue:text}`no-referees` without the referees, for the models in the table.

@@ -146,7 +146,7 @@ def cards(soup: BeautifulSoup) -> None:
         in_prose = table.find_parent(class_="cell_output") is None
         if "cards" in (table.get("class") or []) or not heads or (in_prose and len(heads) < 3):
             continue
-        table["class"] = [*(table.get("class") or []), "cards", *(["of-prose"] if in_prose else [])]
+        table["class"] = " ".join([*(table.get("class") or []), "cards", *(["of-prose"] if in_prose else [])])
         for row in table.select("tbody tr"):
             for value, head in zip(row.find_all("td", recursive=False), heads, strict=False):
                 value["data-label"] = head
