@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 
-from tools import edition, page_links
+from tools import build_book, edition, page_links, reader_notebooks
 from tools.edition import ROOT, Edition
 
 KNOWN = Edition(
@@ -66,6 +68,65 @@ def test_a_made_up_repository_has_working_addresses():
     assert page["repository"]["Suggest an edit"].endswith("/edit/main/book/running.md")
     assert not page["launch"]
     assert not page["download"]
+
+
+@pytest.mark.parametrize("page", build_book.pages())
+def test_what_is_edited_and_reported_is_there(page):
+    """The source of every page is a file of this tree, and the form that its address fills in has these fields."""
+    found = shown(page, KNOWN)["repository"]
+    assert (ROOT / found["Suggest an edit"].removeprefix(f"{KNOWN.url}/edit/main/")).is_file()
+    asked = parse_qs(urlsplit(found["Report an error"]).query)
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / asked.pop("template")[0]).read_text())
+    assert asked.pop("title") == [f"Page {page}"]
+    assert asked == {"where": [f"{page}, edition 1.0.0"]}
+    assert "where" in {field.get("id") for field in form["body"]}
+
+
+GH = """#!/bin/sh
+[ "$1 $2" = "run download" ] && cp -r "$MADE" made
+"""
+SHARED = "https://x-access-token:word@github.com/someone/some-book.git"
+
+
+@pytest.mark.parametrize("folder", ["v1.0.0", "latest"])
+def test_the_branch_has_what_the_buttons_open(tmp_path, folder):
+    """The job that fills it is run here: its GitHub is a folder, and the command ``gh`` copies."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
+    (step,) = workflow["jobs"]["notebooks"]["steps"]
+    made, shared, tool = tmp_path / "made", tmp_path / "shared.git", tmp_path / "bin" / "gh"
+    about = Edition("1.0.0", "someone/some-book", tagged=folder != "latest")
+    names = [path.stem for path in reader_notebooks.generate(made, about)]
+    shutil.copytree(ROOT / "binder", made / "binder")  # as the job before this one does
+    subprocess.run(["git", "init", "-q", "--bare", shared], check=True)
+    tool.parent.mkdir()
+    tool.write_text(GH)
+    tool.chmod(0o755)
+    (tmp_path / "gitconfig").write_text(f'[url "{shared}"]\ninsteadOf = {SHARED}\n')
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GIT")},
+        "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}",
+        "MADE": str(made),
+        "FOLDER": folder,
+        "GITHUB_REPOSITORY": "someone/some-book",
+        "GITHUB_RUN_ID": "1",
+        "GH_TOKEN": "word",
+        "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
+        "GIT_CONFIG_SYSTEM": os.devnull,
+    }
+    for run in ("first", "second"):  # the branch is made, and then added to
+        (tmp_path / run).mkdir()
+        command = ["bash", "-e", "-c", step["run"]]
+        done = subprocess.run(command, cwd=tmp_path / run, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    listed = ["git", "--git-dir", shared, "ls-tree", "-r", "--name-only", edition.NOTEBOOKS_BRANCH]
+    branch = set(subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split())
+    assert {"binder/requirements.txt", "binder/runtime.txt"} <= branch
+    assert len(names) > 8
+    for name in names:
+        found = about.launch(name)
+        colab = found["Colab"].partition(f"/blob/{edition.NOTEBOOKS_BRANCH}/")[2]
+        binder = parse_qs(urlsplit(found["Binder"]).query)["urlpath"][0].removeprefix("lab/tree/")
+        assert {colab, binder} <= branch, name
 
 
 def test_the_edition_is_read_from_the_environment(variables):

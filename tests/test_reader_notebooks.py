@@ -1,6 +1,7 @@
 """Notebooks for readers: nothing of the book's markup is left raw, and nothing of its content is lost."""
 
 import json
+import re
 
 import nbformat
 import pytest
@@ -46,6 +47,7 @@ def written(*sources, about=RELEASE):
         ("{cite}`one,two`", "([Doe 2001](https://doi.org/1); Roe et al. 2002)"),
         ("{cite:t}`two` say", "Roe et al. (2002) say"),
         ("{func}`~bioadv.data.files.digest`", "`bioadv.data.files.digest`"),
+        ("a {term}`null`, {term}`nulls <null>`", "a null, nulls"),
         ("(ch-x)=\n# Here\n\ntext", "# Here\n\ntext"),
         ("$$\nx = 1\n$$ (eq-own)", "$$\nx = 1\n\\tag{1.1}\n$$"),
         ("```{admonition} The paper\n:class: paper\nsays\n\nthis\n```", "> **The paper**\n>\n> says\n>\n> this"),
@@ -68,6 +70,19 @@ def test_links_lead_to_the_site_where_it_is_known():
         '<a href="explorer.html#a?b=1&amp;c">x</a> {ref}`ch-y`', about=Edition("1.0.0", site="https://s/")
     )
     assert cell["source"] == "[x](https://s/book/explorer.html#a?b=1&c) [Elsewhere](https://s/book/y.html#ch-y)"
+
+
+def test_terms_lead_to_the_glossary():
+    """By the names that Sphinx gives: every term of a chapter is one of the glossary."""
+    (cell,) = written("{term}`nulls <null>`, {term}`paper's scale`", about=Edition("1.0.0", site="https://s/"))
+    page = "https://s/book/notation.html#term-"
+    assert cell["source"] == f"[nulls]({page}null), [paper's scale]({page}paper-s-scale)"
+    glossary = (ROOT / "book" / "notation.md").read_text().partition("```{glossary}")[2]
+    terms = set(re.findall(r"(?m)^(\S.*)\n  \S", glossary))
+    texts = [path.read_text() for path in (ROOT / "book").glob("*.py")]
+    used = {used for text in texts for used in re.findall(r"\{term\}`(?:[^`]* <)?([^`>]+)>?`", text)}
+    assert used
+    assert used <= terms
 
 
 def test_links_of_a_release_lead_to_its_own_pages():

@@ -25,6 +25,7 @@ from tools.myst_names import DIRECTIVE, EQUATION, LABEL, Names, options
 Cell = dict[str, Any]
 ZIP = "bioadv-notebooks.zip"
 FOLDED = "jp-MarkdownHeadingCollapsed"
+GLOSSARY = "notation.html"  # the page of terms
 ROLE = re.compile(r"\{([\w:]+)\}`([^`]+)`")
 SETUP = """\
 # Where the book's package is missing, as on Colab, this installs the edition that the notebook belongs to.
@@ -155,6 +156,9 @@ class Writer:
             return self._cited(found, kind == "cite:t")
         if kind in ("func", "class", "mod"):
             return f"`{target.lstrip('~')}`"
+        if kind == "term":
+            words, _, term = target.removesuffix(">").rpartition(" <")
+            return self._link(f"{GLOSSARY}#term-{re.sub('[^A-Za-z0-9]+', '-', term)}", words or term)
         raise ValueError(f"{self.page}: role {kind!r} has no plain form; add one to tools/reader_notebooks.py")
 
     def _looked_up(self, known: dict[str, Any], name: str, kind: str) -> Any:
