@@ -43,7 +43,7 @@ data = begin(tests=10)
 # The hidden layer of the paper's "KH" model is trained with the fast form of the rule of Krotov and Hopfield
 # {cite}`krotov2019unsupervised`, on CIFAR-10 {cite}`krizhevsky2009learning`, for {glue:text}`kh-epochs` epochs and
 # {glue:text}`kh-hidden` hidden units {cite}`holzhausen2025exploring`. A linear readout is then trained on top of it with
-# labels ({ref}`ch-intro` says where everything stands). This chapter is about the layer alone.
+# labels. This chapter is about the layer alone.
 # ```
 #
 # {numref}`tab-kh-params` lists the parameters. They were read from the authors' public code at commit `e1b82cd`; the last
@@ -233,8 +233,10 @@ both = {
 _ = plots.layer_history(both)
 
 # %% [markdown]
-# {numref}`fig-kh-history` is worth a second look. In its first two panels the two layers can hardly be told apart: norms
-# fall, units arrive at $R$, a test on norms says "converged" for both. The third panel shows what happened. With the larger
+# In the first two panels of {numref}`fig-kh-history` the two layers can hardly be told apart: norms
+# fall, units arrive at $R$, a test on norms says "converged" for both. The third panel shows what happened.
+#
+# With the larger
 # $\Delta$, at some point a single unit begins to win nearly all images. The others are then pushed away
 # whenever they come second, until their responses are negative for every image. They look converged because of
 # {eq}`eq-kh-norm`: once all responses of rank $k$ are negative, being pushed has $s_j > 0$ too.
@@ -347,7 +349,7 @@ runs = {
 }
 _ = plots.layer_history({f"seed {seed}": log for seed, log in runs.items()})
 
-# %% mystnb={"figure": {"caption": "Health of the layer at the end of training on CIFAR-10, over training seeds, beside the one layer that the authors' code prints these numbers for.", "name": "tab-kh-paper"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Health of the layer at the end of training on CIFAR-10, beside the one layer that the authors' code prints these numbers for.", "name": "tab-kh-paper"}} tags=["hide-input"]
 theirs = paper()["kh_layer"]
 off = [float((abs(log["norms"] - 1) > 0.01).sum()) for log in runs.values()]
 negative = [float((log["mean_weight"] < 0).sum()) for log in runs.values()]
@@ -372,11 +374,13 @@ for lost, won in zip(off, winners, strict=True):
 # %% [markdown]
 # Read {numref}`fig-kh-paper` from right to left. After some tens of epochs nearly all units win something. Then, while the norms approach $R$, the competition
 # goes through a crisis: for whole epochs only a small part of the units wins anything at all. It looks like the monopoly of {numref}`fig-kh-history` in the
-# making, but here there are enough units to break it, and the winners come back. The middle panel shows what remains: between a twentieth and an eighth of the units
+# making, but here there are enough units to break it, and the winners come back.
+#
+# The middle panel shows what remains: between a twentieth and an eighth of the units
 # never arrive at $R$, and about as many never win again. A look at the end of training alone would not have told us that there was a crisis.
 #
-# The authors' test accepts a layer if fewer than a tenth of its units are off norm. Their own printed layer passes it narrowly; of our {glue:text}`kh-layers` at the same
-# settings {glue:text}`kh-passing` would ({numref}`tab-kh-paper`). We keep them all: rejecting layers until one
+# The authors' test accepts a layer if fewer than a tenth of its units are off norm. Their own printed layer passes it narrowly; of our layers at the same
+# settings, {glue:text}`kh-layers` in number, {glue:text}`kh-passing` would ({numref}`tab-kh-paper`). We keep them all: rejecting layers until one
 # passes would select for something that nobody has shown to matter.
 #
 # ## What the authors' code does
@@ -441,7 +445,7 @@ check(
 #
 # ```{solution} ex-kh-p2
 # :class: dropdown
-# With $M = W$ the change is $D_j = R^2 \sum_b x_b - (\sum_b h_{bj}) W_j$. It vanishes when $W_j$ is parallel to $\sum_b x_b$, with norm $R$ by
+# With $M = W$ the change is $U_j = R^2 \sum_b x_b - (\sum_b h_{bj}) W_j$. It vanishes when $W_j$ is parallel to $\sum_b x_b$, with norm $R$ by
 # {eq}`eq-kh-norm`. Each unit moves to the mean direction of the images it wins: spherical $k$-means, done online.
 # ```
 #

@@ -358,7 +358,9 @@ if measured:
     )
 
 # %% [markdown]
-# The main mode is where theirs is. How many units are in the second varies with the run: in the layer of their submission the threshold prunes {glue:text}`pruned-paper` ± {glue:text}`pruned-error` units, in ours, seed by seed, {glue:text}`pruned-each`. Of the layer that they trained again in 2024 the mixture pruned about {glue:text}`pruned-later` ± {glue:text}`pruned-later-error`, counted on a sample. The three rules nearly
+# The main mode is where theirs is. How many units are in the second varies with the run: in the layer of their submission the threshold prunes {glue:text}`pruned-paper` ± {glue:text}`pruned-error` units; in ours, seed by seed: {glue:text}`pruned-each`. Of the layer that they trained again in 2024 the mixture pruned about {glue:text}`pruned-later` ± {glue:text}`pruned-later-error`, counted on a sample.
+#
+# The three rules nearly
 # agree, since the modes are well apart: {glue:text}`pruned-mixture_published` by the mixture as coded and {glue:text}`pruned-mixture` by the corrected one. A few units lie far outside of the histogram, at the variance of the initial weights. They have never
 # learned anything; the published mixture does not see them but its cutoff removes them. {numref}`fig-prune-mixture` shows both fits.
 
@@ -387,7 +389,10 @@ if measured:
 
 # %% [markdown]
 # {numref}`fig-prune-norm` says what the pruned units are, and it is more than a histogram can tell. Dots turn to crosses exactly at the horizontal line: units that win some image have converged, the others have not. That is {eq}`eq-kh-norm` at work; only those who take part arrive.
-# Most units to the right of the threshold are crosses, so the authors' interpretation is right: they are units that dropped out of the competition early. But variance is an indirect sign of that, and it makes mistakes of both kinds. It prunes
+#
+# Most units to the right of the threshold are crosses, so the authors' interpretation is right: they are units that dropped out of the competition early.
+#
+# But variance is an indirect sign of that, and it makes mistakes of both kinds. It prunes
 # {glue:text}`pruned-converged` units that have converged and win, and it keeps {glue:text}`kept-idle` that have done neither (the crosses on the left). The first of the pruned units in {numref}`fig-prune-units` is such a mistake: its variance is large because it is a sharp picture. So are many
 # of the units that are kept: at this size units remember single training images.
 
@@ -464,7 +469,9 @@ rows = [
 Table(header, rows)
 
 # %% [markdown]
-# What to look for: on noise, the raw spectrum starts with a few eigenvalues that tower over the rest. They belong to the units that never learned, one direction each. On images, removing units can only lower each eigenvalue
+# What to look for: on noise, the raw spectrum starts with a few eigenvalues that tower over the rest. They belong to the units that never learned, one direction each.
+#
+# On images, removing units can only lower each eigenvalue
 # (Cauchy's interlacing theorem), but it does so unevenly: by a large factor at the first ranks, hardly at all around the fiftieth to hundredth, and again, the more the more units go, towards the five hundredth. So the pruned spectrum is no longer a straight line: raw, the
 # exponents at the two windows almost agree; pruned, they do not. The raw layer is closer to a power law than the pruned one, and pruning changes far more than the first components.
 #

@@ -51,7 +51,7 @@ sizes = study.live_scale(data)
 # ```
 #
 # Throughout, $M$ is the $H \times D$ matrix of hidden weights, $h = xM^\top$ the latent before the activation,
-# $a = \max(0, h)^n$ the latent after it, and $z = aV^\top + b$ are the logits. All norms of matrices are Frobenius norms.
+# $a = \max(0, h)^q$ the latent after it, and $z = aV^\top + b$ are the logits. All norms of matrices are Frobenius norms.
 #
 # ```{table} The penalties and their constants in the authors' code.
 # :name: tab-reg-constants
@@ -338,10 +338,14 @@ observe(data, "as coded: distance after 100 steps", logged_moved[-1], 0.03, 0.06
 
 # %% [markdown]
 # How to read it: with the target as stated, the penalty of this small network simply falls, and its weights move. With the steeper
-# target it jumps by orders of magnitude within two or three steps. The gradient of such a
-# step is enormous, and Adam's second moment, by whose root every update is divided, forgets slowly: by a factor e in a thousand steps, its root in two thousand. At the
-# paper's scale these are {glue:text}`forgetting` epochs. An excess of many powers of ten takes hundreds of epochs to fade, and meanwhile the weights stand still (right panel). The published learning rate is
-# constant for 90 epochs and then falls by a factor e every 30, faster than the memory fades. So, in all likelihood, the updates never recover, and what
+# target it jumps by orders of magnitude within two or three steps.
+#
+# The gradient of such a
+# step is enormous, and Adam's second moment, by whose root every update is divided, forgets slowly: by a factor $\mathrm{e}$ in a thousand steps, its root in two thousand. At the
+# paper's scale these are {glue:text}`forgetting` epochs. An excess of many powers of ten takes hundreds of epochs to fade, and meanwhile the weights stand still (right panel).
+#
+# The published learning rate is
+# constant for 90 epochs and then falls by a factor $\mathrm{e}$ every 30, faster than the memory fades. So, in all likelihood, the updates never recover, and what
 # is left to train is the readout: a random feature model. The figure shows the first hundred steps only; {numref}`tab-reg-paper` has the end of a full training.
 #
 # ## All of them, live
@@ -385,8 +389,12 @@ observe(data, "accuracy, spectral as coded minus random", lead, -0.1, 0.1)
 # %% [markdown]
 # {numref}`fig-reg-training` shows the families. BP lets its weights grow as long as it pays. L2 and the published Jacobian term hold them
 # down, side by side, since they are the same thing at two strengths; so does the exact Jacobian of the latent, which here amounts to a decay with
-# a strength of its own for each unit. The Jacobian of the logits lets the hidden weights grow further and pays in accuracy instead: at its published
-# strength it is the strongest of the three Jacobian penalties. The spectral penalty as coded leaves the hidden weights where they started, and
+# a strength of its own for each unit.
+#
+# The Jacobian of the logits lets the hidden weights grow further and pays in accuracy instead: at its published
+# strength it is the strongest of the three Jacobian penalties.
+#
+# The spectral penalty as coded leaves the hidden weights where they started, and
 # its cross-entropy and, in the end, its accuracy are close to those of random features. The scale-free one fits the training images best
 # (it is the only one with batch norm) and is no better for it on test images.
 #

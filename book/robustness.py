@@ -295,7 +295,9 @@ observe(data, "the same, BP over random features", ratio, 1.2, 20)
 
 # %% [markdown]
 # How to read {numref}`fig-rob-live`: on the left, a curve further to the right is a more robust model; look at where it crosses one half. On the right, higher boxes are more robust. KH is far ahead, random features are far behind, and the three that were trained by backpropagation lie close together at this size. PGD and
-# FGSM give nearly the same curves. That alone is suspicious, since twenty steps should beat one, and we come back to it. For noise, the curves do not
+# FGSM give nearly the same curves. That alone is suspicious, since twenty steps should beat one, and we come back to it.
+#
+# For noise, the curves do not
 # end at zero: an image drowned in noise is still put into some class, and sometimes that class is the right one.
 #
 # ```{admonition} Our remark
@@ -389,7 +391,11 @@ observe(data, "the same gain, KH over BP", gain["kh"] / gain["bp"], 1.05, 5)
 # %% [markdown]
 # {numref}`fig-rob-margin` explains the suspicion from above. The gradient of cross-entropy pushes towards *all* wrong classes at once, in proportion to their
 # probability. The nearest decision boundary belongs to one of them. The margin goes for that one and gets there earlier, most of all for KH and for random features, whose outputs are
-# spread over many classes. (At the paper's scale the gains are smaller and ordered otherwise, see {numref}`tab-rob-doubts`.) For the models trained by backpropagation it hardly matters, and for a few of their images the margin even does worse, since it keeps changing its mind about which class to go for. So FGSM and PGD agree with each other
+# spread over many classes. (At the paper's scale the gains are smaller and ordered otherwise, see {numref}`tab-rob-doubts`.)
+#
+# For the models trained by backpropagation it hardly matters, and for a few of their images the margin even does worse, since it keeps changing its mind about which class to go for.
+#
+# So FGSM and PGD agree with each other
 # since both start out in the same, second-best direction; and the published critical norms are upper bounds that can be lowered, not by the same factor for all models.
 #
 # For the third test we need an attack that sees logits only. Here is a simple random search in the spirit of {cite:t}`andriushchenko2020square`: start with random stripes, then try squares of random colour, ever smaller ones, and keep what
@@ -642,7 +648,7 @@ for title, kind in kinds.items():
 _ = figures.accuracy_and_norm(points, hollow)
 
 # %% [markdown]
-# In {numref}`tab-rob-paper` the first thing to compare is each pair of columns, the second the order from row to row. {numref}`fig-rob-paper-tradeoff` shows both at once: a filled circle inside a hollow one of the same colour is a
+# In {numref}`tab-rob-paper` the first thing to compare is each pair of columns, the second the order from row to row. {numref}`fig-rob-paper-tradeoff` shows both at once: a filled mark inside a hollow one of the same kind is a
 # reproduced point.
 #
 # ### Doubts, at the paper's scale
@@ -702,6 +708,9 @@ above = {
 _ = figures.absolute_accuracy(above["attacked"], above["certain"])
 
 # %% [markdown]
+# How to read them: the coloured bands of {numref}`fig-rob-paper-brackets` are what is not known; for a typical image they are narrow. In {numref}`fig-rob-paper-absolute` BP begins at the top, as the most accurate model, and is among the first to fall. L2 lies above KH for most of the way and below it only where
+# few images are left to either; of what is certain, L2 has more. Random features and the spectral model are below all others almost from the start.
+#
 # ### Referees
 #
 # Attacks that we did not write (`bioadv probe RUN --probe referees`): APGD with two losses and the Square attack from AutoAttack, DDN and HopSkipJump from Foolbox. Square and HopSkipJump see no gradients. If they needed *less* than the

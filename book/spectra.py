@@ -152,7 +152,7 @@ for name, of in others.items():
 # %% [markdown]
 # ### Where the truth is known
 #
-# Agreement of two formulas is not yet correctness. So we build latents whose covariance is known. Random samples will not do: the covariance
+# Two formulas can agree and both be wrong. So we build latents whose covariance is known. Random samples will not do: the covariance
 # of a sample has a spectrum of its own, which is not that of the distribution. Cosines of different frequencies are exactly orthogonal to each other and to a
 # constant; scaled and mixed, they have exactly the spectrum that we prescribe. All units also get a mean, as the units of a real layer have.
 
@@ -220,8 +220,10 @@ _ = plots_spectra.compare(panels, truth, floor=1e-9)
 # %% [markdown]
 # Follow the lines of {numref}`fig-spectra-known` from the left. Without a mean, all estimators find the truth. With one, the small eigenvalues are differences
 # of large numbers. Single precision keeps about seven digits, and what is left of the tail is rounding error: a floor of values that are as often negative as positive.
-# TF32, which graphics processors of that time used for matrix products unless told otherwise, keeps three digits of each factor; here it even invents a leading direction. A fit
-# that reaches into the floor finds too small an exponent, and just before the floor takes over the spectrum looks straighter than it is. Keep this picture in mind.
+#
+# TF32, which graphics processors of that time used for matrix products unless told otherwise, keeps three digits of each factor; here it even invents a leading direction.
+#
+# A fit that reaches into the floor finds too small an exponent, and just before the floor takes over the spectrum looks straighter than it is. Keep this picture in mind.
 
 # %%
 good, bad = (panels["mean 3"][k].real for k in ("float64", "float32, as coded"))
@@ -379,7 +381,7 @@ parts = {
 }
 _ = plots_spectra.populations(whole, parts)
 
-# %% mystnb={"figure": {"caption": "Exponents on CIFAR-10 over training seeds, beside the authors' one seed. Images: ranks 11 to 500, noise: 11 to 100; before the activation unless it says after. The standard errors of least squares that the authors print are left out: they do not measure how well an exponent is known.", "name": "tab-spectra-paper"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents on CIFAR-10, beside the authors' one seed; of two training seeds both, of more their mean and standard deviation. Images: ranks 11 to 500, noise: 11 to 100; before the activation unless it says after. The standard errors of least squares that the authors print are left out: they do not measure how well an exponent is known.", "name": "tab-spectra-paper"}} tags=["hide-input"]
 exponents = theirs["exponent"]
 
 
@@ -410,9 +412,9 @@ Table(header, [row(name) for name in titles])
 
 # %% [markdown]
 # The nulls come out as printed to within a hundredth, {glue:text}`null-pixels` for the images (the authors: {glue:text}`null-pixels-paper`) and {glue:text}`null-random` for a random layer
-# ({glue:text}`null-random-paper`). So the data, their normalisation, the windows and the fit are those of the paper. About half of the KH layer's exponent is there before anything is learned.
+# ({glue:text}`null-random-paper`). So the data, their normalisation, the windows and the fit are those of the paper.
 #
-# For KH the table has two answers, one in double precision and one in the authors' arithmetic, on the very same weights. The next section is about the difference. It explains {glue:text}`kh-alpha-share` of the distance to the printed
+# About half of the KH layer's exponent is there before anything is learned. For KH the table has two answers, one in double precision and one in the authors' arithmetic, on the very same weights. The next section is about the difference. It explains {glue:text}`kh-alpha-share` of the distance to the printed
 # value; it does not explain the rest, nor the smaller distances of L2 and Jacobian.
 
 # %% tags=["hide-input"]
@@ -501,7 +503,7 @@ if kh_seeds:
         one, list(windows.values()), theirs["power_law_end"]
     )
 
-# %% mystnb={"figure": {"caption": "The KH layer on CIFAR-10 test images with each estimator: exponents, share of the variance explained at ranks 11 to 500, the rank up to which the spectrum stays within a factor 2 of the line fitted over each window, and how many leading eigenvalues are positive: every estimator in float32 ends in rounding, and the shift decides at which rank. Over training seeds.", "name": "tab-spectra-arithmetic"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The KH layer on CIFAR-10 test images with each estimator: exponents, share of the variance explained at ranks 11 to 500, the rank up to which the spectrum stays within a factor 2 of the line fitted over each window, and how many leading eigenvalues are positive: every estimator in float32 ends in rounding, and the shift decides at which rank. Of two training seeds both, of more their mean and standard deviation.", "name": "tab-spectra-arithmetic"}} tags=["hide-input"]
 
 
 def r_squared(values):
@@ -532,15 +534,15 @@ rows = [
 Table(header, rows)
 
 # %% [markdown]
-# The answer, with the figures in {numref}`tab-spectra-arithmetic`:
+# The answer, with the figures in {numref}`tab-spectra-arithmetic` (two numbers are those of two training seeds):
 #
 # * **The shoulder is rounding.** In double precision the spectrum bends *down*, smoothly. The authors' float32 leaves it where the eigenvalues have fallen to a few ten-millionths of the largest: a floor of the kind in
 #   {numref}`fig-spectra-known`, whose height depends on the mean of the units. Beyond rank {glue:text}`kh-float32-positive` its eigenvalues are negative or complex.
-# * **The long reach is rounding too.** Extend the line that fits the leading ranks ({glue:text}`window-noise`): the authors' estimator follows it up to rank {glue:text}`kh-float32-end` within a factor of two. In double precision
-#   the spectrum leaves it at {glue:text}`kh-before-end`. The floor happens to cross the line's continuation in just the range of the claim, $n$ < {glue:text}`claimed-end`.
+# * **The long reach is rounding too.** Extend the line that fits the leading ranks ({glue:text}`window-noise`): the authors' estimator follows it within a factor of two up to rank {glue:text}`kh-float32-end`. (An early end is a dip to just below half of the line, from which the floor lifts it again.) In double precision
+#   the spectrum leaves the line at {glue:text}`kh-before-end`, for good. The floor happens to cross the line's continuation in just the range of the claim, $n$ < {glue:text}`claimed-end`.
 # * **The exponent moves.** At ranks {glue:text}`window-images` it is {glue:text}`kh-before-alpha` in double precision and {glue:text}`kh-float32-alpha` with the authors' arithmetic; they print {glue:text}`kh-paper`. So arithmetic accounts for {glue:text}`kh-alpha-arithmetic` of the
 #   {glue:text}`kh-alpha-gap` between our exact value and theirs. The floor makes the tail shallower and the line straighter.
-# * **Pruning matters as much.** Before pruning, the same layer has a straighter spectrum even in double precision: exponents of {glue:text}`raw-before-alpha` and {glue:text}`raw-before-low` at the two windows, and the line through the
+# * **Pruning matters as much.** Before pruning, the same layer has a straighter spectrum even in double precision: exponents of {glue:text}`raw-before-alpha` at ranks {glue:text}`window-images`, of {glue:text}`raw-before-low` at {glue:text}`window-noise`, and the line through the
 #   leading ranks holds up to {glue:text}`raw-before-end`. Its tail ends in the same floor. {ref}`ch-pruning` shows what pruning does to the middle ranks.
 # * **It is the shift, not the precision alone.** The same float32 pass, shifted by the mean latent of the first batch instead of a mean pixel, agrees with double precision over the whole window (dotted in {numref}`fig-spectra-arithmetic`). TF32
 #   adds little to the floor that is already there.
@@ -596,10 +598,11 @@ glue_all({"kh-power": study.KH_POWER})
 
 # %% [markdown]
 # After the activation the KH spectrum *is* close to a power law, in exact arithmetic and over nearly two decades: its exponent at ranks {glue:text}`window-images` is {glue:text}`kh-after-alpha`, at {glue:text}`window-noise` it is
-# {glue:text}`kh-after-low`, and the line through the latter holds within a factor of two up to rank {glue:text}`kh-after-end`. For the layer that is not pruned it is the same. The claim holds, then, for a quantity that the stored figures do not show.
+# {glue:text}`kh-after-low`, and the line through the latter holds within a factor of two up to rank {glue:text}`kh-after-end`. For the layer that is not pruned it is the same.
 #
-# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight, with a smaller exponent ({glue:text}`random-after-alpha` and {glue:text}`random-after-low` at the
-# two windows), and so is BP beyond the first dozens of ranks. What is KH's own is the exponent, not the straightness.
+# The claim holds, then, for a quantity that the stored figures do not show.
+#
+# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight, with a smaller exponent ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`), and so is BP beyond the first dozens of ranks. What is KH's own is the exponent, not the straightness.
 
 # %%
 for seed in kh_seeds:
@@ -666,8 +669,9 @@ axes.axvline(exponents["images"]["values"]["kh"], color=looks.GREY, linestyle=":
 _ = axes.set(xlabel=r"$\alpha$")
 
 # %% [markdown]
-# How to read them: in the left map of {numref}`fig-spectra-windows` colours change all along the vertical axis; every last rank has its own exponent. The right map is almost of one colour. And in
-# {numref}`fig-spectra-moves` look at the lengths: the error from drawing other images is far smaller than what any of the choices below it does, and the standard error of least squares, which the paper prints, is hardly
+# How to read them: in the left map of {numref}`fig-spectra-windows` colours change all along the vertical axis; every last rank has its own exponent. The right map is almost of one colour.
+#
+# In {numref}`fig-spectra-moves` look at the lengths: the error from drawing other images is far smaller than what any of the choices below it does, and the standard error of least squares, which the paper prints, is hardly
 # larger. Neither tells how well the number is known, because what is uncertain is not the slope but whether there is one.
 #
 # ## What the authors' code does
@@ -686,8 +690,7 @@ _ = axes.set(xlabel=r"$\alpha$")
 # ## What we conclude
 #
 # * The exponents of the nulls and of BP are reproduced, and the KH layer's on noise closely. On images KH, L2 and Jacobian are steeper than printed; the authors' arithmetic explains {glue:text}`kh-alpha-share` of that for KH and next to nothing for the other two.
-# * Before the activation the spectrum of the pruned KH layer is not a power law: its local exponent rises all the way. That it looks like one up to several hundred is, on our weights, the rounding floor of the estimator. Not pruned, the layer comes closer to one, up to about
-#   rank {glue:text}`raw-before-end`.
+# * Before the activation the spectrum of the pruned KH layer is not a power law: its local exponent rises all the way. That it looks like one up to several hundred ranks is, on our weights, the rounding floor of the estimator. Not pruned, the layer comes closer to one, up to rank {glue:text}`raw-before-end`.
 # * After the activation it is close to a power law over nearly two decades, with an exponent near two rather than one; so, with smaller exponents, are random features and BP. The one model near one is the spectral one as stated ({glue:text}`stated-after-alpha` after the activation); {ref}`ch-beyond` asks whether it helps.
 # * Neither says that the code is smooth. For that there are the Jacobians of {ref}`ch-regularization`.
 #
