@@ -43,6 +43,16 @@ def test_a_file_is_fetched_once_and_then_needs_no_network(fetch, tmp_path):
         fetch(offline=True)
 
 
+def test_a_cached_file_of_the_right_size_with_other_bytes_is_fetched_anew(fetch, tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "x.bin").write_bytes(CONTENT[:-1] + b"x")
+    with pytest.raises(FileNotFoundError, match=r"x\.bin is not in the cache"):
+        fetch(offline=True)
+    with serve(tmp_path / "mirror") as (url, asked):
+        assert fetch(url).read_bytes() == CONTENT
+    assert len(asked) == 1
+
+
 def test_a_mirror_that_has_nothing_is_passed_over(fetch, tmp_path):
     (tmp_path / "empty").mkdir()
     with serve(tmp_path / "empty") as (none, _), serve(tmp_path / "mirror") as (url, asked):

@@ -10,8 +10,15 @@ def test_every_claim_has_a_card_with_an_address_and_what_the_filter_asks_for():
     shown = str(ledger.page(CLAIMS, VERDICTS))
     for claim in CLAIMS:
         assert f'id="claim-{claim.id}"' in shown
-        assert f'data-chapter="{claim.figure.split("#")[0]}"' in shown
+        card = ledger.card(claim, VERDICTS[claim.id])
+        assert card in shown
+        assert f'data-chapter="{claim.figure.split("#")[0]}"' in card
+        assert f'data-verdict="{VERDICTS[claim.id].label.replace(" ", "-")}"' in card
+        assert f'data-model="{" ".join(dict.fromkeys(claim.models))}"' in card
     assert shown.count("<article") == len(CLAIMS)
+    kinds = {VERDICTS[claim.id].label.replace(" ", "-") for claim in CLAIMS}
+    assert len(kinds) > 2
+    assert all(f'<option value="{kind}">' in shown for kind in kinds)  # what the filter compares with
     assert shown.index("claim-kh-beats-bp") < shown.index("claim-accuracy-kh")
 
 

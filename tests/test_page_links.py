@@ -53,6 +53,15 @@ def test_without_an_address_only_downloads_are_offered(variables):
     }
 
 
+def test_what_an_address_has_of_its_own_is_escaped():
+    """The theme's templates put it between quotes as it is."""
+    button = page_links.link("x", "tip", 'https://x.org/?a=1&b="2"', "icon")
+    assert button["url"] == "https://x.org/?a=1&amp;b=&quot;2&quot;"
+    found = page_links.buttons("book/spectra", KNOWN, lambda uri, resource: uri)["launch"]
+    [hub] = [one for one in found if one["text"] == "JupyterHub"]
+    assert "&amp;branch=notebooks" in hub["url"]
+
+
 def test_a_made_up_repository_has_working_addresses():
     found = shown("book/spectra", KNOWN)
     path = "v1.0.0/spectra.ipynb"

@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from bioadv.data.datasets import Images, unit_lp
-from bioadv.measure import attacks, referees, smallest
+from bioadv.data.datasets import Images, ceiling, unit_lp
+from bioadv.measure import referees, smallest
 from bioadv.measure.smallest import Effort
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
@@ -66,7 +68,7 @@ def test_found_is_the_distance_of_a_linear_model(norm):
 def test_units_of_the_photograph_by_hand():
     """Two pixels, 30 and 40 of 255: L3 norm 91000^(1/3), so that full scale becomes 255 / 44.98."""
     images = Images(np.array([[[[30], [40]]]], np.uint8), np.array([0]), ("a", "b"), "two")
-    x, scale = unit_lp(images), attacks.ceiling(images)
+    x, scale = unit_lp(images), ceiling(images)
     length = (30**3 + 40**3) ** (1 / 3)
     assert float(scale) == pytest.approx(255 / length)
     moved = (np.array([30, 40]) + np.array([8, -8])) / length  # eight grey levels in every pixel
@@ -93,6 +95,28 @@ def test_wrong_images_get_zero_and_what_no_attack_reaches_infinity(norm):
     found = smallest.smallest(model, x, torch.zeros(60, dtype=torch.int64), torch.ones(60, 1), norm)
     assert torch.isinf(found).all()
     assert (smallest.smallest(model, x, torch.ones(60, dtype=torch.int64), torch.ones(60, 1), norm) == 0).all()
+
+
+def test_what_ddn_finds_counts(monkeypatch):
+    """A perturbation that DDN alone finds is the smallest; so little effort of the others does not reach it."""
+    model, x, y = curved_model(4.5)
+    scale, little = torch.ones(60, 1), Effort(2, 1, 1, 1)
+    without = smallest.smallest(model, x, y, scale, "l2", little)
+    best = smallest.smallest(model, x, y, scale, "l2", Effort(40, 4, 40, 150))
+    image = int(((without - best) / without).argmax())
+    assert best[image] < 0.99 * without[image]  # which so little effort does not find
+    direction = torch.nn.functional.normalize(torch.randn(400, 2, generator=torch.Generator().manual_seed(0)), dim=1)
+    around = (x[image] + best[image] * 1.005 * direction).clamp(0, 1)
+    there = around[model(around).argmax(1) != y[image]][0]
+
+    def ddn(model, images, labels, steps, seed):
+        moved = images.clone()
+        moved[(images == x[image]).all(1)] = there
+        return SimpleNamespace(images=moved)
+
+    monkeypatch.setattr(smallest.referees, "ddn", ddn)
+    found = smallest.smallest(model, x, y, scale, "l2", little)
+    assert found[image] <= torch.linalg.vector_norm(there - x[image]) * (1 + 1e-6) < 0.999 * without[image]
 
 
 def test_more_effort_finds_no_less_and_a_seed_repeats():

@@ -5,6 +5,8 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 
 from tools import sphinx_pages
 
@@ -48,6 +50,53 @@ def test_checks_fold_and_other_outputs_stay(app):
     body = dressed(app)["body"]
     assert "<summary>✓ 2 checks hold</summary><ul><li>one: 0 to 1</li><li>two: at least 3</li></ul>" in body
     assert "<pre><span></span>printed" in body
+
+
+def test_a_single_check_is_a_line_of_its_own(app):
+    one = BODY.replace("✓ two: at least 3\n", "")
+    body = dressed(app, one)["body"]
+    assert '<p class="checks">✓ one: 0 to 1</p>' in body
+    assert "<summary>✓" not in body
+
+
+def linked(*paragraphs, page="book/x"):
+    """Paragraphs of a page after the terms of a glossary of one entry were linked."""
+    doctree = new_document("x")
+    for text in paragraphs:
+        doctree += nodes.paragraph("", "", *text if isinstance(text, list) else [nodes.Text(text)])
+    glossary = new_document("notation")
+    term = nodes.term("", "alive, dead", ids=["term-alive"])
+    item = nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", "It \n fires.")))
+    glossary += nodes.definition_list("", item)
+    app = SimpleNamespace(
+        env=SimpleNamespace(get_doctree=lambda name: glossary),
+        builder=SimpleNamespace(get_relative_uri=lambda start, to: "notation.html"),
+    )
+    sphinx_pages.link_terms(app, doctree, page)
+    return doctree
+
+
+def test_only_the_first_use_of_a_term_is_a_link():
+    doctree = linked("Units alive, then alive again.", "And alive once more, but dead at last.")
+    links = list(doctree.findall(nodes.reference))
+    assert [link.astext() for link in links] == ["alive", "dead"]  # each name of an entry once
+    assert links[0]["refuri"] == "notation.html#term-alive"
+    assert links[0]["reftitle"] == "It fires."
+    assert doctree.astext() == "Units alive, then alive again.\n\nAnd alive once more, but dead at last."
+    assert not list(linked("alive", page="book/notation").findall(nodes.reference))
+    assert not list(linked([nodes.literal("", "alive")], "undead").findall(nodes.reference))
+
+
+def test_the_caption_of_a_table_stands_above_and_that_of_a_figure_below():
+    document = new_document("x")
+    for name in ("tab-a", "fig-a"):
+        document += nodes.figure("", nodes.image(), nodes.caption("", "what it is"), names=[name], ids=[name])
+    sphinx_pages.Tables(document).apply()
+    table, figure = document.children
+    assert isinstance(table, sphinx_pages.TableFigure)
+    assert [type(node) for node in table.children] == [nodes.caption, nodes.image]
+    assert [type(node) for node in figure.children] == [nodes.image, nodes.caption]
+    assert document.ids["tab-a"] is table
 
 
 def test_a_figure_without_files_stays_and_links_its_cell(app):

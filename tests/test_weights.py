@@ -92,6 +92,22 @@ def test_nothing_is_half_fetched(fetch, release, tmp_path):
     assert run.load().hidden.shape == (30, 16)
 
 
+def test_the_manifest_comes_last(fetch, release, monkeypatch):
+    """It marks the run as whole, so it must not be there before the weights are; in the list it stands before them."""
+    written, atomic = [], files.atomic
+
+    def recorded(path):
+        written.append(path.name)
+        return atomic(path)
+
+    monkeypatch.setattr(weights.files, "atomic", recorded)
+    with serve(release / "release") as (url, _):
+        assert "model.safetensors" in fetch("random", "--mirror", url)
+    listed = list(weights.read(release / "release" / "weights.json").runs["tiny.npz/random/seed-0"])
+    assert listed[-1] != provenance.MANIFEST
+    assert [name for name in written if name in listed] == ["log.npz", "model.safetensors", "manifest.json"]
+
+
 def test_another_training_is_not_overwritten(fetch, release, tmp_path):
     run = Run(tmp_path / "results" / "tiny.npz", "random", 0)
     shutil.copytree(release / "results" / "tiny.npz" / "random" / "seed-0", run.folder)
