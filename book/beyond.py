@@ -4,12 +4,12 @@
 #
 # ```{admonition} The question and the answer
 # :class: answer
-# The public code makes choices that another author would have made otherwise. What do they do to the conclusions?
+# The authors' code makes choices that another author would have made otherwise. What do they do to the conclusions?
 #
 # The lead of KH over plain backpropagation survives every correction. Its lead over weight decay does not: at the same accuracy the two are equal. And a spectrum near $1/n$ helps nobody.
 # ```
 #
-# The chapters before this one found choices in the public code that differ from its description, or that another author would have made
+# The chapters before this one found choices in the authors' code that differ from its description, or that another author would have made
 # otherwise. One at a time, each looks like a detail. This chapter asks what they do to the conclusions. Most of it takes the trained models of the paper, leaves
 # them as they are, and changes one thing at a time in how they are *measured*, from the stored
 # measurements that {ref}`ch-spectra` and {ref}`ch-robustness` explain. One section compares them with short trainings at other strengths of a penalty.
@@ -23,14 +23,14 @@ from bioadv.pages import plots, plots_robustness, wording
 from bioadv.pages.notebook import Html, Table, check, glue_all, spread
 
 plots.use_style()
-models = ["kh", "bp", "l2", "jreg", "specreg", "specreg-logged", "random"]
+models = study.members("paper")
 
 # %% [markdown]
 # ## What the arithmetic and the tap do to an exponent
 #
 # {numref}`fig-beyond-exponents` reads the spectrum of each model five times:
 #
-# 1. as the public code does, in single precision and from the latent before the activation;
+# 1. as the authors' code does, in single precision and from the latent before the activation;
 # 2. the same, with operands rounded as some graphics processors round them;
 # 3. in single precision again, but with the latents centred first;
 # 4. in double precision;
@@ -63,7 +63,7 @@ rows = [
 Table(["reading", "exponent", "line ends at rank"], rows)
 
 # %% [markdown]
-# Two things stand out for KH. Centring alone takes single precision to where double precision is: what distorts the published estimate is not
+# Two things stand out for KH. Centring alone takes single precision to where double precision is: what distorts the estimate as coded is not
 # so much the short mantissa as the large mean that it has to carry (compare the first and third row of {numref}`tab-beyond-exponents`). And the activation
 # matters more than any arithmetic. *After* it, where the readout looks, the spectrum is much flatter, and it follows its line
 # much further than before.
@@ -89,7 +89,7 @@ _ = figure.axes[0].set(xscale="log", xlabel="median critical L2 norm")
 # the conclusion.
 
 # %%
-others = ["bp", "l2", "jreg", "random"]
+others = [name for name in study.members("live") if name != "kh"]
 leads = corrections.leads(
     "kh", others
 )  # by measure and model: on own, on common images
@@ -284,7 +284,7 @@ for model in ("short-scalefree", "short-norm", "specreg", "bp"):
 #
 # ## What it took
 #
-# Repeating a measurement often enough to know its spread needs it to be cheap. With the public code, one seed of the whole study takes about
+# Repeating a measurement often enough to know its spread needs it to be cheap. With the authors' code, one seed of the whole study takes about
 # {glue:text}`their-hours` hours on two cores (an extrapolation from timed steps), of which about {glue:text}`their-spectral` are for two spectral models. {numref}`tab-beyond-cost` adds up what is written beside the runs of our first seed. Most of the time is saved by formulas
 # that are exact, and are named in the chapters: one product per local step, decay in place of random projections, landscapes from norms of weights. Bisection in place of a grid finds the same strength on nearly all images. And the models trained by backpropagation used
 # bfloat16 products here, which is a part of the difference.

@@ -130,7 +130,7 @@ observe(data, "share of live KH units", health.live, 0.95, 1)
 observe(data, "share of KH units that win", health.winning, 0.5, 1)
 
 # %%
-names = ["kh", "bp", "l2", "jreg", "random"]
+names = study.members("live")
 everyone = [*names, "kh-linear", "random-power"]
 fitted = {name: live.train(name, data, layer).model for name in everyone}
 
@@ -225,14 +225,10 @@ def median_smoothness(name, images=4):
     return float(np.nanmedian(found))
 
 
-for name in ("kh", "random-power"):
-    observe(
-        data, f"exponent, {study.title(name)}", median_smoothness(name), 0.94, 1.02
-    )
-for name in ("kh-linear", "random", "bp", "l2", "jreg"):
-    observe(
-        data, f"exponent, {study.title(name)}", median_smoothness(name), 0.42, 0.62
-    )
+for name in everyone:
+    smooth = study.experiment(name).power > 1
+    band = (0.94, 1.02) if smooth else (0.42, 0.62)
+    observe(data, f"exponent, {study.title(name)}", median_smoothness(name), *band)
 
 # %%
 with torch.no_grad():
@@ -350,9 +346,7 @@ for key in ("regions", "boundary"):
 # %% mystnb={"figure": {"caption": "The paper's figure at the paper's scale: CIFAR-10, 2000 hidden units, first test image, one random plane out to the paper's radius, first seed of each model.", "name": "fig-geo-paper"}, "image": {"alt": "Pairs of maps for the models at the paper's scale. Jacobian norm: KH is a smooth hillside; the others are made of fine fibres that run outwards, on a colour scale that spans a tenth or so. The maps of decisions have a few regions each."}} tags=["hide-input"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer"]
 CIFAR10 += ["dog", "frog", "horse", "ship", "truck"]
-at_scale = {
-    name: study.title(name) for name in [*names, "specreg", "specreg-logged"]
-}
+at_scale = {name: study.title(name) for name in study.members("paper")}
 runs = {name: stored(name, "landscape.npz") for name in at_scale}
 probes = {
     name: {seed: read_arrays(run / "landscape.npz") for seed, run in found.items()}

@@ -167,8 +167,7 @@ observe(
 # %% tags=["hide-input"]
 WIDE, NARROW, FEW = (11, 500), (11, 100), (5, 50)  # the last for a hundred units
 exponents = predictions.exponents
-names = ["kh", study.LAYER, "bp", "l2", "jreg", "specreg", "random"]
-names += [name for name in study.EXPERIMENTS if name not in names]
+names = [study.LAYER, *study.EXPERIMENTS]
 wide = {name: exponents(name, WIDE) for name in names}
 wide = {name: by_seed for name, by_seed in wide.items() if by_seed}
 text = {}
@@ -242,11 +241,7 @@ def alone(model, images="cifar10"):
 
 # %% tags=["hide-input"]
 in_small = ("settled-100", "exemplars-100", "gaussian-100", "white-100")
-shown = [
-    name
-    for name in ("kh", study.LAYER, "bp", "l2", "jreg", "random")
-    if name in wide
-]
+shown = [n for n in (study.LAYER, *study.members("live")) if n in wide]
 deficits, ranks = {}, {}
 for name in shown:
     lost = predictions.loss(Subject(name, min(wide[name])))

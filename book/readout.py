@@ -25,7 +25,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from bioadv.data.datasets import unit_lp
+from bioadv.data.datasets import ceiling, unit_lp
 from bioadv.data.files import read_json
 from bioadv.lab import live, predictions, readout_numbers, runs, small_paths, study
 from bioadv.measure import attacks, critical
@@ -43,10 +43,12 @@ x, y = unit_lp(data.train), torch.tensor(data.train.labels)
 x_test, y_test = unit_lp(data.test), torch.tensor(data.test.labels)
 
 
-def stored(probe, names=small_paths.MODELS):
+def stored(probe):
     """Arrays of a probe of the small networks, by model, one for each seed."""
     root = predictions.folder("small", "cifar10")
-    found = {n: runs.in_folder(root, n, f"{probe}.json") for n in names}
+    found = {
+        n: runs.in_folder(root, n, f"{probe}.json") for n in study.members("small")
+    }
     return {
         n: [run.arrays(probe) for run in by_seed.values()]
         for n, by_seed in found.items()
@@ -131,7 +133,7 @@ def critical_norms(model, most=60):
     right = critical.correct(model, x_test, y_test)
     right = right[torch.linspace(0, len(right) - 1, min(most, len(right))).long()]
     subject = model, x_test[right], y_test[right]
-    box = 0.0, attacks.ceiling(data.test)[right]
+    box = 0.0, ceiling(data.test)[right]
     params = replace(RECOMMENDED_L2, steps=10, step=0.25, random_start=False)
     attack = critical.pgd(*subject, params, box)
     near = critical.guess(*subject, L2_GRID, "l2")
@@ -177,11 +179,7 @@ observe(data, "images as rows over KH at equal penalty", lead, 0.3, 3)
 # %% tags=["hide-input"]
 small, trainings = stored("paths"), stored("epochs")
 # Of the untrained layers, those that the comparison is about.
-drawn = [
-    name
-    for name in ("kh", "exemplars", "gaussian", "random", "bp", "l2", "jreg")
-    if name in small
-]
+drawn = [name for name in study.members("readouts") if name in small]
 shown = {name: small[name] for name in drawn}
 kh = small["kh"]
 glue_all({"ro-units": small_paths.SIZES.layer.hidden})

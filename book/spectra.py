@@ -178,14 +178,14 @@ for alpha in (0.5, 1, 2, 4):
 # %% [markdown]
 # ### The authors' estimator
 #
-# The public code goes another way: single precision, one pass, products first and the mean subtracted at the end. To limit the damage of that order it shifts the
+# The authors' code goes another way: single precision, one pass, products first and the mean subtracted at the end. To limit the damage of that order it shifts the
 # latent by a number that is meant to be close to its mean. But the number is the mean *pixel* of the first batch of images, and latents are
 # not pixels.
 
 
 # %%
 def authors_spectrum(batches, shift):
-    """As ``cov_spectrum`` of the public code: float32, and a solver for general matrices."""
+    """As ``cov_spectrum`` of the authors' code: float32, and a solver for general matrices."""
     count, total, products = 0, 0, 0
     for h in batches:
         shifted = h.float() - shift
@@ -345,11 +345,8 @@ _ = plots_spectra.local_exponents(panels)
 # {numref}`tab-spectra-paper` compares the exponents. All spectra here are computed in double precision.
 
 # %% tags=["hide-input"]
-titles = {"pixels": "images themselves", "random": "random layer", "kh": "KH"}
-titles |= {"kh-layer": "KH, not pruned"} | {
-    name: study.experiment(name).title
-    for name in ("bp", "l2", "jreg", "specreg", "specreg-logged")
-}
+names = [study.PIXELS, study.LAYER, *study.members("paper")]
+titles = {name: study.title(name) for name in names}
 at_hand = {
     name: [read_arrays(run / "spectra.npz") for run in runs.values()]
     for name in titles
@@ -583,8 +580,7 @@ for seed in kh_seeds:
 # So before the activation the layer that the paper shows, the pruned one, has no power law over the whole of the window. What the readout sees, though, is $a = \max(0, h)^q$ with $q$ = {glue:text}`kh-power`. None of the stored figures shows its spectrum; {numref}`fig-spectra-after` has it beside the other, rank by rank.
 
 # %% mystnb={"figure": {"caption": "Local exponent on CIFAR-10 test images before and after the activation (fits over $n/1.5$ to $1.5n$), first seed of each model. The grey band spans the paper's window.", "name": "fig-spectra-after"}, "image": {"alt": "Left, before the activation: the nulls rise slowly from about one and a half; KH rises from two and a half at rank ten to more than four at rank 500. Right, after the activation: KH stays between two and two and a half from rank 15 to 500 and rises only beyond; the spectral model as stated winds around one up to about rank 300."}} tags=["hide-input"]
-order = ["pixels", "random", "kh", "bp", "l2", "jreg", "specreg"]
-order = [name for name in order if at_hand.get(name)]
+order = [n for n in at_hand if n not in (study.LAYER, "specreg-logged")]
 panels = {
     f"{tap} the activation": {
         name: at_hand[name][0][f"images_{tap}"] for name in order

@@ -250,7 +250,7 @@ def measured(folder, name="landscape", **more):
     configuration = {"probe": name, "settings": chosen.settings, "run": manifest["configuration"]}
     about = {
         "configuration": provenance.describe_all(configuration),
-        "source": probes.source_of(name),
+        "source": probes.source_of(name, manifest["configuration"]["model"]),
         "training": provenance.identity(manifest),
     }
     files.write_arrays(folder / f"{name}.npz", {})

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,14 +164,27 @@ def read(config: Any, file: str | Path = "configuration") -> Study:
         raise ValueError(f"{file}: {error}") from None
 
 
+def _named(listed: Sequence[str], before: Sequence[str]) -> list[str]:
+    """The models of a list in which a group stands for those of its models that are not named before."""
+    found = list[str]()
+    for name in listed:
+        if name in GROUPS:
+            rest = (model for model, one in study.EXPERIMENTS.items() if one.group == name)
+            found += [model for model in rest if model not in (*before, *found)]
+        else:
+            study.experiment(name)
+            found.append(name)
+    return found
+
+
 def _stages(entry: StudyFile) -> tuple[Stage, ...]:
     for model in entry.models:
         study.experiment(model)
-    stages, seen, with_layer = [], set[Run](), set[int]()
+    stages, seen, with_layer, before = [], set[Run](), set[int](), list[str]()
     for number, stage in enumerate(entry.stages, 1):
-        for model in stage.models:
-            study.experiment(model)
-        models = tuple(model for model in stage.models if not entry.models or model in entry.models)
+        named = _named(stage.models, before)
+        before += named
+        models = tuple(model for model in named if not entry.models or model in entry.models)
         seeds = tuple(seed for seed in stage.seeds if not entry.seeds or seed in entry.seeds)
         new = () if not any(map(is_local, models)) else tuple(seed for seed in seeds if seed not in with_layer)
         stages.append(Stage(models, seeds, new))

@@ -13,7 +13,6 @@ from bioadv.lab.runs import Run
 
 SCALES = ("small", "paper")
 SEEDS = (0, 1, 2)
-TRAINED = ("kh", "kh-linear", "kh-unpruned", "bp", "l2", "jreg", "specreg-logged")
 ALONE = tuple(name for name in study.EXPERIMENTS if probes.untrained(name) and name != "random-constant")
 ALONG = {"small": ("kh",), "paper": ("kh",)}  # with the paper's own training, of up to 10,000 epochs, as well
 
@@ -22,7 +21,9 @@ def names(scale: str) -> tuple[str, ...]:
     """The models of a scale; ``ValueError`` for an unknown one."""
     if scale not in SCALES:
         raise ValueError(f"scale = {scale!r} is not known; choose from {', '.join(SCALES)}")
-    return small_paths.MODELS if scale == "small" else (*ALONE, *TRAINED)
+    if scale == "small":
+        return tuple(study.members("small"))
+    return *ALONE, *(name for name in study.members("paths") if name not in ALONE)
 
 
 def make(

@@ -83,7 +83,7 @@ def about(name: str) -> dict[str, Any]:
     """What the registry says of a model: title, group, and how it is drawn."""
     known, look = study.EXPERIMENTS.get(name), study.look(name)
     return {
-        "title": study.title(name).replace("$q$", "q"),
+        "title": study.title(name),
         "group": known.group if known else "reference",
         "colour": look.colour,
         "marker": look.marker,

@@ -10,13 +10,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from bioadv.data.files import atomic
+from bioadv.lab import study
 from bioadv.lab.looks import DARK_INK, INK
 from bioadv.measure import powerlaw
 from bioadv.pages.explorer_data import FOLDER, QUANTILES, unpack
 from bioadv.pages.plots import WIDTH
 
-SPECTRA = ("kh", "bp", "random", "pixels")
-NORMS = ("kh", "bp", "l2", "jreg", "random")
 THEMES = {"light": INK, "dark": DARK_INK}  # of lines and letters; the ground is the page's
 
 
@@ -30,7 +29,7 @@ def _write(results: Mapping[str, Any], path: Path, ink: str) -> Path:
     style: Any = {**dict.fromkeys(edges, ink), "svg.hashsalt": path.stem, "font.size": 10, "legend.frameon": False}
     with plt.rc_context(style):
         figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.2), layout="constrained")
-        for name, spectrum in _first(results["spectra"], SPECTRA):
+        for name, spectrum in _first(results["spectra"], [*study.members("few"), study.PIXELS]):
             values = np.exp(unpack(spectrum["images_before"]))
             about = results["models"][name]
             line = powerlaw.fit(values, powerlaw.IMAGES, truncate=True)
@@ -39,7 +38,7 @@ def _write(results: Mapping[str, Any], path: Path, ink: str) -> Path:
             ends = np.array([line.first, line.last])
             left.plot(ends, line.line(ends) / values[0], color=ink, linewidth=1)
         left.set(xscale="log", yscale="log", ylim=(1e-10, 2), xlabel="rank", ylabel="eigenvalue / the largest")
-        for name, entry in _first(results["norms"], NORMS):
+        for name, entry in _first(results["norms"], study.members("live")):
             found, about = entry["attacks"]["PGD"], results["models"][name]
             share = QUANTILES * (1 - found["without"] / found["images"])
             right.plot(np.exp(unpack(found)), share, color=_ink(about["colour"], ink), label=about["title"])
@@ -53,7 +52,7 @@ def _write(results: Mapping[str, Any], path: Path, ink: str) -> Path:
     return path
 
 
-def _first(entries: list[dict[str, Any]], names: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
+def _first(entries: list[dict[str, Any]], names: list[str]) -> list[tuple[str, dict[str, Any]]]:
     """The entry of the lowest seed of each model that there is."""
     return [(name, found[0]) for name in names if (found := [one for one in entries if one["model"] == name])]
 

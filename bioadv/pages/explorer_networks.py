@@ -19,7 +19,6 @@ from bioadv.network import training
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
-NAMES = ("kh", "exemplars", "bp", "l2", "jreg", "random")
 # Float16 throughout would leave little room for the results: layers that nobody trained have 8 bits.
 BITS = {"random": np.int8, "exemplars": np.uint8}
 PER_CLASS = 3  # images that the page offers of each photograph
@@ -56,7 +55,7 @@ def train_all(data: Dataset, seed: int = 0, sizes: study.Scale | None = None) ->
     layer = live.train_layer(data, sizes, seed).synapses
     x_test, y_test = unit_lp(data.test), torch.tensor(data.test.labels)
     found = []
-    for name in NAMES:
+    for name in study.members("explorer"):
         model = live.train(name, data, layer, sizes, seed).model
         hidden, scale = rounded(model.hidden.detach(), name)
         readout, bias = (value.detach().numpy().astype(np.float32) for value in (model.readout, model.bias))

@@ -43,7 +43,7 @@ def fronts(paths: Paths) -> Figure:
 def along(paths: Paths, trainings: Paths) -> Figure:
     """Median critical L2 norm against clean accuracy, and against the norm of the readout.
 
-    paths: of penalties, a line per hidden layer and seed; trainings: along the published training, dashed, with the
+    paths: of penalties, a line per hidden layer and seed; trainings: along the paper's training, dashed, with the
     number of epochs at each dot of the first seed.
     """
     figure, (left, right) = plt.subplots(2, 1, figsize=(WIDTH, 6.6), height_ratios=(3, 2))
