@@ -70,7 +70,7 @@ check("KH over weight decay of its accuracy", lead.value, 0.9, 1.1)
 # %% [markdown]
 # ## What we found
 #
-# * **The numbers come out again.** Accuracies, critical perturbations and most exponents are those of the public code; {ref}`ch-claims` has each of them beside ours.
+# * **The numbers come out again.** Accuracies, critical perturbations and most exponents are those of the authors' code; {ref}`ch-claims` has each of them beside ours.
 # * **The local rule does make a network harder to fool** than plain backpropagation (BP), under every attack tried and by proof ({ref}`ch-robustness`).
 # * **So does weight decay.** A network trained by backpropagation, its weights held so small that it is as accurate as KH, is as hard to fool ({ref}`ch-beyond`).
 # * **A spectrum like that of cortex does not do it.** There the variance falls as $1/n$ with the rank $n$ of a direction. The one network here that has such a spectrum is easier to fool than BP ({ref}`ch-beyond`).
@@ -123,7 +123,7 @@ check("KH over weight decay of its accuracy", lead.value, 0.9, 1.1)
 #
 # ```{admonition} The authors' code
 # :class: code
-# What the public code does where that adds to the text or differs from it: *as coded*, where the text is *as stated*. It always means commit `e1b82cd` of
+# What the authors' code does where that adds to the text or differs from it: *as coded*, where the text is *as stated*. It always means commit `e1b82cd` of
 # `github.com/holzhauk/LocalLearning`, never "the paper".
 # ```
 #
@@ -132,7 +132,7 @@ check("KH over weight decay of its accuracy", lead.value, 0.9, 1.1)
 # What we conclude, and what we could not settle.
 # ```
 #
-# We know the paper from its abstract, from the public reviews that quote it, and from the authors' public code with the figures stored in it, not from its printed text. Where a statement rests on an
+# We know the paper from its abstract, from the public reviews that quote it, and from the authors' code with the figures stored in it, not from its printed text. Where a statement rests on an
 # inference, it is called one. If you are one of the authors and find something misread, please tell us.
 #
 # Terms and symbols are collected in {ref}`ch-notation`; a dotted line under a word means that pointing at it shows what it means.

@@ -46,7 +46,7 @@ data = begin(tests=10)
 # labels. This chapter is about the layer alone.
 # ```
 #
-# {numref}`tab-kh-params` lists the parameters. They were read from the authors' public code at commit `e1b82cd`; the last
+# {numref}`tab-kh-params` lists the parameters. They were read from the authors' code at commit `e1b82cd`; the last
 # column is what the live cells of this page use.
 
 # %% tags=["hide-input"]

@@ -213,7 +213,7 @@ for title, images in (("test patches", x_test), ("noise", noise)):
 _ = plots_spectra.pruned_spectra(panels)
 
 # %% [markdown]
-# ## Where to cut: the published mixture
+# ## Where to cut: the mixture as coded
 #
 # The later version of the code fits Gaussian mixtures to the logarithms of the variances, first one component, then two, and so on. Written in its own order, slips included:
 
@@ -319,7 +319,7 @@ right = told_apart(pruning.published_mixture, with_shoulder)
 check("as coded: share told apart, with a shoulder", right, 0.9, 1)
 
 # %% [markdown]
-# The corrected rule leaves the single mode alone and finds the second one where there is one. The published rule prunes whatever lies above the middle of its two uppermost components, and these need not be modes. Its second component starts far
+# The corrected rule leaves the single mode alone and finds the second one where there is one. The rule as coded prunes whatever lies above the middle of its two uppermost components, and these need not be modes. Its second component starts far
 # below the main mode. If there is nothing for it to find, the test stops the search there, the upper mode is never looked for, and most of the layer lies above the cutoff (the upright line in the left panel of {numref}`fig-prune-unimodal`), with two modes as
 # with one. It works only if the main mode has a shoulder below it as well. The layer of the paper happens to have that shoulder.
 #
@@ -362,7 +362,7 @@ if measured:
 #
 # The three rules nearly
 # agree, since the modes are well apart: {glue:text}`pruned-mixture_published` by the mixture as coded and {glue:text}`pruned-mixture` by the corrected one. A few units lie far outside of the histogram, at the variance of the initial weights. They have never
-# learned anything; the published mixture does not see them but its cutoff removes them. {numref}`fig-prune-mixture` shows both fits.
+# learned anything; the mixture as coded does not see them but its cutoff removes them. {numref}`fig-prune-mixture` shows both fits.
 
 # %% mystnb={"figure": {"caption": "Log variances of the same layer (CIFAR-10, first seed) and the mixtures fitted to them. Thin: components; thick: their sum; upright: the cutoff. The units that never learned lie beyond the right edge.", "name": "fig-prune-mixture"}, "image": {"alt": "Two panels with a main bell, a shoulder to its left and a narrow second mode to its right. Both mixtures have a narrow component on the second mode and a cutoff in the gap before it."}} tags=["hide-input"]
 if measured:
@@ -514,13 +514,13 @@ for seed in measured:
 # * **Mixture.** The later code raises the number of components before the test and keeps the mixture that was rejected, so no layer is ever found to have one mode, and one whose main mode has no shoulder below it loses most of its units. On the paper's layer it works.
 # * **Test.** A likelihood-ratio test with $\chi^2$ of three degrees of freedom at level {glue:text}`level`; neither the distribution nor the early stopping of the fit is right.
 # * **Constants.** Starting means and the range of log variances are those of one layer size.
-# * **File format.** The script saves the pruned layer in another form than the training notebook reads, so the published pipeline does not run through as it stands.
+# * **File format.** The script saves the pruned layer in another form than the training notebook reads, so the pipeline does not run as coded through as it stands.
 # ```
 #
 # ## What we conclude
 #
 # * Most pruned units did not converge and do not compete, and removing them is sound. Their norm, or whether they win anything, says so more directly than their variance, which takes some sharp pictures for noise and overlooks idle units of low variance.
-# * The published mixture works on a layer like the paper's, with a shoulder below its main mode and a second mode above, and can fail badly on others. On our layers with the paper's settings the three rules prune {glue:text}`pruned-threshold`, {glue:text}`pruned-mixture_published` and {glue:text}`pruned-mixture` units.
+# * The mixture as coded works on a layer like the paper's, with a shoulder below its main mode and a second mode above, and can fail badly on others. On our layers with the paper's settings the three rules prune {glue:text}`pruned-threshold`, {glue:text}`pruned-mixture_published` and {glue:text}`pruned-mixture` units.
 # * Pruning is not cosmetic. It lowers the Jacobian, by a large factor before the activation and by less than two after it, and it bends the spectrum, not only at its first ranks.
 #
 # ## Exercises
