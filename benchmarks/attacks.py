@@ -41,7 +41,7 @@ def _subject() -> tuple[str, TwoLayer, torch.Tensor, torch.Tensor]:
 
 
 def _by_autograd(model: TwoLayer, x: torch.Tensor, y: torch.Tensor, eps: float) -> torch.Tensor:
-    """PGD as published, the gradient by automatic differentiation through inputs and weights."""
+    """PGD as coded by the authors, the gradient by automatic differentiation through inputs and weights."""
     moved = x.clone()
     for _ in range(20):
         inputs = moved.clone().requires_grad_()

@@ -26,7 +26,7 @@ from bioadv.data.files import read_json, versions, write_json
 from bioadv.measure import attacks
 from bioadv.network import local_learning, models, products, training
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import Spectral, principal_directions
+from bioadv.network.regularizers import Spectral, image_covariance, principal_directions
 from bioadv.network.training import Recipe
 
 Tensor = torch.Tensor
@@ -88,7 +88,7 @@ def steps(x: Tensor, y: Tensor) -> Timed:
         model, plain = _model(x), _plain(_model(x))
         recipe, directions = Recipe(penalty=penalty), None
         if penalty is not None:
-            directions = principal_directions(penalty, model, x, training._covariance(x))
+            directions = principal_directions(penalty, model, x, image_covariance(x))
         step = training._step_function(model, training._optimizer(model, recipe, False), recipe, False)
         adam = torch.optim.Adam(plain.parameters())
 

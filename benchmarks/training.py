@@ -32,7 +32,7 @@ def main() -> None:
     """Print each step as a multiple of two hidden products, in float32 and with bfloat16 products."""
     data = load("photo-patches").train.first(1000)
     x32, y = unit_lp(data), torch.tensor(data.labels)
-    sigma = training._covariance(x32)
+    sigma = regularizers.image_covariance(x32)
     for dtype in (torch.float32, torch.bfloat16):
         x = x32.to(dtype)
         w = torch.randn(2000, x.shape[1])

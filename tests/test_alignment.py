@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from bioadv.data.moments import Moments
 from bioadv.measure import alignment, powerlaw, spectra
-from bioadv.measure.spectra import Moments
 
 
 def power_law(count, alpha):

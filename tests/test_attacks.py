@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from bioadv.data.datasets import Images, unit_lp
 from bioadv.measure import attacks
 from bioadv.measure.attacks import PUBLISHED, RECOMMENDED, RECOMMENDED_L2, UNBOUNDED
 from bioadv.network import models
@@ -161,13 +160,6 @@ def test_starts_fill_the_ball(generator):
     radius = attacks.start(RECOMMENDED_L2, x, generator).norm(dim=1)
     assert radius.max() <= 1 + 1e-6
     assert abs(float((radius**3).mean()) - 0.5) < 0.03
-
-
-def test_ceiling_is_full_scale():
-    pixels = torch.randint(0, 256, (5, 4, 4, 3), dtype=torch.uint8).numpy()
-    images = Images(pixels, torch.zeros(5, dtype=torch.int64).numpy(), ("a",), "test")
-    raw = torch.from_numpy(pixels.reshape(5, -1) / 255.0)
-    torch.testing.assert_close(unit_lp(images) / attacks.ceiling(images), raw.float())
 
 
 def test_noise_has_the_stated_deviation(generator):

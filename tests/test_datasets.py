@@ -338,3 +338,10 @@ def test_an_empty_name_is_not_the_default(monkeypatch, value):
     monkeypatch.setenv(notebook.DATA_VARIABLE, value)
     with pytest.raises(ValueError, match="BIOADV_DATA is set but empty; unset it"):
         notebook.begin()
+
+
+def test_ceiling_is_full_scale():
+    pixels = torch.randint(0, 256, (5, 4, 4, 3), dtype=torch.uint8).numpy()
+    images = Images(pixels, torch.zeros(5, dtype=torch.int64).numpy(), ("a",), "test")
+    raw = torch.from_numpy(pixels.reshape(5, -1) / 255.0)
+    torch.testing.assert_close(unit_lp(images) / datasets.ceiling(images), raw.float())

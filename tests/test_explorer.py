@@ -123,7 +123,7 @@ def test_the_engine_agrees_with_the_package_on_a_hundred_images(visit, trained, 
             theirs = np.array([np.frombuffer(g, np.float32) for g in packed])
             np.testing.assert_allclose(theirs, ours, atol=1e-4 * np.abs(ours).max())
         subject = model, x[mine], labels
-        box = (0.0, attacks.ceiling(patches)[mine])
+        box = (0.0, datasets.ceiling(patches)[mine])
         l2 = PGD(steps=20, norm="l2", loss="margin", step=0.125, best=True, project=True)
         for kind, attack, grid, norm in (
             ("fgsm", critical.fgsm(*subject), critical.GRID, "linf"),

@@ -68,6 +68,7 @@ def test_everything_on_the_page_runs_and_makes_nothing_stale(clone):
             printed += run("bash", "-euc", content)
     assert "runs/digits.npz/sparse/seed-0/activity.npz" in printed
     assert re.search(r"kh \{0: [\d.]+.*\nbp \{0: ", printed)
+    assert re.search(r"bp: \d+% correct, penalty 0.0000\nshort-quiet: \d+% correct, penalty 0\.\d*[1-9]", printed)
     assert re.search(r"half of the images are lost with \d+% of their contrast; \d+ never are", printed)
     assert (clone / "book" / "activity.ipynb").is_file()
     assert ", 0 stale" in run(sys.executable, "-m", "bioadv.lab.accept", "results")
@@ -81,12 +82,13 @@ import yaml
 from bioadv.lab import plan, study
 for name in ("cifar10", "photo-patches"):
     chosen = plan.read(yaml.safe_load(open(f"workflow/config/{name}.yaml")))
-    assert "sparse" in {run.model for stage in chosen.stages for run in stage.runs}
+    assert {"sparse", "short-quiet"} <= {run.model for stage in chosen.stages for run in stage.runs}
+assert all("sparse" in study.members(place) for place in study.SETS)
 """
 
 
 def test_a_kind_of_hidden_layer_is_one_module_and_at_most_ten_lines_elsewhere():
-    section = PAGE[PAGE.index("## A kind of hidden layer") : PAGE.index("## A statistic")]
+    section = PAGE[PAGE.index("## A kind of hidden layer") : PAGE.index("## A penalty")]
     new = [file for kind, file, _ in blocks(section) if kind == "python" and file]
     added = [line for kind, _, content in blocks(section) if kind == "diff" for line in content.splitlines()]
     assert new == ["bioadv/network/sparse.py"]

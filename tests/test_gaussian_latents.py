@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from bioadv.data.moments import Moments
 from bioadv.measure import gaussian_latents, spectra
-from bioadv.measure.spectra import Moments
 
 
 @pytest.fixture

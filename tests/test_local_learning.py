@@ -15,6 +15,7 @@ from bioadv.data import files
 from bioadv.network import local_learning as ll
 from bioadv.network import products
 from bioadv.network.local_learning import KHParams
+from bioadv.network.states import Keeping
 
 TINY = KHParams(hidden=12, batch=20, epochs=6, delta=0.2)
 
@@ -168,10 +169,10 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, stop):
     ll.write_checkpoint, restore = stopping, ll.write_checkpoint
     try:
         with pytest.raises(StoppedError):
-            ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, every=1, progress=False)
+            ll.train(x, TINY, torch.Generator().manual_seed(5), keeping=Keeping(file, 1), progress=False)
     finally:
         ll.write_checkpoint = restore
-    resumed = ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, every=1, progress=False)
+    resumed = ll.train(x, TINY, torch.Generator().manual_seed(5), keeping=Keeping(file, 1), progress=False)
     assert torch.equal(resumed.synapses, whole.synapses)
     for name in ll.HISTORY:
         np.testing.assert_array_equal(resumed.history[name], whole.history[name])
@@ -179,9 +180,9 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, stop):
 
 def test_finished_checkpoint_is_just_read(tmp_path):
     x, file = tiny_images(), tmp_path / "kh.safetensors"
-    first = ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, progress=False)
+    first = ll.train(x, TINY, torch.Generator().manual_seed(5), keeping=Keeping(file), progress=False)
     before = file.stat().st_mtime_ns
-    again = ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, progress=False)
+    again = ll.train(x, TINY, torch.Generator().manual_seed(5), keeping=Keeping(file), progress=False)
     assert torch.equal(first.synapses, again.synapses)
     assert file.stat().st_mtime_ns == before
 
@@ -203,6 +204,7 @@ import sys, torch
 sys.path.insert(0, sys.argv[2])
 from tests.test_local_learning import TINY, tiny_images
 from bioadv.network import local_learning as ll
+from bioadv.network.states import Keeping
 from dataclasses import replace
 torch.set_num_threads(1)
 read = ll.read_checkpoint
@@ -213,7 +215,7 @@ def told(*given):
 ll.read_checkpoint = told
 print("ready", flush=True)
 params, generator = replace(TINY, epochs=400), torch.Generator().manual_seed(5)
-ll.train(tiny_images(), params, generator, checkpoint=sys.argv[1], every=1, progress=False)
+ll.train(tiny_images(), params, generator, keeping=Keeping(sys.argv[1], 1), progress=False)
 print("done", flush=True)
 """
 
@@ -276,17 +278,17 @@ def test_bad_images_are_refused(generator):
     with pytest.raises(ValueError, match="x .* holds NaN"):
         ll.train(x, TINY, generator, progress=False)
     with pytest.raises(ValueError, match="every = 0"):
-        ll.train(tiny_images(), TINY, generator, every=0, progress=False)
+        ll.train(tiny_images(), TINY, generator, Keeping(every=0))
 
 
 def test_foreign_checkpoints_are_refused_and_kept(tmp_path):
     x, file = tiny_images(), tmp_path / "kh.safetensors"
-    ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, progress=False)
+    ll.train(x, TINY, torch.Generator().manual_seed(5), keeping=Keeping(file), progress=False)
     content = file.read_bytes()
 
     def refuse(match, images=x, params=TINY, seed=5):
         with pytest.raises(ValueError, match=match):
-            ll.train(images, params, torch.Generator().manual_seed(seed), checkpoint=file, progress=False)
+            ll.train(images, params, torch.Generator().manual_seed(seed), keeping=Keeping(file), progress=False)
 
     refuse("made with delta = 0.2, this run has 0.3", params=replace(TINY, delta=0.3))
     refuse("made with seed = 5, this run has 6", seed=6)
@@ -316,12 +318,12 @@ def test_foreign_checkpoints_are_refused_and_kept(tmp_path):
 )
 def test_a_state_that_does_not_fit_is_refused(tmp_path, tensors, about, words):
     x, file = tiny_images(), tmp_path / "kh.safetensors"
-    ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, progress=False)
+    ll.train(x, TINY, torch.Generator().manual_seed(5), keeping=Keeping(file), progress=False)
     kept, header = files.read_tensors(file)
     kept = {name: tensor for name, tensor in (kept | tensors).items() if tensor is not None}
     files.write_tensors(file, kept, **{**header, **about})
     with pytest.raises(ValueError, match=rf"kh\.safetensors {words}.*(delete|give)"):
-        ll.train(x, TINY, torch.Generator().manual_seed(5), checkpoint=file, progress=False)
+        ll.train(x, TINY, torch.Generator().manual_seed(5), keeping=Keeping(file), progress=False)
 
 
 def test_live_parameters_depend_on_the_dataset():

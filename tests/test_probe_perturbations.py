@@ -5,7 +5,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from bioadv.data.datasets import Dataset, Images, unit_lp
+from bioadv.data.datasets import Dataset, Images, ceiling, unit_lp
 from bioadv.lab import probe_perturbations
 from bioadv.measure import attacks, certificates, critical
 from bioadv.measure.attacks import PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
@@ -64,7 +64,7 @@ def test_the_stronger_attacks_are_what_the_package_says(subject, arrays):
     model, data = subject
     right = torch.from_numpy(arrays["images"][:20]).long()
     x, y = unit_lp(data.test)[right], torch.tensor(data.test.labels)[right]
-    box = (0.0, attacks.ceiling(data.test)[right])
+    box = (0.0, ceiling(data.test)[right])
     for name, params, grid in (("recommended", RECOMMENDED, GRID), ("l2", RECOMMENDED_L2, critical.L2_GRID)):
         # Random starts are drawn for all images of the probe at once.
         begin = attacks.start(

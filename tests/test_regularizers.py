@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
-from bioadv.network import models, regularizers
+from bioadv.network import jacobians, models, regularizers
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
 
@@ -33,7 +33,7 @@ def by_autograd(function, x):
 def test_latent_jacobian_is_the_definition(model):
     x = images()
     plain = by_autograd(lambda row: model.activate(model.hidden @ row), x)
-    fast = regularizers.latent_jacobian(model.hidden, model.before(x), model.power)
+    fast = jacobians.latent_jacobian(model.hidden, model.before(x), model.power)
     torch.testing.assert_close(fast, plain)
     torch.testing.assert_close(gradients(fast, model)[0], gradients(plain, model)[0])
 
@@ -43,17 +43,17 @@ def test_row_decay_is_the_gradient(generator):
     kind = LatentJacobian(0.3)
     h = model.before(x)
     value = regularizers.penalty(kind, model, h)
-    rows = regularizers.row_decay(kind, model, h)
+    rows = kind.row_decay(model, h)
     torch.testing.assert_close(rows[:, None] * model.hidden, torch.autograd.grad(value, model.hidden)[0])
     torch.testing.assert_close((rows * model.hidden.square().sum(1)).sum() / 2, value)
-    assert regularizers.row_decay(L2(), model, h) is None
-    assert regularizers.row_decay(kind, TwoLayer(8, 6, 3, power=4.5), h) is None
+    assert L2().row_decay(model, h) is None
+    assert kind.row_decay(TwoLayer(8, 6, 3, power=4.5), h) is None
 
 
 def test_logit_jacobian_is_the_definition(model):
     x = images()
     plain = by_autograd(lambda row: model.readout @ model.activate(model.hidden @ row) + model.bias, x)
-    fast = regularizers.logit_jacobian(model.hidden, model.readout, model.before(x), model.power)
+    fast = jacobians.logit_jacobian(model.hidden, model.readout, model.before(x), model.power)
     torch.testing.assert_close(fast, plain)
     for mine, theirs in zip(gradients(fast, model), gradients(plain, model), strict=True):
         torch.testing.assert_close(mine, theirs)

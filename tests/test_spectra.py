@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from bioadv.data import datasets
+from bioadv.data.moments import Moments
 from bioadv.measure import spectra
 from bioadv.measure.powerlaw import fit
-from bioadv.measure.spectra import Moments, eigenspectrum, moments
+from bioadv.measure.spectra import eigenspectrum, moments
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
 

@@ -173,7 +173,7 @@ def made(tmp_path):
         folder / f"{probe}.json",
         {
             "configuration": provenance.describe_all(measured),
-            "source": probes.source_of(probe),
+            "source": probes.source_of(probe, "bp"),
             "training": provenance.identity(provenance.read_manifest(folder)),
         },
     )

@@ -14,15 +14,25 @@ from typer.testing import CliRunner
 
 from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import cli, probe_perturbations, probes, provenance, runner, runs, study
+from bioadv.lab import (
+    cli,
+    layers,
+    probe_perturbations,
+    probes,
+    provenance,
+    runner,
+    runs,
+    small_paths,
+    study,
+)
 from bioadv.lab.accept import stand_in
 from bioadv.lab.looks import Look
 from bioadv.lab.provenance import source_hash
 from bioadv.lab.runner import Where
 from bioadv.lab.study import EXPERIMENTS, LAYER
-from bioadv.network import local_learning, models, pruning, streams, training
+from bioadv.network import local_learning, models, pruning, regularizers, streams, training
 from bioadv.network.hidden import Kind
-from bioadv.network.regularizers import JacobianPublished, Spectral
+from bioadv.network.regularizers import JacobianPublished, LatentJacobian, Penalty, Spectral
 
 RUNNER = CliRunner()
 ROOT = Path(__file__).resolve().parent.parent
@@ -346,16 +356,17 @@ from pathlib import Path
 from bioadv.data import datasets
 from bioadv.network import local_learning
 from bioadv.lab import runner, study
-from bioadv.network import training
+from bioadv.network import states
 params = local_learning.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
 study.scale = lambda data: study.Scale(params, epochs=150, batch=20)
 data = datasets.load(sys.argv[1])
-resume = training._resume
+resume = states.State.restore
 def told(*given):
     state = resume(*given)
-    print(state[0], flush=True)
+    if state[0]:
+        print(state[0], flush=True)
     return state
-training._resume = told
+states.State.restore = told
 print("ready", flush=True)
 runner.train("bp", data, 0, runner.Where(Path(sys.argv[2]), progress=False, every=1, dtype="float32"))
 print("done", flush=True)
@@ -498,13 +509,13 @@ def test_a_constant_that_no_setting_holds_makes_results_stale(monkeypatch):
     before = attack(), rule(), penalty()
     monkeypatch.setattr(probe_perturbations, "RECOMMENDED", replace(probe_perturbations.RECOMMENDED, steps=10))
     monkeypatch.setattr(local_learning, "SMALLEST_MAXIMUM", 1e-3)
-    monkeypatch.setattr(training.regularizers, "SHIFT", 0.03)
+    monkeypatch.setattr(regularizers, "SHIFT", 0.03)
     assert all(a != b for a, b in zip(before, (attack(), rule(), penalty()), strict=True))
 
 
 def test_the_seeds_and_the_runner_are_part_of_what_results_are_made_with(monkeypatch):
     """What draws the order of the images, in what batches the taps are taken, how the measured model is made."""
-    before = runner.source_of("bp"), probes.source_of("spectra")
+    before = runner.source_of("bp"), probes.source_of("spectra", "bp")
     assert {"bioadv.runner.fit", "bioadv.models.in_batches", "bioadv.streams.ORDER"} <= set(
         provenance.sources(*runner.roots("bp"))
     )
@@ -512,14 +523,14 @@ def test_the_seeds_and_the_runner_are_part_of_what_results_are_made_with(monkeyp
     monkeypatch.setattr(streams, "ORDER", range(11_000, 12_000))
     monkeypatch.setattr(local_learning, "PAPER_POWER", 4.0)
     assert runner.source_of("bp") != before[0]
-    assert probes.source_of("spectra") != before[1]
+    assert probes.source_of("spectra", "bp") != before[1]
 
 
 def test_keeping_and_showing_is_no_part_of_it():
     """Checkpoints, bars, manifests, and what the registry holds besides the model's own entry."""
     counted = {name for model in (LAYER, *EXPERIMENTS) for name in provenance.sources(*runner.roots(model))}
     assert not [name for name in counted if provenance._uncounted(name)]
-    assert not [name for name in counted if name.endswith(("HIDDEN", "EXPERIMENTS", "._resume", "._state", ".bar"))]
+    assert not [name for name in counted if name.endswith(("HIDDEN", "EXPERIMENTS", ".restore", ".State", ".bar"))]
 
 
 def test_every_function_that_is_left_out_of_the_hash_exists():
@@ -541,7 +552,8 @@ def test_a_new_kind_and_a_new_model_train_and_make_nothing_stale(tiny, tmp_path,
 
     def everything():
         names = [LAYER, *(name for name in EXPERIMENTS if name != "squares")]
-        hashes = {name: runner.source_of(name) for name in names} | {n: probes.source_of(n) for n in probes.PROBES}
+        hashes = {name: runner.source_of(name) for name in names}
+        hashes |= {(one, name): probes.source_of(one, name) for one in probes.PROBES for name in ("kh", "pca")}
         return hashes, {name: provenance.describe_all(runner.configuration(name, data, 0)) for name in names}
 
     before = everything()
@@ -557,6 +569,70 @@ def test_a_new_kind_and_a_new_model_train_and_make_nothing_stale(tiny, tmp_path,
     own = torch.randn((16, 48), generator=torch.Generator().manual_seed(streams.DRAWN[0]))
     assert torch.equal(trained.hidden, datasets.unit_lp(data.train)[:16].square() + own + layer)
     assert runner.source_of("squares") not in before[0].values()
+
+
+@dataclass(frozen=True)
+class Bias(Penalty):
+    """A penalty made up for the test: strength * ||bias||^2."""
+
+    strength: float = 1e-2
+
+    def added(self, model, h, directions=None):
+        return self.strength * model.bias.square().sum()
+
+
+def test_a_new_penalty_trains_and_makes_nothing_stale(tiny, tmp_path, monkeypatch):
+    """It is a class and a line: hashes of all other models stay as they are, and its own covers it."""
+    before = {name: runner.source_of(name) for name in (LAYER, *EXPERIMENTS)}
+    new = replace(EXPERIMENTS["bp"], title="bias", recipe=training.Recipe("constant", Bias()))
+    monkeypatch.setitem(EXPERIMENTS, "bias", new)
+    assert {name: runner.source_of(name) for name in before} == before
+    assert "bioadv.test_study.Bias" in provenance.sources(*runner.roots("bias"))
+    assert runner.source_of("bias") not in before.values()
+    assert train("bias", tiny, tmp_path).exit_code == 0
+    log = files.read_arrays(tmp_path / "tiny.npz" / "bias" / "seed-0" / "log.npz")
+    bias = runs.load_model(tmp_path / "tiny.npz" / "bias" / "seed-0").bias
+    assert 0 < log["penalty"][-1] < 10 * 1e-2 * float(bias.square().sum())
+
+
+HASHES = {  # of a measurement of a model that has a kind of layer and a penalty
+    "a model": runner.source_of,
+    "a probe": lambda model: probes.source_of("paths", model),
+    "in small": lambda model: small_paths.source_of("paths", model),
+    "a layer": lambda model: layers.source_of(EXPERIMENTS[model].hidden),
+}
+
+
+@pytest.mark.parametrize("made", HASHES)
+def test_a_models_own_kind_of_layer_is_hashed_and_no_other(monkeypatch, made):
+    """What ``pca`` rows are made with moves the hash of ``pca``, and of nothing else."""
+    source = HASHES[made]
+    before = {model: source(model) for model in ("pca", "white", "kh")}
+    assert len(set(before.values())) > 1
+    monkeypatch.setitem(study.HIDDEN, "pca", replace(study.HIDDEN["pca"], weights=squares))
+    monkeypatch.setitem(study.HIDDEN, "kmeans", replace(study.HIDDEN["kmeans"], weights=squares))
+    after = {model: source(model) for model in before}
+    assert {model for model in before if before[model] != after[model]} == {"pca"}
+
+
+def test_in_small_a_models_own_penalty_is_hashed(monkeypatch):
+    before = {model: small_paths.source_of("paths", model) for model in ("bp", "l2")}
+    changed = replace(EXPERIMENTS["l2"], recipe=training.Recipe("steps", Bias()))
+    monkeypatch.setitem(EXPERIMENTS, "l2", changed)
+    assert small_paths.source_of("paths", "bp") == before["bp"]
+    assert small_paths.source_of("paths", "l2") != before["l2"]
+
+
+def test_of_the_penalties_only_a_models_own_is_hashed():
+    def penalties(name):
+        kinds = ("L2", "JacobianPublished", "LatentJacobian", "LogitJacobian", "Spectral", "latent_jacobian")
+        return {kind for kind in kinds if f"bioadv.regularizers.{kind}" in provenance.sources(*runner.roots(name))}
+
+    assert penalties("bp") == penalties("kh") == set()
+    assert penalties("l2") == {"L2"}
+    assert penalties("jreg-logits") == {"LogitJacobian"}
+    assert penalties("specreg") == {"Spectral"}
+    assert "bioadv.jacobians.latent_jacobian" in provenance.sources(*runner.roots("jreg-latent"))
 
 
 def test_what_a_model_is_called_and_how_it_is_drawn_are_no_parameters(monkeypatch):
@@ -634,13 +710,13 @@ def test_the_forward_pass_is_part_of_what_results_are_made_with():
 
 
 def test_hash_follows_modules():
-    names = source_hash(training._step_function)
-    keep = training.regularizers.latent_jacobian
+    names = source_hash(LatentJacobian)
+    keep = regularizers.latent_jacobian
     try:
-        training.regularizers.latent_jacobian = training.regularizers.logit_jacobian
-        assert source_hash(training._step_function) != names
+        regularizers.latent_jacobian = regularizers.logit_jacobian
+        assert source_hash(LatentJacobian) != names
     finally:
-        training.regularizers.latent_jacobian = keep
+        regularizers.latent_jacobian = keep
 
 
 def test_describe_is_json():

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from bioadv.data import files
-from bioadv.network import graphs, models, regularizers, training
+from bioadv.network import graphs, models, regularizers, states, training
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
+from bioadv.network.states import Keeping
 from bioadv.network.training import Recipe, TrainingDiverged
 
 PENALTIES = [
@@ -38,7 +39,10 @@ def fresh(power=1.0, batch_norm=False, hidden=8):
 def fit(model, recipe, seed=3, **more):
     x, y = blobs()
     more.setdefault("evaluate", {"test": blobs(seed=1)})
-    return training.fit(model, x, y, recipe, torch.Generator().manual_seed(seed), progress=False, **more)
+    keeping = Keeping(more.pop("checkpoint", None), more.pop("every", 10))
+    return training.fit(
+        model, x, y, recipe, torch.Generator().manual_seed(seed), keeping=keeping, progress=False, **more
+    )
 
 
 def test_schedules_are_the_published_ones():
@@ -226,14 +230,14 @@ def test_readout_on_latents_is_the_readout_on_images():
 def test_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch, kind, batch_norm):
     recipe, file = Recipe("constant", kind, epochs=6, batch=25), tmp_path / "c.safetensors"
     whole = fit(fresh(batch_norm=batch_norm), recipe)
-    original = training.write_checkpoint
+    original = states.write_checkpoint
 
     def stopping(path, *args, **about):
         original(path, *args, **about)
         if about["epoch"] == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "write_checkpoint", stopping)
+    monkeypatch.setattr(states, "write_checkpoint", stopping)
     with pytest.raises(KeyboardInterrupt):
         fit(fresh(batch_norm=batch_norm), recipe, checkpoint=file, every=2)
     written = []
@@ -242,7 +246,7 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch, kind
         written.append(about["epoch"])
         original(path, *args, **about)
 
-    monkeypatch.setattr(training, "write_checkpoint", counting)
+    monkeypatch.setattr(states, "write_checkpoint", counting)
     resumed = fit(fresh(batch_norm=batch_norm), recipe, checkpoint=file, every=2)
     assert written == [6]  # it did not begin anew
     for name, value in whole.model.state_dict().items():
@@ -276,8 +280,7 @@ def test_divergence_names_the_epoch_and_keeps_the_checkpoint(tmp_path):
                 recipe,
                 torch.Generator(),
                 evaluate={"test": (x, y)},
-                checkpoint=file,
-                every=2,
+                keeping=Keeping(file, 2),
                 progress=False,
             )
     finally:
@@ -361,7 +364,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(tmp_path, tens
     before, seed = model.hidden.clone(), generator.get_state()
     with pytest.raises(ValueError, match=rf"c\.safetensors {words}.*(delete|give)"):
         training.fit(
-            model, *blobs(), recipe, generator, evaluate={"test": blobs(seed=1)}, checkpoint=file, progress=False
+            model, *blobs(), recipe, generator, evaluate={"test": blobs(seed=1)}, keeping=Keeping(file), progress=False
         )
     assert file.read_bytes() == content
     assert torch.equal(model.hidden, before)
@@ -372,7 +375,7 @@ def test_a_readout_behind_batch_norm_goes_on_from_its_checkpoint(tmp_path):
     """The parameters of batch norm do not learn then, and the optimizer has no state for them."""
     file, recipe = tmp_path / "c.safetensors", Recipe("constant", None, epochs=2, batch=25)
     x, y = blobs()
-    given = {"readout_only": True, "checkpoint": file, "progress": False}
+    given = {"readout_only": True, "keeping": Keeping(file), "progress": False}
     ended = []
     for _ in range(2):
         model = fresh(batch_norm=True)
@@ -401,14 +404,15 @@ def test_bad_data_are_refused(generator):
 
     def refuse(match, x=x, y=y, **more):
         with pytest.raises(ValueError, match=match):
-            training.fit(fresh(), x, y, recipe, generator, progress=False, **more)
+            training.fit(fresh(), x, y, recipe, generator, **more)
 
     refuse(r"x: inputs have shape \(100, 11\).*12 columns", x=x[:, 1:])
     refuse(r"x: inputs have shape \(100, 12\).*latents.*8 columns", readout_only=True)
     refuse(r"x: labels have shape \(99,\).*100 images", y=y[1:])
     refuse("values 1..3.*from 0 to 2", y=y + 1)
     refuse(r"test: labels have shape \(5,\)", evaluate={"test": (x, y[:5])})
-    refuse("every = 0", every=0)
+    with pytest.raises(ValueError, match="every = 0"):
+        Keeping(every=0)
 
 
 def test_bfloat16_products_agree_with_float32():
@@ -424,7 +428,7 @@ def test_bfloat16_products_agree_with_float32():
 
 def test_covariance_is_the_definition(generator):
     x = torch.rand(300, 12, generator=generator) + 3
-    torch.testing.assert_close(training._covariance(x, size=70), torch.cov(x.double().T).float())
+    torch.testing.assert_close(regularizers.image_covariance(x, size=70), torch.cov(x.double().T).float())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -444,7 +448,7 @@ def test_recorded_steps_are_the_steps():
 
 
 def test_published_jacobian_term_is_a_weight_decay_in_training():
-    """JReg as published and an L2 penalty on the hidden weights of that strength are the same training."""
+    """JReg as coded and an L2 penalty on the hidden weights of that strength are the same training."""
     kind = JacobianPublished(1e-2, batch=25)
     model = fit(fresh(), Recipe("constant", kind, 5, 25)).model
     x, y = blobs()

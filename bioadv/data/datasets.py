@@ -218,6 +218,12 @@ def unit_lp(images: Images, p: float = 3.0) -> torch.Tensor:
     return x
 
 
+def ceiling(images: Images, p: float = 3.0) -> torch.Tensor:
+    """Largest value (N, 1) that a pixel of each unit-L^p image may take: full scale over the norm of the raw image."""
+    flat = torch.from_numpy(images.pixels.reshape(len(images), -1).astype(np.float32))
+    return images.pixel_max / torch.linalg.vector_norm(flat, p, dim=1, keepdim=True)
+
+
 def gaussian_noise(count: int, inputs: int, generator: torch.Generator) -> torch.Tensor:
     """Noise "images" (count, inputs): i.i.d. standard normal pixels, not normalised (paper: noise spectra)."""
     for name, value in (("count", count), ("inputs", inputs)):

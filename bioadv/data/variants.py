@@ -13,6 +13,7 @@ import torch
 
 from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
+from bioadv.data.moments import of_batches
 
 Tensor = torch.Tensor
 SCRAMBLED, WHITENED = "-scrambled", "-whitened"
@@ -79,15 +80,11 @@ def new_phases(images: Tensor, generator: torch.Generator) -> Tensor:
 def whitened(data: Dataset, count: int | None, p: float) -> tuple[Tensor, Tensor]:
     """ZCA: each principal component divided by its standard deviation, over all training images; the mean removed."""
     train, test = plain(data, None, p)
-    centre = train.double().mean(0)
-    scatter = torch.zeros(len(centre), len(centre), dtype=torch.float64)
-    for part in train.split(5000):
-        centred = part.double() - centre
-        scatter += centred.T @ centred
-    variances, components = torch.linalg.eigh(scatter / (len(train) - 1))
+    of = of_batches(part.double() for part in train.split(5000))
+    variances, components = torch.linalg.eigh(of.covariance)
     kept = variances > FLATTEST * variances[-1]
     turn = (components[:, kept] / variances[kept].sqrt()) @ components[:, kept].T
-    return tuple(_unit(((x.double() - centre) @ turn).float(), p) for x in (train[:count], test))  # type: ignore[return-value]
+    return tuple(_unit(((x.double() - of.mean) @ turn).float(), p) for x in (train[:count], test))  # type: ignore[return-value]
 
 
 def _unit(x: Tensor, p: float) -> Tensor:

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from bioadv.data import files, variants
+from bioadv.data.moments import Moments
 from bioadv.data.variants import Rows
 from bioadv.lab import processes, provenance, study
 from bioadv.lab.runs import Run
 from bioadv.measure import alignment, gaussian_latents, spectra
 from bioadv.measure.alignment import Components
-from bioadv.measure.spectra import Moments
 from bioadv.network import hidden, local_learning, streams
 from bioadv.network.hidden import Given
 from bioadv.network.local_learning import KHParams
@@ -42,7 +42,8 @@ LEARNED = ("local", "settled")
 FEWEST = 3
 SETTLED = 1e-2  # how far a norm may be off, as in local_learning.Health
 STORED = 1000  # eigenvalues of the images
-UNTRAINED = ("exemplars", "gaussian", "gaussian-centred", "kmeans", "pca", "white")
+# ``random`` rows are white ones of other lengths, and ``local`` ones are trained here.
+UNTRAINED = tuple(name for name, kind in study.HIDDEN.items() if not kind.trained and name not in ("random", "local"))
 SETS = ("cifar10", "mnist", "photo-patches", "cifar10-scrambled", "cifar10-whitened")
 
 

@@ -20,13 +20,12 @@ from bioadv.network.regularizers import JacobianPublished
 from bioadv.network.training import Fitted, Recipe
 
 Tensor = torch.Tensor
-QUIETLY = {"progress": False}
 
 
 def train_layer(data: Dataset, sizes: Scale | None = None, seed: int = 0) -> Trained:
     """Train a small KH layer on the training images; sizes: others than :func:`bioadv.lab.study.live_scale`'s."""
     params = (sizes or study.live_scale(data)).layer
-    return runner.train_synapses(data, params, seed, torch.device("cpu"), QUIETLY)[0]
+    return runner.train_synapses(data, params, seed, torch.device("cpu"))[0]
 
 
 def train(name: str, data: Dataset, layer: Tensor | None = None, sizes: Scale | None = None, seed: int = 0) -> Fitted:
@@ -46,5 +45,5 @@ def train(name: str, data: Dataset, layer: Tensor | None = None, sizes: Scale | 
     sets = runner.image_sets(data, held_out=0.0)
     model = TwoLayer(data.train.inputs, sizes.layer.hidden, len(data.train.classes), chosen.power, chosen.batch_norm)
     runner.initialise(model, chosen.kind, sets["train"][0], seed, sizes.layer.p, layer)
-    recipe = Recipe("constant", penalty, sizes.epochs, sizes.batch)
-    return runner.fit(model, sets, recipe, seed, chosen.kind, torch.float32, QUIETLY)
+    in_small = replace(chosen, recipe=Recipe("constant", penalty, sizes.epochs, sizes.batch))
+    return runner.fit(model, sets, in_small, seed, torch.float32)

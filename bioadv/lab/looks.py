@@ -63,7 +63,7 @@ THINGS = {
     "noise": Look("noise", OLIVE, "o", "dotted"),
     "FGSM": Look("FGSM", TEAL, "s", "dashed"),
     "PGD": Look("PGD", VIOLET, "D"),
-    "PGD, as published": Look("PGD, as published", VIOLET, "D"),
+    "PGD, as coded": Look("PGD, as coded", VIOLET, "D"),
     "PGD, margin": Look("PGD, margin loss", WINE, "^", "dashed"),
     "PGD, recommended": Look("PGD, recommended", TEAL, "v", "dotted"),
     "random search": Look("random search", OLIVE, "o", "dash-dot"),

@@ -89,7 +89,7 @@ def _measured(
     places: Sequence[Place],
     progress: bool,
 ) -> Arrays:
-    x_test, y_test, scale = datasets.unit_lp(data.test), torch.tensor(data.test.labels), attacks.ceiling(data.test)
+    x_test, y_test, scale = datasets.unit_lp(data.test), torch.tensor(data.test.labels), datasets.ceiling(data.test)
     drawn = torch.Generator().manual_seed(settings["seed"])
     images = torch.randperm(len(x_test), generator=drawn)[: settings["images"]]
     a_test, spread, rows = models.in_batches(model.after, x_test), a.std(0), list[Arrays]()

@@ -107,7 +107,7 @@ def measure_recommended(model: TwoLayer, data: Dataset, settings: Mapping[str, A
     """Stronger attacks on a subset: PGD with a margin loss, the recommended variants, and large strengths."""
     x, y, right = _correct(model, data, settings, settings["subset"])
     near, seed = critical.guess(model, x, y), settings["seed"]
-    box = (0.0, attacks.ceiling(data.test)[right])
+    box = (0.0, datasets.ceiling(data.test)[right])
     margin, strong = critical.pgd(model, x, y, PUBLISHED_MARGIN), critical.pgd(model, x, y, RECOMMENDED, box, seed)
     l2 = critical.pgd(model, x, y, RECOMMENDED_L2, box, seed)
     near_l2 = critical.guess(model, x, y, L2_GRID, "l2")

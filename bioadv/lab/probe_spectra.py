@@ -16,7 +16,7 @@ from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
 from bioadv.lab import runner
 from bioadv.measure import powerlaw, spectra
-from bioadv.network import products, pruning, regularizers, streams
+from bioadv.network import jacobians, products, pruning, streams
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
@@ -137,7 +137,7 @@ def measure_pruning(model: TwoLayer, data: Dataset, settings: dict[str, Any], pr
         h = torch.cat([model.before(part) for part in x.split(spectra.BATCH)])
         for name in tqdm(CRITERIA, "pruning", disable=not progress):
             kept = m[~masks[name]]
-            after = regularizers.latent_jacobian(kept, h[:, ~masks[name]], model.power)
+            after = jacobians.latent_jacobian(kept, h[:, ~masks[name]], model.power)
             jacobian.append([float(kept.norm()), float(after.sqrt())])
     for source, images in (("images", x), ("noise", noise)):
         of = spectra.moments(spectra.latents(model, images))
@@ -149,7 +149,7 @@ def measure_pruning(model: TwoLayer, data: Dataset, settings: dict[str, Any], pr
 
 
 def _published_mixture(variance: Tensor) -> pruning.Mixture:
-    """The published mixture, or an empty one that prunes nothing where its constants do not fit the layer."""
+    """The mixture as coded, or an empty one that prunes nothing where its constants do not fit the layer."""
     low, high = pruning.PUBLISHED_RANGE
     if int(((variance.log() > low) & (variance.log() < high)).sum()) >= pruning.FEWEST:
         return pruning.published_mixture(variance)

@@ -25,8 +25,8 @@ DIGESTS = "digests"  # in a manifest or a probe's .json: SHA-256 of the files be
 # compared themselves (what it holds is hashed where a function is given it). By module, or by module and function.
 NOT_HASHED = frozenset(
     {
-        *("files", "progress", "provenance", "runs", "study", "looks"),
-        *("training._identity", "training._state", "training._resume", "training._diverged"),
+        *("files", "progress", "provenance", "runs", "states", "study", "looks"),
+        "training._diverged",
         *("local_learning._identity", "local_learning._as_tensors"),
     }
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bioadv.data import checks, datasets, files, image_arrays
+from bioadv.data import datasets, files, image_arrays
 from bioadv.data.datasets import Dataset
 from bioadv.lab import processes, provenance, study
 from bioadv.lab.runs import Run
@@ -22,6 +22,7 @@ from bioadv.network.hidden import Given, Kind
 from bioadv.network.local_learning import KHParams, Trained
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import Spectral
+from bioadv.network.states import Keeping
 from bioadv.network.training import Fitted
 
 Tensor = torch.Tensor
@@ -44,9 +45,7 @@ class Where:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype = {self.dtype!r} is not known; choose from {', '.join(DTYPES)}")
-        checks.whole(every=self.every)
-        if self.every < 1:
-            raise ValueError(f"every = {self.every}; give the number of epochs between checkpoints, at least 1")
+        Keeping(every=self.every)
         choose_device(self.device)
 
     def run(self, data: Dataset, model: str, seed: int) -> Run:
@@ -57,9 +56,9 @@ class Where:
         """The folder of a run."""
         return self.run(data, model, seed).folder
 
-    def keeping(self, run: Run) -> dict[str, Any]:
-        """How a training of this run keeps its state and shows its progress; moves no number."""
-        return {"checkpoint": run.checkpoint, "every": self.every, "progress": self.progress}
+    def keeping(self, run: Run) -> Keeping:
+        """Where a training of this run keeps its state; moves no number."""
+        return Keeping(run.checkpoint, self.every)
 
 
 def choose_device(name: str) -> torch.device:
@@ -146,7 +145,7 @@ def _make_model(
     sets = {part: (x.to(device), y.to(device)) for part, (x, y) in sets.items()}
     # Hashed before the run, not after it: that is the code which is about to be executed.
     source = source_of(run.model)
-    fitted = fit(model.to(device), sets, chosen.recipe, run.seed, chosen.kind, dtype, where.keeping(run))
+    fitted = fit(model.to(device), sets, chosen, run.seed, dtype, where.keeping(run), where.progress)
     accuracy = accuracies(fitted.model, sets)
     provenance.remove_manifest(run.folder)
     models.save(fitted.model, run.weights)
@@ -167,7 +166,7 @@ def _train_layer(name: str, data: Dataset, run: Run, where: Where, epochs: int |
 def _make_layer(data: Dataset, run: Run, where: Where, wanted: dict[str, Any]) -> None:
     device, params, source = choose_device(where.device), wanted["layer"], source_of(run.model)
     _check_size(run.model, data, params.hidden)
-    trained, health = train_synapses(data, params, run.seed, device, where.keeping(run))
+    trained, health = train_synapses(data, params, run.seed, device, where.keeping(run), where.progress)
     provenance.remove_manifest(run.folder)
     files.write_tensors(run.weights, {"synapses": trained.synapses})
     arrays = {"norms": health.norms, "wins": health.wins, "alive": health.alive, "mean_weight": health.mean_weight}
@@ -265,18 +264,20 @@ def initialise(model: TwoLayer, kind: Kind, images: Tensor, seed: int, p: float,
 def fit(
     model: TwoLayer,
     sets: Sets,
-    recipe: training.Recipe,
+    chosen: Experiment,
     seed: int,
-    kind: Kind,
     dtype: torch.dtype,
-    keeping: dict[str, Any],
+    keeping: Keeping | None = None,
+    progress: bool = False,
 ) -> Fitted:
     """Train with labels: everything on images in ``dtype``, or the readout alone on latents, computed once."""
-    tap: Callable[[Tensor], Tensor] = (lambda x: x.to(dtype)) if kind.trained else model.after
+    alone = not chosen.kind.trained
+    tap: Callable[[Tensor], Tensor] = model.after if alone else (lambda x: x.to(dtype))
     seen = {part: (models.in_batches(tap, x), y) for part, (x, y) in sets.items()}
     order = torch.Generator(model.hidden.device).manual_seed(streams.pick(streams.ORDER, seed))
     x, y = seen.pop("train")
-    return training.fit(model, x, y, recipe, order, evaluate=seen, readout_only=not kind.trained, **keeping)
+    how: dict[str, Any] = {"readout_only": alone, "keeping": keeping, "progress": progress}
+    return training.fit(model, x, y, chosen.recipe, order, evaluate=seen, **how)
 
 
 def accuracies(model: TwoLayer, sets: Sets) -> dict[str, float]:
@@ -285,12 +286,17 @@ def accuracies(model: TwoLayer, sets: Sets) -> dict[str, float]:
 
 
 def train_synapses(
-    data: Dataset, params: KHParams, seed: int, device: torch.device, keeping: dict[str, Any]
+    data: Dataset,
+    params: KHParams,
+    seed: int,
+    device: torch.device,
+    keeping: Keeping | None = None,
+    progress: bool = False,
 ) -> tuple[Trained, local_learning.Health]:
     """Train a KH layer on the training images, and say whether it is alive."""
     x = datasets.unit_lp(data.train, params.p)
     generator = torch.Generator(device).manual_seed(streams.pick(streams.START, seed))
-    trained = local_learning.train(x.to(device), params, generator, **keeping)
+    trained = local_learning.train(x.to(device), params, generator, keeping=keeping, progress=progress)
     return trained, local_learning.health(trained.synapses, x, params)
 
 
@@ -301,7 +307,7 @@ SUPERVISED = (image_sets, initialise, fit, accuracies)
 def source_of(name: str) -> str:
     """Hash of the code that a model, or the KH layer, is trained with; see ``bioadv.lab.provenance.source_hash``.
 
-    Of the kinds of hidden layers only the model's own counts.
+    Of the kinds of hidden layers and of the penalties only the model's own count.
     """
     return provenance.source_hash(*roots(name))
 
@@ -311,5 +317,5 @@ def roots(name: str) -> tuple[Callable[..., Any], ...]:
     if name == study.LAYER:
         return LOCAL
     chosen = study.experiment(name)
-    kind = chosen.kind
-    return (*SUPERVISED, kind.weights, *(LOCAL if kind.layer else ()), *((pruned,) if chosen.pruned else ()))
+    layer = (*(LOCAL if chosen.kind.layer else ()), *((pruned,) if chosen.pruned else ()))
+    return (*SUPERVISED, *layer, *chosen.code)

@@ -26,10 +26,6 @@ from bioadv.network.models import TwoLayer
 
 SCALE, IMAGES = "small", 10_000
 SIZES = Scale(KHParams(hidden=100, delta=0.2, batch=100, epochs=200), epochs=50, batch=200)
-MODELS = (
-    *("kh", "exemplars", "random", "bp", "l2", "jreg", "gaussian"),
-    *("random-power", "kh-linear", "exemplars-linear", "kmeans", "pca", "gaussian-centred"),
-)
 PROBES = {
     "paths": (probe_paths.measure_paths, probe_paths.PATHS),
     "epochs": (probe_paths.measure_epochs, {**probe_paths.EPOCHS, "epochs": [1, 10, 100, 1000]}),
@@ -73,7 +69,7 @@ def make(model: str, seed: int, data: Dataset, out: Path, probe: str = "paths", 
 
 def configuration(model: str, seed: int, data: Dataset, probe: str) -> dict[str, Any]:
     """What a measurement in small is made with; ``ValueError`` lists the models and probes that there are."""
-    for name, value, known in (("model", model, MODELS), ("probe", probe, PROBES)):
+    for name, value, known in (("model", model, study.members("small")), ("probe", probe, PROBES)):
         if value not in known:
             raise ValueError(f"{name} = {value!r} is not among those in small; choose from {', '.join(known)}")
     chosen, (_, settings) = study.experiment(model), PROBES[probe]
@@ -113,6 +109,5 @@ def trained(model: str, seed: int, data: Dataset, sizes: Scale = SIZES) -> TwoLa
 
 
 def source_of(probe: str, model: str) -> str:
-    """Hash of the code that a measurement of a model in small is made with; a kind of layer that it has not is not."""
-    kind = study.experiment(model).kind
-    return provenance.source_hash(trained, PROBES[probe][0], *([] if kind.trained else [kind.weights]))
+    """Hash of the code that a measurement of a model in small is made with; of layers and penalties, only its own."""
+    return provenance.source_hash(trained, PROBES[probe][0], *study.experiment(model).code)

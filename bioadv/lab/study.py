@@ -7,6 +7,7 @@ and compared with those of today; what it is called and how it is drawn are not 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,9 +22,23 @@ from bioadv.network.training import Recipe
 LAYER = "kh-layer"
 PIXELS = "pixels"  # stands for a model: the images themselves, every pixel a unit
 KH_POWER = local_learning.PAPER_POWER
-KH_ALPHA = 2.62  # exponent of the authors' KH layer, target of their SpecReg-KH (public code at e1b82cd)
+KH_ALPHA = 2.62  # exponent of the authors' KH layer, target of their SpecReg-KH (authors' code at e1b82cd)
 EFFORT_VARIABLE = "BIOADV_EFFORT"
 GROUPS = ("published", "control", "frontier", "corrected")
+# What shows or makes a chosen few of the models; each model says to which of these it belongs, see :func:`members`.
+SETS = {
+    "paper": "figures and tables at the paper's scale",
+    "live": "trained in the live cells of chapters",
+    "few": "figures with room for three",
+    "penalties": "trained in the live cells of the chapter on regularization",
+    "explorer": "run in the explorer's page",
+    "readouts": "figures of readouts in small",
+    "small": "trained and measured in small, see bioadv.lab.small_paths",
+    "paths": "all readouts at the paper's scale, once it is trained; layers that nobody trains have them anyway",
+}
+EVERYWHERE = frozenset(SETS)
+MOST, SMALL = EVERYWHERE - {"few"}, frozenset({"small"})
+LIVE = frozenset({"penalties"})
 
 # Kinds of hidden layers. Only the function of the kind that a model has is hashed with its results, so that a line more
 # makes nothing stale.
@@ -46,9 +61,10 @@ class Experiment:
 
     title, look, group: what it is called, how it is drawn, and one of ``GROUPS``; hidden: the kind of its hidden layer,
     a key of ``HIDDEN``; recipe: at the paper's scale; power: n of ReLU^n; pruned: whether units of the KH layer above
-    the variance threshold are removed; held_out: share of the training images kept for validation.
+    the variance threshold are removed; held_out: share of the training images kept for validation; shown: to which of
+    ``SETS`` it belongs.
 
-    Raises ``ValueError`` for an unknown group or kind, and for a layer to be pruned where there is none.
+    Raises ``ValueError`` for an unknown group, kind or set, and for a layer to be pruned where there is none.
     """
 
     title: str = field(metadata={"parameter": False})
@@ -60,8 +76,11 @@ class Experiment:
     pruned: bool = False
     held_out: float = 0.0
     batch_norm: bool = False
+    shown: frozenset[str] = field(default=frozenset(), metadata={"parameter": False})
 
     def __post_init__(self) -> None:
+        for name in self.shown - EVERYWHERE:
+            raise ValueError(f"{self.title}: shown in {name!r}, which is not known; choose from {', '.join(SETS)}")
         for name, value, known in (("group", self.group, GROUPS), ("hidden", self.hidden, HIDDEN)):
             if value not in known:
                 raise ValueError(f"{self.title}: {name} = {value!r} is not known; choose from {', '.join(known)}")
@@ -81,6 +100,12 @@ class Experiment:
         """The kind of its hidden layer."""
         return HIDDEN[self.hidden]
 
+    @property
+    def code(self) -> tuple[Callable[..., Any], ...]:
+        """What makes its hidden weights, and its penalty, if it has one: of all there are, only these are hashed."""
+        penalty = self.recipe.penalty
+        return (self.kind.weights, *((type(penalty),) if penalty else ()))
+
 
 def _published(title: str, look: Look, hidden: str, recipe: Recipe, **more: Any) -> Experiment:
     return Experiment(title, look, "published", hidden, recipe, **more)
@@ -90,11 +115,15 @@ def _control(title: str, look: Look, hidden: str, schedule: str = "constant", **
     return Experiment(title, look, "control", hidden, Recipe(schedule), **more)
 
 
-def _untrained(kind: str, title: str, colour: str, markers: str) -> dict[str, Experiment]:
-    """The two models on a hidden layer that nobody trained: with the power of KH, and with n = 1."""
-    powered = _control(f"{title}, $q$ = 4.5", Look(f"{title}, $q$ = 4.5", colour, markers[0]), kind, power=KH_POWER)
-    linear = _control(f"{title}, $q$ = 1", Look(f"{title}, $q$ = 1", colour, markers[1], "dotted"), kind)
-    return {kind: powered, f"{kind}-linear": linear}
+def _untrained(kind: str, title: str, colour: str, markers: str, *shown: frozenset[str]) -> dict[str, Experiment]:
+    """The two models on a hidden layer that nobody trained: with the power of KH, and with n = 1; shown: of each."""
+    nowhere = frozenset[str]()
+    first, second = (*shown, nowhere, nowhere)[:2]
+    powered, plain = f"{title}, q = 4.5", f"{title}, q = 1"
+    return {
+        kind: _control(powered, Look(powered, colour, markers[0]), kind, power=KH_POWER, shown=first),
+        f"{kind}-linear": _control(plain, Look(plain, colour, markers[1], "dotted"), kind, shown=second),
+    }
 
 
 def _corrected(title: str, look: Look, recipe: Recipe, **more: Any) -> Experiment:
@@ -110,23 +139,31 @@ def _frontier(
 
 
 EXPERIMENTS = {
-    "kh": _published("KH", Look("KH", BLUE, "o"), "local", Recipe("constant"), power=KH_POWER, pruned=True),
-    "bp": _published("BP", Look("BP", RED, "s", "dashed"), "backprop", Recipe("steps")),
-    "l2": _published("L2", Look("L2", GREEN, "D", "dotted"), "backprop", Recipe("steps", L2())),
+    "kh": _published(
+        "KH", Look("KH", BLUE, "o"), "local", Recipe("constant"), power=KH_POWER, pruned=True, shown=EVERYWHERE - LIVE
+    ),
+    "bp": _published("BP", Look("BP", RED, "s", "dashed"), "backprop", Recipe("steps"), shown=EVERYWHERE),
+    "l2": _published("L2", Look("L2", GREEN, "D", "dotted"), "backprop", Recipe("steps", L2()), shown=MOST),
     "jreg": _published(
-        "Jacobian", Look("Jacobian", ORANGE, "^", "dash-dot"), "backprop", Recipe("steps", JacobianPublished())
+        "Jacobian",
+        Look("Jacobian", ORANGE, "^", "dash-dot"),
+        "backprop",
+        Recipe("steps", JacobianPublished()),
+        shown=MOST,
     ),
     "specreg": _published(
         "Spectral, as stated",
         Look("Spectral, as stated", INK, "v", "long"),
         "backprop",
         Recipe("decaying", Spectral()),
+        shown=frozenset({"paper", "penalties"}),
     ),
     "specreg-logged": _published(
         "Spectral, as coded",
         Look("Spectral, as coded", SKY, "<", "double"),
         "backprop",
         Recipe("decaying", Spectral(alpha=KH_ALPHA, variant="logged")),
+        shown=frozenset({"paper", "paths", "penalties"}),
     ),
     "specreg-kh": _published(
         "Spectral, KH target",
@@ -135,21 +172,39 @@ EXPERIMENTS = {
         Recipe("constant", Spectral(1e-3, KH_ALPHA, 10, "logged")),
     ),
     # With the schedule of the published SpecReg, whose row it should equal if that one's weights never moved.
-    "random": _control("random features", Look("random features", PURPLE, "X", "dense"), "random", "decaying"),
+    "random": _control(
+        "random features", Look("random features", PURPLE, "X", "dense"), "random", "decaying", shown=EVERYWHERE
+    ),
     "random-constant": _control(
         "random features, constant rate", Look("random, constant", PURPLE, "P", "dashed"), "random"
     ),
     "random-power": _control(
-        "random features, $q$ = 4.5", Look("random, $q$ = 4.5", PURPLE, "p", "long"), "random", power=KH_POWER
+        "random features, q = 4.5",
+        Look("random, q = 4.5", PURPLE, "p", "long"),
+        "random",
+        power=KH_POWER,
+        shown=SMALL,
     ),
-    "kh-linear": _control("KH, $q$ = 1", Look("KH, $q$ = 1", BLUE, "h", "dashed"), "local", pruned=True),
-    "kh-unpruned": _control("KH, not pruned", Look("KH, not pruned", BLUE, "8", "dotted"), "local", power=KH_POWER),
+    "kh-linear": _control(
+        "KH, q = 1",
+        Look("KH, q = 1", BLUE, "h", "dashed"),
+        "local",
+        pruned=True,
+        shown=frozenset({"small", "paths"}),
+    ),
+    "kh-unpruned": _control(
+        "KH, not pruned",
+        Look("KH, not pruned", BLUE, "8", "dotted"),
+        "local",
+        power=KH_POWER,
+        shown=frozenset({"paths"}),
+    ),
     # Layers like KH's in one thing each, without its learning; see bioadv.network.controls.
-    **_untrained("exemplars", "images as weights", SKY, "oX"),
-    **_untrained("gaussian", "Gaussian like images", GREY, "oX"),
-    **_untrained("gaussian-centred", "Gaussian, no mean", GREY, "s*"),
-    **_untrained("kmeans", "cluster centres", RED, "oX"),
-    **_untrained("pca", "principal components", ORANGE, "oX"),
+    **_untrained("exemplars", "images as weights", SKY, "oX", frozenset({"explorer", "readouts", "small"}), SMALL),
+    **_untrained("gaussian", "Gaussian like images", GREY, "oX", frozenset({"readouts", "small"})),
+    **_untrained("gaussian-centred", "Gaussian, no mean", GREY, "s*", SMALL),
+    **_untrained("kmeans", "cluster centres", RED, "oX", SMALL),
+    **_untrained("pca", "principal components", ORANGE, "oX", SMALL),
     **_untrained("white", "white, KH's lengths", PURPLE, "o*"),
     # Strengths of L2 in units of the published one; the last but one is the control of the last.
     "short-l2-0.5": _frontier("L2 × 0.5", Look("L2 × 0.5", GREEN, "1", "dashed"), L2(2.5e-4)),
@@ -167,10 +222,16 @@ EXPERIMENTS = {
         batch_norm=True,
     ),
     "jreg-latent": _corrected(
-        "Jacobian of the latent", Look("Jacobian, latent", ORANGE, "<", "dotted"), Recipe("steps", LatentJacobian())
+        "Jacobian of the latent",
+        Look("Jacobian, latent", ORANGE, "<", "dotted"),
+        Recipe("steps", LatentJacobian()),
+        shown=LIVE,
     ),
     "jreg-logits": _corrected(
-        "Jacobian of the logits", Look("Jacobian, logits", ORANGE, ">", "long"), Recipe("steps", LogitJacobian())
+        "Jacobian of the logits",
+        Look("Jacobian, logits", ORANGE, ">", "long"),
+        Recipe("steps", LogitJacobian()),
+        shown=LIVE,
     ),
     # With batch norm, as Nassar et al. have it: without it the latent's scale is free, and training runs away.
     "specreg-scalefree": _corrected(
@@ -178,6 +239,7 @@ EXPERIMENTS = {
         Look("scale-free", INK, "P", "dashed"),
         Recipe("decaying", Spectral(1.0, 1.0, 10, "scale-free")),
         batch_norm=True,
+        shown=LIVE,
     ),
     "specreg-scalefree-kh": _corrected(
         "Spectral, scale-free, KH exponent",
@@ -191,6 +253,13 @@ SUBJECTS = {
     LAYER: ("KH layer, not pruned", Look("KH layer", BLUE, "*", "dash-dot")),
     PIXELS: ("images themselves", Look("images", GREY, ".", "dotted")),
 }
+
+
+def members(place: str) -> list[str]:
+    """The models that belong to one of ``SETS``, in the order of the registry; ``ValueError`` for another name."""
+    if place not in SETS:
+        raise ValueError(f"place = {place!r} is not known; choose from {', '.join(SETS)}")
+    return [name for name, one in EXPERIMENTS.items() if place in one.shown]
 
 
 def title(name: str) -> str:

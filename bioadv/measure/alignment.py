@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bioadv.measure.spectra import Moments
+from bioadv.data.moments import Moments
 
 Tensor = torch.Tensor
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from bioadv.data import checks
-from bioadv.data.datasets import Images
 from bioadv.network.models import TwoLayer, frozen, slope
 
 Tensor = torch.Tensor
@@ -23,7 +21,7 @@ LOSSES = ("cross-entropy", "margin")
 DUAL = {"linf": 1, "l2": 2}  # norms of a ball, and the order of the dual norm
 NORMS = tuple(DUAL)
 UNBOUNDED: Box = (-float("inf"), float("inf"))
-PUBLISHED_BOX: Box = (0.0, 1.0)  # the public code clamps there; unit-L3 images have pixels of about 0.06
+PUBLISHED_BOX: Box = (0.0, 1.0)  # the authors' code clamps there; unit-L3 images have pixels of about 0.06
 
 
 def dual(norm: str) -> int:
@@ -34,11 +32,11 @@ def dual(norm: str) -> int:
 
 @dataclass(frozen=True)
 class PGD:
-    """Projected gradient ascent; the defaults are the public code's (``Attacks.py``), ``RECOMMENDED`` is not.
+    """Projected gradient ascent; the defaults are those of the authors' code (``Attacks.py``), ``RECOMMENDED`` is not.
 
     steps: gradient steps; norm: of the ball, ``linf`` or ``l2``; loss: ``cross-entropy`` or ``margin``, the largest
     wrong logit minus the right one, whose gradient never saturates; step: length of a step in units of eps, or None
-    for the published rule, 0.01 in absolute terms but 0.1 eps where eps < 0.01; random_start: begin anywhere in the
+    for the rule as coded, 0.01 in absolute terms but 0.1 eps where eps < 0.01; random_start: begin anywhere in the
     ball instead of at x; best: return the iterate with the largest margin instead of the last one; project: clamp to
     the box after each step instead of once at the end.
     """
@@ -103,12 +101,6 @@ def _strengths(eps: float | Tensor, x: Tensor) -> Tensor:
     return column
 
 
-def ceiling(images: Images, p: float = 3.0) -> Tensor:
-    """Largest value (N, 1) that a pixel of each unit-L^p image may take: full scale over the norm of the raw image."""
-    flat = torch.from_numpy(images.pixels.reshape(len(images), -1).astype(np.float32))
-    return images.pixel_max / torch.linalg.vector_norm(flat, p, dim=1, keepdim=True)
-
-
 @torch.no_grad()
 def logits(model: TwoLayer, x: Tensor) -> Tensor:
     """Logits (B, C); ``FloatingPointError`` if any is not finite, so that no NaN passes for a wrong decision."""
@@ -154,12 +146,12 @@ def gradient(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-entropy")
 
 
 def gaussian(x: Tensor, eps: float | Tensor, generator: torch.Generator) -> Tensor:
-    """X + eps u with u standard normal in each pixel, not clamped (published). So ||eps u|| is about sqrt(D) eps."""
+    """X + eps u with u standard normal in each pixel, not clamped (as coded). So ||eps u|| is about sqrt(D) eps."""
     return x + _strengths(eps, x) * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
 
 def fgsm(model: TwoLayer, x: Tensor, y: Tensor, eps: float | Tensor, box: Box = PUBLISHED_BOX) -> Tensor:
-    """Fast gradient sign method: x + eps sign(dL/dx) with the cross-entropy L, clamped to the box (published)."""
+    """Fast gradient sign method: x + eps sign(dL/dx) with the cross-entropy L, clamped to the box (as coded)."""
     check(model, x, y, box)
     return along(x, gradient(model, x, y)[0].sign(), eps, box)
 

@@ -1,9 +1,9 @@
 """Critical perturbations: for each image the smallest strength on a grid at which an attack changes the decision.
 
-The published definition is the *first* failing strength of an ascending grid, found by trying every strength on every
+As coded, it is the *first* failing strength of an ascending grid, found by trying every strength on every
 image. :func:`search` brackets it per image instead, each image with its own strength (closed form 6);
 :func:`brute_force` is the definition. Noise needs no search: unclamped, it moves in latent space (closed form 5), see
-:func:`bioadv.measure.noise.sweep`. Only images that the model decides correctly take part (public code,
+:func:`bioadv.measure.noise.sweep`. Only images that the model decides correctly take part (authors' code,
 ``Attacks.py``).
 """
 
@@ -25,7 +25,7 @@ from bioadv.network.models import TwoLayer, frozen
 Tensor = torch.Tensor
 Attack = Callable[[Tensor, Tensor], Tensor]  # (which images (k,), their strengths (k,)) -> perturbed images (k, D)
 
-GRID = np.logspace(-6, -1.5, 400)  # the public code's strengths for FGSM and PGD
+GRID = np.logspace(-6, -1.5, 400)  # strengths of the authors' code for FGSM and PGD
 L2_GRID = np.logspace(-4, 0.5, 400)  # ours, for attacks in an L2 ball
 SEED = streams.ATTACKS[0]
 NOISE_GRID = np.logspace(-6, np.log(2.5), 400)  # and for noise; the upper end is 10^(ln 2.5) = 8.25, as coded
@@ -186,7 +186,7 @@ def brute_force(
     size: int = 1000,
     progress: bool | str = False,
 ) -> Critical:
-    """The published definition: every strength on every image, the first that fails. Raises as :func:`search` does."""
+    """The definition as coded: every strength on every image, the first that fails. Raises as :func:`search` does."""
     model = frozen(model)
     check(model, x, y, grid)
     index, norm = np.full(len(x), len(grid)), np.full(len(x), np.nan, np.float32)

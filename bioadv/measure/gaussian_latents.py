@@ -16,7 +16,7 @@ import math
 
 import torch
 
-from bioadv.measure.spectra import Moments
+from bioadv.data.moments import Moments
 
 Tensor = torch.Tensor
 TERMS = 60  # of the series; what is left is added to the diagonal

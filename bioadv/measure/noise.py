@@ -1,7 +1,7 @@
 """Gaussian noise of many strengths on many images, computed in latent space (closed form 5).
 
 Unclamped noise moves the latent along a straight line, h(x + eps u) = h(x) + eps M u. So M u is computed once for a
-pool of draws u, and a strength on an image costs no product with the hidden weights. The published protocol draws
+pool of draws u, and a strength on an image costs no product with the hidden weights. The protocol as coded draws
 fresh noise at every strength. Here image b takes the draw (b + s_i) mod P at grid index i, with distinct offsets s_i:
 no image ever meets a draw twice.
 """
@@ -39,7 +39,7 @@ class Pool:
 class Sweep:
     """Noise of G strengths on N images.
 
-    first: the published critical strength, the first failure over G independent draws, which is biased low; half: (N,)
+    first: the critical strength as coded, the first failure over G independent draws, which is biased low; half: (N,)
     grid index from which on an image fails in half of the draws, G if it never does; accuracy: (G,) share of the images
     decided correctly; offsets: (G,) s_i, see the module.
     """

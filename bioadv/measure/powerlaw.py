@@ -1,7 +1,7 @@
 """Power laws lambda_n ~ n^-alpha in eigenspectra: fits over a window of ranks, and what they hide.
 
 Ranks count from 1 and windows include both ends: the paper fits ranks 11 to 500 for images and 11 to 100 for noise
-(public code, ``Statistics.py``). alpha is positive for a falling spectrum. Everything is float64.
+(authors' code, ``Statistics.py``). alpha is positive for a falling spectrum. Everything is float64.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ White-box: :func:`apgd` (L-infinity) and :func:`ddn` (L2) follow gradients. Blac
 logits, :func:`hop_skip_jump` (L2) sees decisions only. A model that merely hides its gradient looks robust to the
 first pair and not to the second.
 
-All work in our units, unit-L3 images, and in the clamp of the published attacks, 0 <= pixel <= 1. That is the box
+All work in our units, unit-L3 images, and in the clamp of the attacks as coded, 0 <= pixel <= 1. That is the box
 [0, 1] which these libraries assume, so images go in as they are (the upper bound never binds: pixels are about 0.06).
 DDN alone has step lengths in absolute units, made for pixels that fill the box; it gets images and box times
 :func:`ddn_scale`, and its distances are divided by it. Random numbers are drawn from a seed, and torch's global state

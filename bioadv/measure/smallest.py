@@ -2,7 +2,7 @@
 
 An image reaches the network divided by its own L3 norm, so that one and the same radius means another change of the
 photograph for every image. Here it is told in the units of the photograph, in which full scale is 1: 8/255 in every
-pixel, or an L2 norm of 0.5. The scale of an image, :func:`bioadv.measure.attacks.ceiling`, is what full scale becomes
+pixel, or an L2 norm of 0.5. The scale of an image, :func:`bioadv.data.datasets.ceiling`, is what full scale becomes
 in the unit-L3 image; a radius r is ``scale r`` there, and pixels stay between 0 and ``scale``. The norm that the image
 was divided by stays that of the clean one.
 
@@ -63,7 +63,7 @@ def smallest(
 ) -> Tensor:
     """Norm (N,) of the smallest perturbation found for each unit-L3 image x (N, D), infinite where none was.
 
-    scale (N, 1): of :func:`bioadv.measure.attacks.ceiling`; divide by it for the units of the photograph. Images that
+    scale (N, 1): of :func:`bioadv.data.datasets.ceiling`; divide by it for the units of the photograph. Images that
     are decided wrongly as they are get 0. Raises ``ValueError`` for a norm that is neither ``linf`` nor ``l2``, and for
     images, labels or scales that do not fit each other.
     """

@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import linear
 
 from bioadv.data import checks
+from bioadv.data.moments import Moments, of_batches
 from bioadv.network import products
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
 BATCH = 1000  # images per step of a streaming pass; the authors' batch, on which their shift depends
 TF32_BITS = 13  # of float32's 23 mantissa bits TF32 keeps 10
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Mean (H,) and covariance (H, H) of ``count`` images, divisor count - 1."""
-
-    count: int
-    mean: Tensor
-    covariance: Tensor
 
 
 @torch.no_grad()
@@ -42,31 +33,19 @@ def latents(model: TwoLayer, x: Tensor, after: bool = False, dtype: torch.dtype 
         yield precise.after(part.to(dtype)) if after else precise.before(part.to(dtype))
 
 
-@torch.no_grad()
 def moments(latent: Tensor | Iterable[Tensor]) -> Moments:
     """Mean and covariance of a latent (N, H), or of batches of one, in one pass in float64.
 
-    Each batch is centred by its own mean before anything is squared, and batches are merged by the update of Chan,
-    Golub and LeVeque (1983), so that a mean that is large against the spread costs no digits.
-
     Raises ``ValueError`` if a latent is not finite, is not (B, H), or if there are fewer than two images.
     """
-    count, mean, scatter = 0, torch.zeros(0), torch.zeros(0)
-    for part in latent.split(BATCH) if isinstance(latent, Tensor) else latent:
-        if part.ndim != 2 or not bool(torch.isfinite(part).all()):
-            raise ValueError(f"latent has shape {tuple(part.shape)} or holds NaN or infinity; give finite rows, (B, H)")
-        here = part.double()
-        centre = here.mean(0)
-        here = here - centre
-        if count == 0:
-            mean, scatter = torch.zeros_like(centre), centre.new_zeros(len(centre), len(centre))
-        step, total = centre - mean, count + len(here)
-        scatter.add_(products.outer(here, here)).addr_(step, step, alpha=count * len(here) / total)
-        mean = mean + step * (len(here) / total)
-        count = total
-    if count < 2:
-        raise ValueError(f"latent holds {count} images; a covariance needs at least 2")
-    return Moments(count, mean, scatter / (count - 1))
+    parts = latent.split(BATCH) if isinstance(latent, Tensor) else latent
+    return of_batches(map(_checked, parts), products.outer)
+
+
+def _checked(part: Tensor) -> Tensor:
+    if part.ndim != 2 or not bool(torch.isfinite(part).all()):
+        raise ValueError(f"latent has shape {tuple(part.shape)} or holds NaN or infinity; give finite rows, (B, H)")
+    return part.double()
 
 
 def linear_moments(images: Moments, m: Tensor) -> Moments:
@@ -116,7 +95,7 @@ def published_latents(model: TwoLayer, x: Tensor, rounded: bool = False) -> Iter
 
 @torch.no_grad()
 def published(latent: Iterable[Tensor], shift: float | Tensor, rounded: bool = False) -> Tensor:
-    """Eigenvalues as the public code (``cov_spectrum`` at e1b82cd) computes them, complex64, by falling real part.
+    """Eigenvalues as the authors' code (``cov_spectrum`` at e1b82cd) computes them, complex64, by falling real part.
 
     One float32 pass over batches (B, H) sums (h - shift) and (h - shift)(h - shift)^T, where the shift is the mean
     *pixel* of the first batch (a mean latent (H,) would be better); the mean is subtracted at the end; the solver is

@@ -5,7 +5,7 @@ that change lie together in memory. What a unit multiplies its input with is its
 responses are ``h = x M^T`` (B, H).
 
 The paper trains H = 2000 units for 1000 epochs with Delta = 0.4 (its section on local learning; values read from the
-public code ``llearn_CIFAR.py`` and ``llearn_MNIST.py`` at e1b82cd).
+authors' code ``llearn_CIFAR.py`` and ``llearn_MNIST.py`` at e1b82cd).
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from tqdm import tqdm
 from bioadv.data import checks
 from bioadv.data.files import read_checkpoint, write_checkpoint
 from bioadv.network import products
+from bioadv.network.states import Keeping
 
 Tensor = torch.Tensor
-SMALLEST_MAXIMUM = 1e-9  # the public code's guard against division by zero in the normalised step
+SMALLEST_MAXIMUM = 1e-9  # the guard of the authors' code against division by zero in the normalised step
 PAPER_POWER = 4.5  # n of ReLU^n behind the layer in the paper's KH model
 
 
@@ -181,7 +182,7 @@ class Health:
 
     @property
     def converged(self) -> float:
-        """Fraction of units with | ||w_j||_p - R | <= 0.01, the public code's tolerance (it accepts above 0.9)."""
+        """Fraction of units with | ||w_j||_p - R | <= 0.01, the authors' tolerance (they accept above 0.9)."""
         return float((np.abs(self.norms - self.radius) <= 1e-2).mean())
 
     @property
@@ -236,35 +237,32 @@ def train(
     params: KHParams,
     generator: torch.Generator,
     *,
-    checkpoint: Path | str | None = None,
-    every: int = 10,
+    keeping: Keeping | None = None,
     progress: bool = True,
 ) -> Trained:
     """Train a layer on images x (N, D), unit-norm rows, on the device that x and the generator share.
 
-    checkpoint: file that keeps the state every ``every`` epochs; if it exists, training goes on from it and ends with
-    the same weights as if it had never been interrupted (on the same processor with the same number of threads; on
-    CUDA, where sums have no fixed order, up to rounding). Raises ``ValueError`` for images that are not a finite
-    (N, D) array, or a checkpoint of other parameters, images, seed or device.
+    keeping: where the state is kept, if anywhere; from one that is there already training goes on, and ends with the
+    same weights as if it had never been interrupted (on the same processor with the same number of threads; on CUDA,
+    where sums have no fixed order, up to rounding). Raises ``ValueError`` for images that are not a finite (N, D)
+    array, or a state of other parameters, images, seed or device.
     """
     if x.ndim != 2 or not len(x) or not torch.isfinite(x).all():
         raise ValueError(f"x has shape {tuple(x.shape)} or holds NaN; give finite images as rows, (N, D), from unit_lp")
-    if every < 1:
-        raise ValueError(f"every = {every}; give the number of epochs between checkpoints, at least 1")
-    identity = {} if checkpoint is None else _identity(x, params, generator)
+    keeping = keeping or Keeping()
+    identity = {} if keeping.path is None else _identity(x, params, generator)
     done, seconds, history = 0, 0.0, {name: np.zeros(params.epochs) for name in HISTORY}
-    if checkpoint is not None and Path(checkpoint).exists():
+    if keeping.path is not None and Path(keeping.path).exists():
         like = {"synapses": x.new_empty(params.hidden, x.shape[1]), **_as_tensors(history)}
-        state, done, seconds = read_checkpoint(checkpoint, "local learning", identity, like, params.epochs, generator)
+        state, done, seconds = read_checkpoint(keeping.path, "local learning", identity, like, params.epochs, generator)
         w = state["synapses"].to(x)
         for name in HISTORY:
             history[name][:] = state[name].numpy()
     else:
         w = init(params, x.shape[1], generator, x.dtype)
     start = time.perf_counter() - seconds
-    bar = tqdm(
-        range(done + 1, params.epochs + 1), "kh", params.epochs, initial=done, disable=not progress, unit="epoch"
-    )
+    epochs = range(done + 1, params.epochs + 1)
+    bar = tqdm(epochs, "kh", params.epochs, initial=done, disable=not progress, unit="epoch")
     for epoch in bar:
         won = _epoch(w, x, params, learning_rate(params, epoch), generator)
         norms = torch.linalg.vector_norm(w, params.p, dim=1)
@@ -273,10 +271,10 @@ def train(
         for name, value in zip(HISTORY, values, strict=True):
             history[name][epoch - 1] = float(value)
         bar.set_postfix(converged=f"{float(converged):.3f}", winning=f"{float(values[2]):.3f}", refresh=False)
-        if checkpoint is not None and (epoch % every == 0 or epoch == params.epochs):
+        if keeping.path is not None and keeping.due(epoch, params.epochs):
             state = {"synapses": w, "generator": generator.get_state(), **_as_tensors(history)}
             seconds = time.perf_counter() - start
-            write_checkpoint(checkpoint, state, epoch=epoch, seconds=seconds, identity=identity)
+            write_checkpoint(keeping.path, state, epoch=epoch, seconds=seconds, identity=identity)
     return Trained(w.cpu(), params, history, time.perf_counter() - start)
 
 

@@ -29,7 +29,7 @@ from sklearn.mixture import GaussianMixture
 Tensor = torch.Tensor
 PUBLISHED_THRESHOLD = 0.0015  # authors' code for the ICLR submission, for units of L3 norm 1 on CIFAR-10,
 PUBLISHED_INPUTS = 3072  # that is, for 32 x 32 x 3 inputs
-PUBLISHED_RANGE = (-9.0, -3.0)  # the public code at e1b82cd: log variances outside are not looked at,
+PUBLISHED_RANGE = (-9.0, -3.0)  # the authors' code at e1b82cd: log variances outside are not looked at,
 PUBLISHED_MEANS = (-7.1, -8.5, -6.5, -6.0)  # where its components start, in this order,
 PUBLISHED_LEVEL = 0.01  # and the level of its test for one component more
 FEWEST = 20  # units; a mixture of two has five parameters
@@ -129,7 +129,7 @@ class Mixture:
 
 
 def published_mixture(variance: Tensor) -> Mixture:
-    """The mixture and cutoff of the public code (``StatisticGardener`` at e1b82cd), slips included.
+    """The mixture and cutoff of the authors' code (``StatisticGardener`` at e1b82cd), slips included.
 
     Components are added while a likelihood-ratio test calls the larger mixture better, up to four. The test compares
     with chi^2 of 3 degrees of freedom, which is not the distribution of this ratio. The count is raised before the

@@ -1,29 +1,72 @@
 """Penalties on a two-layer network: as coded by the authors, and as stated by the papers they come from.
 
-A penalty is a frozen dataclass of its constants. Three kinds exist. Those that are a weight decay (L2, and the Jacobian
-term as coded) are applied inside Adam, where they cost nothing: see :func:`decay`. The Jacobian of a ReLU latent is
-a decay with its own strength for each unit and batch: see :func:`row_decay`. The others are added to the loss: see
-:func:`penalty`. Symbols as in :mod:`bioadv.network.models`; f' is the slope of the activation, ||.|| the Frobenius
-norm.
+A penalty is a frozen dataclass of its constants that says, as methods of :class:`Penalty`, what it does to a step of
+training. Three kinds exist. Those that are a weight decay (L2, and the Jacobian term as coded) are applied inside Adam,
+where they cost nothing. The Jacobian of a ReLU latent is a decay with its own strength for each unit and batch. The
+others are added to the loss. Symbols as in :mod:`bioadv.network.models`; f' is the slope of the activation, ||.|| the
+Frobenius norm.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from bioadv.data import checks
+from bioadv.data.moments import of_batches
 from bioadv.network import products
-from bioadv.network.models import TwoLayer, curvature, slope
+from bioadv.network.jacobians import latent_jacobian, logit_jacobian
+from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
 
 
+class Penalty:
+    """What training asks of a penalty; this one does nothing, and another overrides what it has to say.
+
+    A class of its own is all that a new penalty needs: only the one that a model has is hashed with
+    its results. varies: whether it needs variances over a batch, so that a batch of one image is refused; with_norm:
+    whether it is defined for networks with batch norm.
+    """
+
+    varies: ClassVar[bool] = False
+    with_norm: ClassVar[bool] = True
+
+    def decay(self) -> tuple[float, float]:
+        """Weight decay that Adam adds to the gradient, (of the hidden weights, of readout and bias).
+
+        A term c ||theta||^2 of the loss has the gradient 2 c theta, so the decay is 2 c.
+        """
+        return 0.0, 0.0
+
+    @torch.no_grad()
+    def row_decay(self, model: TwoLayer, h: Tensor) -> Tensor | None:
+        """Weight decay (H,) of each unit that stands for :meth:`added`, for the latent h (B, H) of a batch, or None."""
+        return None
+
+    def added(self, model: TwoLayer, h: Tensor, directions: Tensor | None = None) -> Tensor:
+        """What is added to the loss of a batch with the latent h (B, H), differentiable.
+
+        directions: what :meth:`each_epoch` gave for this epoch.
+        """
+        return h.new_zeros(())
+
+    def once(self, x: Tensor) -> Tensor | None:
+        """What is computed from the training images x (N, D) before training begins."""
+        return None
+
+    def each_epoch(self, model: TwoLayer, x: Tensor, last: Tensor, known: Tensor | None) -> Tensor | None:
+        """What is computed before each epoch: from all images x, which of them its last batch has, and :meth:`once`.
+
+        Raises ``FloatingPointError`` where the network has left the finite numbers.
+        """
+        return None
+
+
 @dataclass(frozen=True)
-class L2:
+class L2(Penalty):
     """strength * ||theta||^2 over all parameters, readout weight and bias included (authors' code, 5e-4)."""
 
     strength: float = 5e-4
@@ -31,9 +74,13 @@ class L2:
     def __post_init__(self) -> None:
         checks.positive(strength=self.strength)
 
+    def decay(self) -> tuple[float, float]:
+        """Of all parameters alike."""
+        return 2 * self.strength, 2 * self.strength
+
 
 @dataclass(frozen=True)
-class JacobianPublished:
+class JacobianPublished(Penalty):
     """The authors' Jacobian term by its expectation: strength * (1 + 2 / B) / 3 * ||dh/dx||^2, which is ||M||^2.
 
     It acts on h, before the activation, where the Jacobian does not depend on the image. The factor comes from a slip:
@@ -53,29 +100,51 @@ class JacobianPublished:
         """Mean of the estimator over ||M||^2; 0.334 for three projections and batches of 1000."""
         return (1 + (self.projections - 1) / self.batch) / self.projections
 
+    def decay(self) -> tuple[float, float]:
+        """Of the hidden weights."""
+        return 2 * self.strength * self.factor, 0.0
+
 
 @dataclass(frozen=True)
-class LatentJacobian:
+class LatentJacobian(Penalty):
     """strength * mean over images of ||da/dx||^2, the Jacobian of the latent after the activation, exactly."""
 
     strength: float = 1e-3
+    with_norm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         checks.positive(strength=self.strength)
 
+    @torch.no_grad()
+    def row_decay(self, model: TwoLayer, h: Tensor) -> Tensor | None:
+        """For a ReLU network (n = 1): f' is 0 or 1 and has no slope of its own.
+
+        So the gradient is 2 * strength * (share of images with h_j > 0) * m_j.
+        """
+        return 2 * self.strength / len(h) * (h > 0).sum(0) if model.power == 1 else None
+
+    def added(self, model: TwoLayer, h: Tensor, directions: Tensor | None = None) -> Tensor:
+        """By the closed form."""
+        return self.strength * latent_jacobian(model.hidden, h, model.power)
+
 
 @dataclass(frozen=True)
-class LogitJacobian:
+class LogitJacobian(Penalty):
     """strength / 2 * mean over images of ||dz/dx||^2, exactly (Hoffman, Roberts, Yaida 2019; they use 0.01)."""
 
     strength: float = 0.01
+    with_norm: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         checks.positive(strength=self.strength)
 
+    def added(self, model: TwoLayer, h: Tensor, directions: Tensor | None = None) -> Tensor:
+        """By the closed form."""
+        return self.strength / 2 * logit_jacobian(model.hidden, model.readout, h, model.power)
+
 
 @dataclass(frozen=True)
-class Spectral:
+class Spectral(Penalty):
     """strength / H * sum over n > tau of (lambda_n / gamma_n - 1)^2 + max(0, lambda_n / gamma_n - 1).
 
     lambda_n is the variance of the batch along the n-th principal direction, which is computed once per epoch.
@@ -91,6 +160,7 @@ class Spectral:
     alpha: float = 1.0
     tau: int = 0
     variant: str = "stated"
+    varies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         checks.positive(strength=self.strength, alpha=self.alpha)
@@ -99,21 +169,28 @@ class Spectral:
             raise ValueError(f"tau = {self.tau}; give the number of leading components to leave alone, >= 0")
         checks.known("variant", self.variant, ("stated", "logged", "scale-free"))
 
+    def once(self, x: Tensor) -> Tensor | None:
+        """For ``stated``, the covariance (D, D) of the images."""
+        return image_covariance(x) if self.variant == "stated" else None
 
-Penalty = L2 | JacobianPublished | LatentJacobian | LogitJacobian | Spectral
-SHIFT = 0.02  # what the public code subtracts from h before it takes second moments
+    def each_epoch(self, model: TwoLayer, x: Tensor, last: Tensor, known: Tensor | None) -> Tensor | None:
+        """The principal directions, in the precision of the images."""
+        seen = x[last] if self.variant == "logged" else x
+        return principal_directions(self, model, seen, known).to(x.dtype)
+
+    def added(self, model: TwoLayer, h: Tensor, directions: Tensor | None = None) -> Tensor:
+        """By closed form 4; ``ValueError`` without directions."""
+        if directions is None:
+            raise ValueError("directions = None; a spectral penalty needs principal_directions of this epoch")
+        return spectral(self, model.activate(h) if self.variant == "scale-free" else h, directions)
+
+
+SHIFT = 0.02  # what the authors' code subtracts from h before it takes second moments
 
 
 def decay(penalty: Penalty | None) -> tuple[float, float]:
-    """Weight decay that Adam adds to the gradient, (of the hidden weights, of readout and bias).
-
-    A term c ||theta||^2 of the loss has the gradient 2 c theta, so the decay is 2 c.
-    """
-    if isinstance(penalty, L2):
-        return 2 * penalty.strength, 2 * penalty.strength
-    if isinstance(penalty, JacobianPublished):
-        return 2 * penalty.strength * penalty.factor, 0.0
-    return 0.0, 0.0
+    """:meth:`Penalty.decay`; (0, 0) without a penalty."""
+    return (penalty or Penalty()).decay()
 
 
 @torch.no_grad()
@@ -129,79 +206,12 @@ def penalty(kind: Penalty | None, model: TwoLayer, h: Tensor, directions: Tensor
 
     directions: (H, H), from :func:`principal_directions`; only for :class:`Spectral`.
     """
-    if isinstance(kind, LatentJacobian):
-        return kind.strength * latent_jacobian(model.hidden, h, model.power)
-    if isinstance(kind, LogitJacobian):
-        return kind.strength / 2 * logit_jacobian(model.hidden, model.readout, h, model.power)
-    if isinstance(kind, Spectral):
-        if directions is None:
-            raise ValueError("directions = None; a spectral penalty needs principal_directions of this epoch")
-        latent = model.activate(h) if kind.variant == "scale-free" else h
-        return spectral(kind, latent, directions)
-    return h.new_zeros(())
+    return (kind or Penalty()).added(model, h, directions)
 
 
-@torch.no_grad()
-def row_decay(kind: Penalty | None, model: TwoLayer, h: Tensor) -> Tensor | None:
-    """Weight decay (H,) of each unit that a :class:`LatentJacobian` of a ReLU network (n = 1) amounts to, else None.
-
-    f' is 0 or 1 and has no slope of its own, so the gradient is 2 * strength * (share of images with h_j > 0) * m_j.
-    """
-    if not isinstance(kind, LatentJacobian) or model.power != 1:
-        return None
-    return 2 * kind.strength / len(h) * (h > 0).sum(0)
-
-
-def latent_jacobian(m: Tensor, h: Tensor, power: float = 1.0) -> Tensor:
-    """Mean over the batch of ||da/dx||^2 = sum_j f'(h_j)^2 ||m_j||^2 (closed form 2).
-
-    One product of a (B, H) array with a vector of length H: no projections, no autograd loop. Differentiable in m
-    (H, D) and, for n > 1, in h (B, H).
-    """
-    return (slope(h, power).square().mean(0) * _RowNorms.apply(m)).sum()
-
-
-class _RowNorms(torch.autograd.Function):
-    """||m_j||^2 of each row, without the (H, D) intermediates that autograd would keep."""
-
-    @staticmethod
-    def forward(ctx: Any, m: Tensor) -> Tensor:
-        ctx.save_for_backward(m)
-        return torch.linalg.vecdot(m, m)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (m,) = ctx.saved_tensors
-        return m * (2 * gradient)[:, None]
-
-
-def logit_jacobian(m: Tensor, v: Tensor, h: Tensor, power: float = 1.0) -> Tensor:
-    """Mean over the batch of ||dz/dx||^2 = sum(G o K) / B with G = M M^T, K = (V^T V) o (F^T F), F = f'(h).
-
-    m (H, D), v (C, H), h (B, H); differentiable in all three (in h only for n > 1, through f').
-    """
-    return _LogitJacobian.apply(m, v, slope(h, power), None if power == 1 else curvature(h, power), h)
-
-
-class _LogitJacobian(torch.autograd.Function):
-    """The closed form with its closed gradients: 2 K M / B, 2 V (G o F^T F) / B, and 2 f'' F (G o V^T V) / B for h."""
-
-    @staticmethod
-    def forward(ctx: Any, m: Tensor, v: Tensor, f: Tensor, f_slope: Tensor | None, h: Tensor) -> Tensor:
-        gram, overlap, joint = products.product(m, m), v.T @ v, products.outer(f, f)  # each (H, H)
-        ctx.save_for_backward(m, v, f, f_slope, gram, overlap, joint)
-        return (gram * overlap).mul_(joint).sum() / len(h)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        m, v, f, f_slope, gram, overlap, joint = ctx.saved_tensors
-        scale = 2 * gradient / len(f)
-        to_m = products.against((overlap * joint).mul_(scale), m)
-        to_v = v @ (gram * joint).mul_(scale)
-        to_h = None if f_slope is None else products.against(f, gram * overlap).mul_(f_slope).mul_(scale)
-        return to_m, to_v, None, None, to_h
+def image_covariance(x: Tensor, size: int = 5000) -> Tensor:
+    """Covariance (D, D) of the images x (N, D), float32 result of a float64 sum over batches."""
+    return of_batches((part.double() for part in x.split(size)), products.outer).covariance.float()
 
 
 @torch.no_grad()
@@ -217,21 +227,16 @@ def principal_directions(
     """
     if kind.variant == "logged":
         shifted = model.before(x) - SHIFT
-        moments = products.outer(shifted, shifted) / len(x)
+        covariance = products.outer(shifted, shifted) / len(x)
     elif kind.variant == "stated" and sigma is not None and model.norm is None:
-        moments = products.product(products.product(model.hidden, sigma), model.hidden)  # sigma is symmetric
+        covariance = products.product(products.product(model.hidden, sigma), model.hidden)  # sigma is symmetric
     else:
         tap = model.after if kind.variant == "scale-free" else model.before
-        mean = torch.stack([tap(part).sum(0) for part in x.split(size)]).sum(0) / len(x)
-        moments = torch.zeros(len(mean), len(mean), dtype=mean.dtype, device=mean.device)
-        for part in x.split(size):
-            centred = tap(part) - mean
-            moments += products.outer(centred, centred)
-        moments /= len(x) - 1
-    if not bool(torch.isfinite(moments).all()):
+        covariance = of_batches((tap(part) for part in x.split(size)), products.outer).covariance
+    if not bool(torch.isfinite(covariance).all()):
         raise FloatingPointError("the covariance of the latent is not finite")
     try:
-        return torch.linalg.eigh(moments)[1].flip(1)
+        return torch.linalg.eigh(covariance)[1].flip(1)
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise FloatingPointError("the covariance of the latent has no eigenvectors to working precision") from error
 

@@ -6,12 +6,10 @@ rate that depends on the epoch. Evaluation here is always in evaluation mode.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,11 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from bioadv.data import checks
-from bioadv.data.files import read_checkpoint, write_checkpoint
-from bioadv.network import models, products, regularizers
+from bioadv.network import models, regularizers, states
 from bioadv.network.graphs import captured
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import LatentJacobian, LogitJacobian, Penalty, Spectral
+from bioadv.network.regularizers import Penalty
+from bioadv.network.states import Keeping
 
 Tensor = torch.Tensor
 Set = tuple[Tensor, Tensor]
@@ -59,9 +57,18 @@ class Recipe:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; give at least 1")
 
+    @property
+    def term(self) -> Penalty:
+        """The penalty, or the one that does nothing."""
+        return self.penalty or Penalty()
+
+    def rate(self, epoch: int) -> float:
+        """Learning rate of an epoch, see :func:`learning_rate`."""
+        return learning_rate(self.schedule, epoch, self.epochs)
+
 
 def learning_rate(schedule: str, epoch: int, epochs: int = PAPER_EPOCHS) -> float:
-    """Learning rate of epoch 1..epochs. As published, epoch t uses the schedule's value at t - 1.
+    """Learning rate of epoch 1..epochs. As coded, epoch t uses the schedule's value at t - 1.
 
     >>> [learning_rate("steps", epoch) for epoch in (1, 31, 32)]
     [0.001, 0.001, 0.0005]
@@ -94,7 +101,7 @@ def last_epoch(recipe: Recipe, images: int) -> int:
     """
     steps, left = math.ceil(images / recipe.batch), 0.0
     for epoch in range(recipe.epochs, 1, -1):
-        left += LONGEST_STEP * steps * learning_rate(recipe.schedule, epoch, recipe.epochs)
+        left += LONGEST_STEP * steps * recipe.rate(epoch)
         if left > REACH:
             return epoch
     return 1
@@ -120,6 +127,9 @@ def evaluated(epoch: int, epochs: int) -> bool:
     return epoch <= 20 or epoch % 10 == 0 or epoch == epochs
 
 
+PARTS = ("loss", "cross_entropy", "penalty", "train_accuracy", "jacobian", "learning_rate")
+
+
 def fit(
     model: TwoLayer,
     x: Tensor,
@@ -129,8 +139,7 @@ def fit(
     *,
     evaluate: Mapping[str, Set] | None = None,
     readout_only: bool = False,
-    checkpoint: Path | str | None = None,
-    every: int = 10,
+    keeping: Keeping | None = None,
     progress: bool = True,
 ) -> Fitted:
     """Train ``model`` in place on images x (N, D) with labels y (N,), on the device they share.
@@ -138,57 +147,70 @@ def fit(
     The hidden product runs in the precision of ``x`` (float32 or bfloat16); weights and all else stay in float32.
     evaluate: named sets (x, y) whose accuracy is measured, for instance ``{"test": (x_test, y_test)}``.
     readout_only: all x are latents (N, H) after the activation, computed once, and only the readout learns.
-    checkpoint: file that keeps the state every ``every`` epochs; if it exists, training goes on from it and ends with
-    the same weights as if it had never been interrupted (on the same machine with the same number of threads).
+    keeping: where the state is kept, if anywhere; from one that is there already training goes on, and ends with the
+    same weights as if it had never been interrupted (on the same machine with the same number of threads).
 
-    Raises ``ValueError`` for data or a checkpoint that do not fit, and :class:`TrainingDiverged` when the loss is no
-    longer finite; the last good checkpoint is then kept.
+    Raises ``ValueError`` for data or a state that do not fit, and :class:`TrainingDiverged` when the loss is no longer
+    finite; the last good state is then kept.
     """
-    sets = dict(evaluate or {})
+    sets, keeping = dict(evaluate or {}), keeping or Keeping()
     for name, (inputs, labels) in {"x": (x, y), **sets}.items():
         _check(name, model, inputs, labels, readout_only)
-    if every < 1:
-        raise ValueError(f"every = {every}; give the number of epochs between checkpoints, at least 1")
-    optimizer = _optimizer(model, recipe, readout_only)
     _check_batches(model, recipe, len(x))
-    names = ("loss", "cross_entropy", "penalty", "train_accuracy", "jacobian", "learning_rate")
-    log = {name: np.full(recipe.epochs, np.nan) for name in (*names, *(f"{name}_accuracy" for name in sets))}
-    identity: dict[str, Any] = {}
-    done, seconds = 0, 0.0
-    if checkpoint is not None:
-        identity = _identity(model, x, y, recipe, generator, readout_only)
-        if Path(checkpoint).exists():
-            done, seconds = _resume(Path(checkpoint), identity, model, optimizer, generator, log)
+    optimizer = _optimizer(model, recipe, readout_only)
+    log = {name: np.full(recipe.epochs, np.nan) for name in (*PARTS, *(f"{name}_accuracy" for name in sets))}
+    state = states.State(model, optimizer, generator, log)
+    identity = states.identity(model, x, y, generator, readout_only, recipe) if keeping.path else {}
+    done, seconds = state.restore(keeping.path, identity)
     start, shown = time.perf_counter() - seconds, dict[str, str]()
-    step = _step_function(model, optimizer, recipe, readout_only)
-    sigma = _covariance(x) if isinstance(recipe.penalty, Spectral) and recipe.penalty.variant == "stated" else None
+    step, known = _step_function(model, optimizer, recipe, readout_only), recipe.term.once(x)
     last = last_epoch(recipe, len(x))
     bar = tqdm(range(done + 1, last + 1), "fit", last, initial=done, disable=not progress, unit="epoch")
     for epoch in bar:
-        _set_rate(optimizer, learning_rate(recipe.schedule, epoch, recipe.epochs))
-        model.train()
-        order = torch.randperm(len(x), generator=generator, device=generator.device).split(recipe.batch)
+        _set_rate(optimizer, recipe.rate(epoch))
         try:
-            with models.kept_statistics(model):
-                directions = _directions(recipe.penalty, model, x, order[-1], sigma)
+            values = _epoch(model, x, y, recipe, generator, step, known)
         except FloatingPointError as error:
-            raise _diverged(str(error), epoch, checkpoint, done) from error
-        sums = torch.stack([step(x[chosen], y[chosen], directions) for chosen in order]).sum(0).tolist()
-        _record(log, epoch, recipe, model, sums, len(order), len(x))
-        if not math.isfinite(log["loss"][epoch - 1] + log["jacobian"][epoch - 1]):
-            raise _diverged("the loss is not finite", epoch, checkpoint, done)
-        model.eval()
+            raise _diverged(f"{error} in epoch {epoch}", keeping, done) from error
+        for name, value in zip(PARTS, (*values, recipe.rate(epoch)), strict=True):
+            log[name][epoch - 1] = value
         if evaluated(epoch, last):
             for name, (inputs, labels) in sets.items():
                 log[f"{name}_accuracy"][epoch - 1] = accuracy(model, inputs, labels, readout_only)
             shown = {name: f"{log[f'{name}_accuracy'][epoch - 1]:.3f}" for name in sets}
         bar.set_postfix({"loss": f"{log['loss'][epoch - 1]:.3f}", **shown}, refresh=False)
-        if checkpoint is not None and (epoch % every == 0 or epoch == last):
-            state = {**_state(model, optimizer, log), "generator": generator.get_state()}
-            seconds = time.perf_counter() - start
-            write_checkpoint(checkpoint, state, epoch=epoch, seconds=seconds, identity=identity)
+        if keeping.due(epoch, last):
+            state.write(keeping.path, identity, epoch, time.perf_counter() - start)
             done = epoch
     return Fitted(model.eval(), _repeated(log, max(done, last)), time.perf_counter() - start)
+
+
+def _epoch(
+    model: TwoLayer,
+    x: Tensor,
+    y: Tensor,
+    recipe: Recipe,
+    generator: torch.Generator,
+    step: Any,
+    known: Tensor | None,
+) -> tuple[float, ...]:
+    """One pass over the images in random order; what the log has of it, but for the learning rate.
+
+    Raises ``FloatingPointError`` when the loss, or what a penalty computes before, is not finite.
+    """
+    model.train()
+    order = torch.randperm(len(x), generator=generator, device=generator.device).split(recipe.batch)
+    with models.kept_statistics(model):
+        directions = recipe.term.each_epoch(model, x, order[-1], known)
+    sums = torch.stack([step(x[chosen], y[chosen], directions) for chosen in order]).sum(0).tolist()
+    loss, entropy, extra, right = sums
+    decayed = regularizers.decay_value(recipe.penalty, model)
+    jacobian = float(torch.linalg.vector_norm(model.hidden.detach()))
+    steps, loss = len(order), loss / len(order) + decayed
+    if not math.isfinite(loss + jacobian):
+        raise FloatingPointError("the loss is not finite")
+    model.eval()
+    return loss, entropy / steps, extra / steps + decayed, right / len(x), jacobian
 
 
 def _repeated(log: dict[str, np.ndarray], ended: int) -> dict[str, np.ndarray]:
@@ -202,9 +224,9 @@ def _repeated(log: dict[str, np.ndarray], ended: int) -> dict[str, np.ndarray]:
     return {**log, "ended": np.array(ended)}
 
 
-def _diverged(what: str, epoch: int, checkpoint: Path | str | None, done: int) -> TrainingDiverged:
-    kept = f"the state after epoch {done} is in {checkpoint}" if checkpoint and done else "no checkpoint was kept"
-    return TrainingDiverged(f"{what} in epoch {epoch}; {kept}; lower the rate or the penalty")
+def _diverged(what: str, keeping: Keeping, done: int) -> TrainingDiverged:
+    kept = f"the state after epoch {done} is in {keeping.path}" if keeping.path and done else "no checkpoint was kept"
+    return TrainingDiverged(f"{what}; {kept}; lower the rate or the penalty")
 
 
 @torch.no_grad()
@@ -229,12 +251,12 @@ def _check(name: str, model: TwoLayer, x: Tensor, y: Tensor, readout_only: bool)
 
 def _check_batches(model: TwoLayer, recipe: Recipe, images: int) -> None:
     """Refuse what has no variance: a last batch of one image; and penalties that do not know of batch norm."""
-    if (model.norm is not None or isinstance(recipe.penalty, Spectral)) and images % recipe.batch == 1:
+    if (model.norm is not None or recipe.term.varies) and images % recipe.batch == 1:
         raise ValueError(
             f"batch = {recipe.batch} leaves one image of {images} for the last batch, which has no variance for batch "
             "norm or a spectral penalty; give another batch, or another number of images"
         )
-    if model.norm is not None and isinstance(recipe.penalty, LatentJacobian | LogitJacobian):
+    if model.norm is not None and not recipe.term.with_norm:
         raise ValueError(
             f"penalty = {type(recipe.penalty).__name__} is not defined with batch norm; give a model without it"
         )
@@ -242,7 +264,7 @@ def _check_batches(model: TwoLayer, recipe: Recipe, images: int) -> None:
 
 def _optimizer(model: TwoLayer, recipe: Recipe, readout_only: bool) -> torch.optim.Adam:
     """Adam; a penalty that is a weight decay is applied inside it, which is exact and costs nothing."""
-    hidden, rest = regularizers.decay(recipe.penalty)
+    hidden, rest = recipe.term.decay()
     norm = [] if model.norm is None or readout_only else list(model.norm.parameters())
     groups: list[dict[str, Any]] = [{"params": [model.readout, model.bias, *norm], "weight_decay": rest}]
     if not readout_only:
@@ -274,8 +296,8 @@ def _step_function(model: TwoLayer, optimizer: torch.optim.Adam, recipe: Recipe,
         else:
             h = model.before(inputs)
             logits = model.logits(model.activate(h))
-            rows = regularizers.row_decay(recipe.penalty, model, h)
-            extra = regularizers.penalty(recipe.penalty, model, h, directions) if rows is None else row_value(rows)
+            rows = recipe.term.row_decay(model, h)
+            extra = recipe.term.added(model, h, directions) if rows is None else row_value(rows)
         entropy = cross_entropy(logits, labels)
         loss = entropy + extra
         optimizer.zero_grad(set_to_none=True)
@@ -287,95 +309,3 @@ def _step_function(model: TwoLayer, optimizer: torch.optim.Adam, recipe: Recipe,
         return torch.stack([value.detach().double() for value in (loss, entropy, extra, right)])
 
     return captured(step, model, optimizer) if model.hidden.is_cuda else step
-
-
-def _directions(
-    penalty: Penalty | None, model: TwoLayer, x: Tensor, last: Tensor, sigma: Tensor | None
-) -> Tensor | None:
-    if not isinstance(penalty, Spectral):
-        return None
-    seen = x[last] if penalty.variant == "logged" else x
-    return regularizers.principal_directions(penalty, model, seen, sigma).to(x.dtype)
-
-
-def _covariance(x: Tensor, size: int = 5000) -> Tensor:
-    """Covariance (D, D) of the images, float32 result of a float64 sum over batches."""
-    mean = x.double().mean(0) if len(x) < size else sum(part.double().sum(0) for part in x.split(size)) / len(x)
-    moments = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-    for part in x.split(size):
-        centred = part.double() - mean
-        moments += products.outer(centred, centred)
-    return (moments / (len(x) - 1)).float()
-
-
-def _record(
-    log: dict[str, np.ndarray], epoch: int, recipe: Recipe, model: TwoLayer, sums: list[float], steps: int, images: int
-) -> None:
-    loss, entropy, extra, right = sums
-    decayed = regularizers.decay_value(recipe.penalty, model)
-    rate = learning_rate(recipe.schedule, epoch, recipe.epochs)
-    jacobian = float(torch.linalg.vector_norm(model.hidden.detach()))
-    values = (loss / steps + decayed, entropy / steps, extra / steps + decayed, right / images, jacobian, rate)
-    names = ("loss", "cross_entropy", "penalty", "train_accuracy", "jacobian", "learning_rate")
-    for name, value in zip(names, values, strict=True):
-        log[name][epoch - 1] = value
-
-
-def _identity(
-    model: TwoLayer, x: Tensor, y: Tensor, recipe: Recipe, generator: torch.Generator, readout_only: bool
-) -> dict[str, Any]:
-    """What must agree between a checkpoint and the run that goes on from it."""
-    data = hashlib.sha256(x.cpu().view(torch.uint8).numpy().data)
-    data.update(y.cpu().numpy().data)
-    return {
-        "dtype": str(x.dtype),  # first: it changes the images' hash as well
-        "data": data.hexdigest(),
-        "seed": generator.initial_seed(),
-        "shape": [*model.hidden.shape, len(model.bias)],
-        "power": model.power,
-        "batch_norm": model.norm is not None,
-        "readout_only": readout_only,
-        "penalty_kind": type(recipe.penalty).__name__,
-        **asdict(recipe),
-    }
-
-
-def _state(model: TwoLayer, optimizer: torch.optim.Adam, log: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """All that the next epoch depends on beside the generator, and the log, as named tensors."""
-    state = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        state |= {f"adam.{index}.{name}": value for name, value in moments.items()}
-    return state | {f"log.{name}": torch.from_numpy(values) for name, values in log.items()}
-
-
-def _resume(
-    path: Path,
-    identity: dict[str, Any],
-    model: TwoLayer,
-    optimizer: torch.optim.Adam,
-    generator: torch.Generator,
-    log: dict[str, np.ndarray],
-) -> tuple[int, float]:
-    """Restore everything in place; return the epochs done and the seconds they took."""
-    like = {**_state(model, optimizer, log), **_moments(optimizer)}
-    tensors, done, seconds = read_checkpoint(path, "training", identity, like, len(log["loss"]), generator)
-    model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("adam."):
-            _, index, key = name.split(".", 2)
-            moments.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    for name, values in log.items():
-        values[:] = tensors[f"log.{name}"].numpy()
-    return done, seconds
-
-
-def _moments(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
-    """What Adam keeps of each parameter after its first step, by the names of :func:`_state`; values do not count."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return {
-        f"adam.{index}.{name}": torch.zeros(()) if name == "step" else parameter
-        for index, parameter in enumerate(parameters)
-        for name in ("step", "exp_avg", "exp_avg_sq")
-    }
