@@ -1,4 +1,6 @@
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from bioadv.data import files
 from bioadv.lab import runs, study
 from bioadv.lab.runs import Run
 
+ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = {"model": "bp", "seed": 2, "data": "of the images"}
 DESCRIBED = {"configuration": CONFIGURATION, "dataset": "cifar10", "source": "", "seconds": 1.0}
 
@@ -50,3 +53,19 @@ def test_arrays_are_read_once_and_again_when_they_change(tmp_path, monkeypatch):
     files.write_arrays(run.log, {"loss": np.array([3.0, 1.0])})
     os.utime(run.log, ns=(0, 0))
     assert run.last("loss") == 1.0
+
+
+def test_where_a_run_lies_is_spelled_in_one_place():
+    """Docstrings and helps may show it to readers."""
+    for path in [*(ROOT / "bioadv").rglob("*.py"), *(ROOT / "tools").glob("*.py"), ROOT / "workflow" / "Snakefile"]:
+        if path.name == "runs.py":
+            continue
+        lines = [line for line in path.read_text().splitlines() if re.search(r"[\"'/]seed-[{*\"']", line)]
+        assert not lines, f"{path}: {lines}"
+
+
+def test_seeds_of_a_model_are_those_of_its_folders(tmp_path):
+    for name in ("seed-10", "seed-2", "seed-3.old", "seeds"):
+        (tmp_path / name).mkdir()
+    assert runs.seeds(tmp_path) == [2, 10]
+    assert [runs.is_run(tmp_path / runs.named(2)), runs.is_run(tmp_path / "seed-3.old")] == [True, False]

@@ -592,7 +592,7 @@ def test_a_new_penalty_trains_and_makes_nothing_stale(tiny, tmp_path, monkeypatc
     assert train("bias", tiny, tmp_path).exit_code == 0
     log = files.read_arrays(tmp_path / "tiny.npz" / "bias" / "seed-0" / "log.npz")
     bias = runs.load_model(tmp_path / "tiny.npz" / "bias" / "seed-0").bias
-    assert 0 < log["penalty"][-1] < 10 * 1e-2 * float(bias.square().sum())
+    assert 0 < log["penalty"][-1] < 10 * 1e-2 * float(bias.detach().square().sum())
 
 
 HASHES = {  # of a measurement of a model that has a kind of layer and a penalty

@@ -19,7 +19,7 @@ from typing import Any
 
 from bioadv.data import files
 from bioadv.lab import provenance, study
-from bioadv.lab.runs import Run
+from bioadv.lab.runs import Run, named
 from tools import edition
 
 LICENCE = "CC-BY-4.0"
@@ -38,7 +38,7 @@ Trained on {data}. Licence of these files: CC BY 4.0. The images themselves are 
 def runs(root: Path) -> list[Run]:
     """Finished runs with their weights below a folder of results, whole by their manifests; raises if one is not."""
     found = []
-    for manifest in sorted(root.glob(f"*/*/seed-*/{provenance.MANIFEST}")):
+    for manifest in sorted(root.glob(f"*/*/{named('*')}/{provenance.MANIFEST}")):
         run = Run.at(manifest.parent)
         if run.weights.is_file() and provenance.intact(manifest, run.weights.name, run.log.name):
             found.append(run)

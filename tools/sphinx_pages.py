@@ -25,7 +25,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
 from bioadv.data.files import read_json
-from bioadv.lab.runs import ROOT
+from bioadv.lab.runs import ROOT, is_run
 from bioadv.pages.press import on_dark
 
 FRONT, GLOSSARY = "book/intro", "book/notation"
@@ -205,7 +205,7 @@ def _pictures(app: Sphinx, files: Path, image: re.Match[str]) -> str:
 def _runs(app: Sphinx, files: Path, image: re.Match[str]) -> list[str]:
     """A link to the manifests of the runs that the chapter had read when it drew the figure, if there are any."""
     read = read_json(files / f"{image['hash']}.json")["read"]
-    runs = sorted({str(Path(name).parent) for name in read if "/seed-" in name})
+    runs = sorted({str(Path(name).parent) for name in read if is_run(Path(name).parent)})
     if not runs:
         return []
     manifests = {run: read_json(path) for run in runs if (path := ROOT / "results" / run / "manifest.json").is_file()}

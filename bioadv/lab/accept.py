@@ -23,7 +23,7 @@ import numpy as np
 
 from bioadv.data import datasets, files, variants
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import layers, probes, provenance, runner, small_paths
+from bioadv.lab import layers, probes, provenance, runner, runs, small_paths
 
 ACCEPTED = "accepted.json"
 ROOT = Path("results")
@@ -55,7 +55,7 @@ class Fault:
 
 def stored(root: Path) -> list[Path]:
     """Everything in or below ``root`` that describes a result: manifests of runs, and the probes' files beside them."""
-    return sorted(path for path in root.rglob("*.json") if path.parent.name.startswith("seed-"))
+    return sorted(path for path in root.rglob("*.json") if runs.is_run(path.parent))
 
 
 def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> list[Fault]:
@@ -67,7 +67,7 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
     about = provenance.read_description(file)
     if file.name == provenance.MANIFEST:
         wanted, source = _training(about["configuration"], data, epochs)
-        own = (about["configuration"]["model"], f"seed-{about['configuration']['seed']}")
+        own = (about["configuration"]["model"], runs.named(about["configuration"]["seed"]))
         found = [] if file.parts[-3:-1] == own else [Fault(file, f"is of the run {own[0]}, {own[1]}")]
     elif "alone" in about["configuration"]:
         wanted, source, found = _alone(file, about["configuration"], data)
@@ -128,7 +128,7 @@ def _alone(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, A
         wanted = layers.configuration(scale, images, name, seed) | {"data": data.content_hash}
     except ValueError as error:
         return {}, "", [Fault(file, f"is of a layer that is not known today: {error}")]
-    own = (scale, images, name, f"seed-{seed}")
+    own = (scale, images, name, runs.named(seed))
     found = [] if file.parts[-5:-1] == own else [Fault(file, f"is of the layer {'/'.join(own)}")]
     if not file.with_suffix(".npz").is_file():
         found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))
@@ -142,7 +142,7 @@ def _small(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, A
         wanted = small_paths.configuration(model, seed, data, probe)
     except ValueError as error:
         return {}, "", [Fault(file, f"is of a path that is not known today: {error}")]
-    own = (small_paths.SCALE, model, f"seed-{seed}", f"{probe}.json")
+    own = (small_paths.SCALE, model, runs.named(seed), f"{probe}.json")
     found = [] if (file.parts[-5], *file.parts[-3:]) == own else [Fault(file, f"is of {'/'.join(own)}")]
     if not file.with_suffix(".npz").is_file():
         found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))

@@ -76,7 +76,7 @@ class Study:
 
     def folder(self, run: Run) -> Path:
         """The folder of a run."""
-        return self.root / run.model / f"seed-{run.seed}"
+        return runs.Run(self.root, run.model, run.seed).folder
 
     def probes_of(self, run: Run) -> list[str]:
         """The probes that measure a run; pixels have no seed and are measured once."""

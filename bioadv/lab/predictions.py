@@ -124,7 +124,7 @@ def evaluate(entry: Prediction) -> Outcome:
     window = (entry.window[0], entry.window[1]) if entry.window else powerlaw.IMAGES
     measured = list[Measured]()
     for model in entry.models:
-        for seed in _seeds(folder(entry.scale, entry.data) / model):
+        for seed in runs.seeds(folder(entry.scale, entry.data) / model):
             subject = Subject(model, seed, entry.data, entry.scale, window)
             try:
                 pair = statistic(entry.statistic, subject), value(entry.value, subject)
@@ -134,10 +134,6 @@ def evaluate(entry: Prediction) -> Outcome:
     deciding = [one for one in measured if one.decides]
     missing = tuple(model for model in entry.models if all(one.model != model for one in deciding))
     return Outcome(entry, _label(entry, deciding), tuple(measured), missing)
-
-
-def _seeds(runs_of_model: Path) -> list[int]:
-    return sorted(int(match[1]) for path in runs_of_model.glob("seed-*") if (match := runs.SEED.fullmatch(path.name)))
 
 
 def _label(entry: Prediction, deciding: Sequence[Measured]) -> str:
@@ -237,7 +233,7 @@ def exponents(
 ) -> dict[int, list[float]]:
     """Exponents by seed, of the runs that are stored: on images, of the rows and of the pixels, or of other parts."""
     found = dict[int, list[float]]()
-    for seed in _seeds(folder(scale, data) / model):
+    for seed in runs.seeds(folder(scale, data) / model):
         subject = Subject(model, seed, data, scale, window)
         with contextlib.suppress(MissingError):
             found[seed] = [alpha(subject, of) for of in parts]

@@ -28,7 +28,7 @@ RESULTS_VARIABLE = "BIOADV_RESULTS"
 ROOT = shipped.CLONE
 WEIGHTS, SYNAPSES = "model.safetensors", "layer.safetensors"  # of a model, of a KH layer; kept out of git
 LOG = "log.npz"
-SEED = re.compile(r"seed-(\d+)")
+SEED = re.compile(r"seed-(\d+)")  # the name of a run's folder, see `named`
 
 
 @dataclass(frozen=True, order=True)
@@ -50,7 +50,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where everything of the run lies."""
-        return self.root / self.model / f"seed-{self.seed}"
+        return self.root / self.model / named(self.seed)
 
     @property
     def layer(self) -> Run:
@@ -124,6 +124,21 @@ class Run:
             )
 
 
+def named(seed: int | str) -> str:
+    """The name of the folder of the run with a seed, within that of its model; nothing else spells it."""
+    return f"seed-{seed}"
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has the name of a run's."""
+    return SEED.fullmatch(folder.name) is not None
+
+
+def seeds(model: Path) -> list[int]:
+    """Seeds of the runs in a model's folder, finished or not, in order."""
+    return sorted(Run.at(folder).seed for folder in model.glob(named("*")) if is_run(folder))
+
+
 def arrays(path: Path) -> Mapping[str, np.ndarray]:
     """Arrays of an ``.npz`` file, read-only; kept in memory while the file stays as it is."""
     state = path.stat()
@@ -140,7 +155,7 @@ def _read(path: Path, *state: int) -> Mapping[str, np.ndarray]:
 
 def in_folder(root: Path, model: str, file: str = provenance.MANIFEST) -> dict[int, Run]:
     """Runs of a model below the folder of a dataset that have ``file``: by seed, in order."""
-    found = {Run.at(path.parent) for path in (root / model).glob(f"seed-*/{file}") if SEED.fullmatch(path.parent.name)}
+    found = {Run.at(path.parent) for path in (root / model).glob(f"{named('*')}/{file}") if is_run(path.parent)}
     for run in found:
         _check(run.folder)
     return {run.seed: run for run in sorted(found)}
