@@ -396,7 +396,7 @@ observe(data, "the same gain, KH over BP", gain["kh"] / gain["bp"], 1.05, 5)
 # For the models trained by backpropagation it hardly matters, and for a few of their images the margin even does worse, since it keeps changing its mind about which class to go for.
 #
 # So FGSM and PGD agree with each other
-# since both start out in the same, second-best direction; and the published critical norms are upper bounds that can be lowered, not by the same factor for all models.
+# since both start out in the same, second-best direction; and the critical norms as coded are upper bounds that can be lowered, not by the same factor for all models.
 #
 # For the third test we need an attack that sees logits only. Here is a simple random search in the spirit of {cite:t}`andriushchenko2020square`: start with random stripes, then try squares of random colour, ever smaller ones, and keep what
 # lowers the margin.
