@@ -5,12 +5,12 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-# TORCH=cpu: no CUDA, about 2 GB instead of 6; by a lock of its own, which is made where it is missing.
+# TORCH=cpu: no CUDA, about 2 GB instead of 7; by a lock of its own, which is made where it is missing.
 TORCH ?=
 BIN := .venv/bin
 READY := .venv/.ready
 LOCK := $(if $(filter cpu,$(TORCH)),requirements-cpu.lock,requirements.lock)
-SIZE := $(if $(filter cpu,$(TORCH)),2,6)
+SIZE := $(if $(filter cpu,$(TORCH)),2,7)
 $(if $(filter-out cpu,$(TORCH)),$(error TORCH = $(TORCH) is not known; give TORCH=cpu, or leave it out))
 CHAPTERS := $(patsubst book/%.py,%,$(wildcard book/*.py))
 EXECUTED := $(CHAPTERS:%=_build/executed/%.ipynb)

@@ -11,6 +11,7 @@ from bioadv.network import local_learning
 from tests import tiny
 from tests.mirror import serve
 from tools import gather_release
+from tools.notebooks import ROOT
 
 KH = "tiny.npz/kh-unpruned/seed-0"
 
@@ -126,6 +127,13 @@ def test_what_is_not_published_is_said_with_how_to_train_it(fetch):
     assert "no weights are published for cifar10/l2/seed-9" in told
     assert "bioadv train l2 --data cifar10 --seed 9 --out " in told
     assert "nonsense" in fetch("nonsense")
+
+
+def test_the_pages_say_whether_this_edition_publishes_weights():
+    """Nobody is sent to fetch what is not there, nor told that there is nothing where there is."""
+    none = not weights.read().runs
+    for page in ("README.md", "book/running.md"):
+        assert ("publishes none" in (ROOT / page).read_text()) == none, page
 
 
 def test_the_committed_list_is_whole():
