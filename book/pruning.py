@@ -220,7 +220,7 @@ _ = plots_spectra.pruned_spectra(panels)
 
 # %%
 def published(log_variance, starts=pruning.PUBLISHED_MEANS):
-    """The sequence of ``StatisticGardener`` in the public code: the order that is kept, and the mixture."""
+    """The sequence of ``StatisticGardener``, as coded: the order that is kept, and the mixture."""
     data, order, better = log_variance[:, None], 1, True
     score = GaussianMixture(1).fit(data).score(data) * len(data)
     while better and order < len(starts):

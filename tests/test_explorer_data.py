@@ -85,6 +85,7 @@ def test_the_networks_are_alive_and_fit_their_images():
     assert sorted(entry["name"] for entry in content["networks"]) == sorted(study.members("explorer"))
     x, y = datasets.unit_lp(data.test), torch.tensor(data.test.labels)
     for entry in content["networks"]:
+        assert entry == entry | explorer_data.about(entry["name"])
         stored = {key: unpack(entry[key]) for key in ("hidden", "scale", "readout", "bias")}
         model = explorer_networks.Network(entry["name"], power=entry["power"], accuracy=0.0, **stored).model()
         assert training.accuracy(model, x, y) == pytest.approx(entry["accuracy"], abs=0.003)
@@ -117,7 +118,8 @@ def test_training_gives_networks_of_the_files_format():
     sizes = study.Scale(local_learning.KHParams(hidden=100, delta=0.2, batch=100, epochs=2), epochs=2, batch=100)
     trained = explorer_networks.train_all(small, sizes=sizes)
     content = explorer_data.networks(small, trained)
-    assert json.loads(json.dumps(content))["networks"][1]["hidden"]["dtype"] == "uint8"
+    (images,) = (one for one in json.loads(json.dumps(content))["networks"] if one["name"] == "exemplars")
+    assert images["hidden"]["dtype"] == "uint8"
     for entry, network in zip(content["networks"], trained, strict=True):
         np.testing.assert_array_equal(unpack(entry["hidden"]), network.hidden)
 

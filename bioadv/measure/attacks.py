@@ -3,7 +3,7 @@
 Symbols as in :mod:`bioadv.network.models`: x (B, D) images, y (B,) labels, eps (B,) strengths, one for each image.
 With one hidden layer the gradient of a loss by the image is M^T (f'(h) o V^T dL/dz), two products and no autograd. A
 *box* (low, high) holds the values that a pixel may take; unit-norm images have a true ceiling each, see
-:func:`ceiling`.
+:func:`bioadv.data.datasets.ceiling`.
 """
 
 from __future__ import annotations
