@@ -96,6 +96,47 @@ def configuration(name: str, data: Dataset, seed: int, epochs: int | None = None
     return about
 
 
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A training that was asked for: the model (or the KH layer), the images, the seed, where, and how many epochs."""
+
+    name: str
+    data: Dataset
+    seed: int
+    where: Where
+    epochs: int | None = None
+
+    @property
+    def run(self) -> Run:
+        """Where it is kept."""
+        return self.where.run(self.data, self.name, self.seed)
+
+    @property
+    def device(self) -> torch.device:
+        """What it runs on."""
+        return choose_device(self.where.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of its products: float32 for what has no backpropagation through the hidden layer."""
+        trained = self.name != study.LAYER and study.experiment(self.name).kind.trained
+        return choose_dtype(self.where.dtype, self.device) if trained else torch.float32
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What it is made with."""
+        return configuration(self.name, self.data, self.seed, self.epochs)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What a finished run has to be made with: the precision counts only if it was asked for.
+
+        What is chosen for this machine may be another one than where the stored run was made.
+        """
+        free = self.name == study.LAYER or self.where.dtype == "auto"
+        return self.configuration | ({} if free else {"dtype": str(self.dtype)})
+
+
 def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None = None) -> Path:
     """Train a model and return its run folder; what is finished is not done again, what was interrupted goes on.
 
@@ -107,72 +148,48 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
     streams.pick(streams.START, seed)
     if epochs is not None and (type(epochs) is not int or epochs < 1):
         raise ValueError(f"epochs = {epochs!r}; give an integer >= 1")
-    make = _train_layer if name == study.LAYER else _train_model
-    return make(name, data, where.run(data, name, seed), where, epochs)
-
-
-def _train_model(name: str, data: Dataset, run: Run, where: Where, epochs: int | None) -> Path:
-    chosen, device = study.at_scale(name, data, epochs), choose_device(where.device)
-    dtype = choose_dtype(where.dtype, device) if chosen.kind.trained else torch.float32
-    wanted = configuration(name, data, run.seed, epochs)
-    # The precision that is chosen for this machine may be another than where the stored run was made.
-    asked = wanted if where.dtype == "auto" else {**wanted, "dtype": str(dtype)}
+    job = Job(name, data, seed, where, epochs)
+    run, asked = job.run, job.asked
     if not _finished(run, asked):
         with processes.alone(processes.run_lock(run.folder, "train"), str(run.folder)):
             if not _finished(run, asked):  # in the meantime, by another process
-                _make_model(chosen, data, run, where, wanted, device, dtype, epochs)
+                _make_layer(job) if name == study.LAYER else _make_model(job)
     return run.folder
 
 
-def _make_model(
-    chosen: Experiment,
-    data: Dataset,
-    run: Run,
-    where: Where,
-    wanted: dict[str, Any],
-    device: torch.device,
-    dtype: torch.dtype,
-    epochs: int | None,
-) -> None:
-    layer, params = None, study.scale(data).layer
-    _check_size(run.model, data, params.hidden, chosen)
+def _make_model(job: Job) -> None:
+    run, data, wanted = job.run, job.data, job.configuration
+    chosen, params, layer = study.at_scale(job.name, data, job.epochs), study.scale(data).layer, None
+    _check_size(job.name, data, params.hidden, chosen)
     if chosen.kind.layer:
-        train(study.LAYER, data, run.seed, where, epochs)
+        train(study.LAYER, data, job.seed, job.where, job.epochs)
         layer = pruned(run.layer.synapses(), params, data) if chosen.pruned else run.layer.synapses()
     sets = image_sets(data, chosen.held_out)
     model = TwoLayer(data.train.inputs, params.hidden, len(data.train.classes), chosen.power, chosen.batch_norm)
-    initialise(model, chosen.kind, sets["train"][0], run.seed, params.p, layer)
-    sets = {part: (x.to(device), y.to(device)) for part, (x, y) in sets.items()}
+    initialise(model, chosen.kind, sets["train"][0], job.seed, params.p, layer)
+    sets = {part: (x.to(job.device), y.to(job.device)) for part, (x, y) in sets.items()}
     # Hashed before the run, not after it: that is the code which is about to be executed.
-    source = source_of(run.model)
-    fitted = fit(model.to(device), sets, chosen, run.seed, dtype, where.keeping(run), where.progress)
+    source, keeping = source_of(job.name), job.where.keeping(run)
+    fitted = fit(model.to(job.device), sets, chosen, job.seed, job.dtype, keeping, job.where.progress)
     accuracy = accuracies(fitted.model, sets)
     provenance.remove_manifest(run.folder)
     models.save(fitted.model, run.weights)
     files.write_arrays(run.log, fitted.log)
-    wanted["dtype"] = str(dtype)
-    _finish(run, wanted, data, device, fitted.seconds, source, accuracy=accuracy)
+    _finish(job, {**wanted, "dtype": str(job.dtype)}, fitted.seconds, source, accuracy=accuracy)
 
 
-def _train_layer(name: str, data: Dataset, run: Run, where: Where, epochs: int | None) -> Path:
-    wanted = configuration(name, data, run.seed, epochs)
-    if not _finished(run, wanted):
-        with processes.alone(processes.run_lock(run.folder, "train"), str(run.folder)):
-            if not _finished(run, wanted):
-                _make_layer(data, run, where, wanted)
-    return run.folder
-
-
-def _make_layer(data: Dataset, run: Run, where: Where, wanted: dict[str, Any]) -> None:
-    device, params, source = choose_device(where.device), wanted["layer"], source_of(run.model)
-    _check_size(run.model, data, params.hidden)
-    trained, health = train_synapses(data, params, run.seed, device, where.keeping(run), where.progress)
+def _make_layer(job: Job) -> None:
+    run, wanted, source = job.run, job.configuration, source_of(job.name)
+    params: KHParams = wanted["layer"]
+    _check_size(job.name, job.data, params.hidden)
+    keeping, progress = job.where.keeping(run), job.where.progress
+    trained, health = train_synapses(job.data, params, job.seed, job.device, keeping, progress)
     provenance.remove_manifest(run.folder)
     files.write_tensors(run.weights, {"synapses": trained.synapses})
     arrays = {"norms": health.norms, "wins": health.wins, "alive": health.alive, "mean_weight": health.mean_weight}
     files.write_arrays(run.log, {**trained.history, **arrays})
     shares = {"converged": health.converged, "live": health.live, "winning": health.winning}
-    _finish(run, wanted, data, device, trained.seconds, source, health=shares)
+    _finish(job, wanted, trained.seconds, source, health=shares)
 
 
 def _check_size(name: str, data: Dataset, units: int, chosen: Experiment | None = None) -> None:
@@ -201,20 +218,13 @@ def _finished(run: Run, wanted: dict[str, Any]) -> bool:
     return done
 
 
-def _finish(
-    run: Run,
-    wanted: dict[str, Any],
-    data: Dataset,
-    device: torch.device,
-    seconds: float,
-    source: str,
-    **outcome: Any,
-) -> None:
+def _finish(job: Job, wanted: dict[str, Any], seconds: float, source: str, **outcome: Any) -> None:
     """Write the manifest, which marks the run as whole; then its checkpoint is of no more use."""
+    run = job.run
     about = {
         "configuration": provenance.describe_all(wanted),
-        "dataset": data.name,
-        "device": str(device),
+        "dataset": job.data.name,
+        "device": str(job.device),
         "seconds": round(seconds, 1),
         "source": source,
     }
