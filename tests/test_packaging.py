@@ -1,10 +1,12 @@
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -65,6 +67,21 @@ def test_the_locked_pair_is_what_runs():
     pins = dict(locked())
     for name in ("torch", "torchvision", "jupyter-book", "nbval", "jupytext", "safetensors"):
         assert version(name).split("+")[0] == pins[name]
+
+
+def test_uv_reads_the_lock_as_pip_does():
+    """With uv, as the book describes it, this environment is what the lock asks for: it has nothing to install."""
+    uv = Path(sys.prefix) / "bin" / "uv"
+    if not uv.is_file() or "+cpu" in version("torch"):
+        pytest.skip("not the environment of requirements.lock, which has uv")
+    command = [uv, "pip", "sync", "--dry-run", "--offline", "--no-config", "--no-cache", "requirements.lock"]
+    assert "uv pip sync requirements.lock" in (ROOT / "book" / "running.md").read_text()
+    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix}
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stderr
+    resolved = re.search(r"(?:Resolved|Audited) (\d+) packages", told)
+    assert resolved, told
+    assert int(resolved[1]) > 100
+    assert "Would install" not in told, told
 
 
 def test_extras_and_python_version():
