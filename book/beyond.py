@@ -174,7 +174,7 @@ for measure in (coded, margin, best):
 
 # %% [markdown]
 # Where weight decay is as accurate as KH ({numref}`tab-beyond-matched`), KH's critical norm is {glue:text}`matched-coded-accuracy` times that of L2 under PGD as coded, {glue:text}`matched-margin-accuracy` times with a margin
-# loss, and {glue:text}`matched-half-accuracy` times under noise. Where it has the same Jacobian norm, the factors are {glue:text}`matched-coded-jacobian` and {glue:text}`matched-margin-jacobian` under the two versions of PGD. KH's certificate is {glue:text}`matched-proven-accuracy` times as
+# loss, and {glue:text}`matched-half-accuracy` times under noise. Where it has the same Jacobian norm, it is {glue:text}`matched-coded-jacobian` times that of L2 under PGD as coded, {glue:text}`matched-margin-jacobian` times with a margin loss. KH's certificate is {glue:text}`matched-proven-accuracy` times as
 # large, though a bound on a steeper activation is a looser one.
 #
 # So at its own accuracy KH is about as robust as a network trained by backpropagation with a modest weight decay, for a tenth of the epochs. Its lead over the published L2 model is what that model gives up for a higher accuracy. Trained at

@@ -116,8 +116,8 @@ for model in ("kh", "bp", "l2"):
 # {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP (with one training seed, ± is the error over images; {ref}`ch-beyond`). An exponent says how variance falls from one direction to the next,
 # and nothing about how far a readout stretches it.
 #
-# *Nor is the spectrum learned.* Before the activation, where the paper looks, its reach over many hundreds of ranks is the rounding of single precision ({ref}`ch-spectra`). Its exponent, {glue:text}`before-kh`, is that of the images and of weights that are
-# like images: two thousand training images, drawn at random and used as weights, give {glue:text}`before-images`. And on images that were whitened, so that they have no power law to pass on, a small layer that has learned has none: its exponent is
+# *Nor is the spectrum learned.* Before the activation, where the paper looks, its reach over many hundreds of ranks is the rounding of single precision ({ref}`ch-spectra`). Its exponent, {glue:text}`before-kh`, is the sum of that of the images and that of weights
+# which are like images: two thousand training images, drawn at random and used as weights, give {glue:text}`before-images`. And on images that were whitened, so that they have no power law to pass on, a small layer that has learned has none: its exponent is
 # {glue:text}`before-whitened`, that of random weights {glue:text}`before-noise` ({ref}`ch-mechanism`).
 #
 # *Not the landscape.* Its smoothness comes with the steep activation, and random weights with that activation have it too ({ref}`ch-geometry`).
@@ -132,7 +132,7 @@ for model in ("kh", "bp", "l2"):
 #
 # * *A network with a spectrum near $1/n$ that is more robust than weight decay of the same accuracy.* Full trainings with a scale-free spectral target could be one.
 # * *A KH network that stays ahead of weight decay when both are trained to the end and tuned on held-out images.* Our line of weight decay has one seed for each strength, and a tenth of the epochs.
-# * *A KH network of full size that is harder to fool than images as weights of the same accuracy.* Ours have a hundred units.
+# * *A KH network of full size that is harder to fool than images as weights of the same accuracy.* Those that we compared have a hundred units.
 # * *An attack that needs much less for KH than ours.* The certificate leaves room for a factor, not for an order of magnitude.
 # * *The printed text of the paper,* where it differs from the figures stored with its code.
 #

@@ -6,13 +6,13 @@
 # :class: answer
 # Is it the local rule that makes the power law of its layer, or was that in the images all along?
 #
-# * The exponent on images is that of the rows plus that of the pixels, as far as rows and images are aligned, for layers of any rule.
-# * At the paper's size the rows of the KH layer have the exponent of the images, so that the layer has it twice. So has a layer whose rows are two thousand of these images, drawn at random: its spectrum is that of the KH layer. But it is no law. In small, where a unit stands for more images, the rows have other exponents than the images, larger or smaller ones.
-# * On whitened images, which have no power law to pass on, a layer that has learned in full has none.
+# It was in the images. The exponent of a layer is that of the images plus that of its weights, whatever rule they came from, and weights that look like images have the images' exponent: the layer has it twice. Two thousand training images, drawn at random and used as weights, give the
+# spectrum of the paper's layer without any learning. And where images have no power law, a layer that learned from them has none.
 # ```
 #
 # {ref}`ch-spectra` ends with an exponent: on images, the spectrum of a layer trained by the local rule falls about twice as steeply as that of the images themselves. The paper reads it as the mark
-# of a mechanism, a rule that brings forth power laws as they are found in cortex. This chapter takes the exponent apart, into two numbers that can be measured on their own, and asks what is left for learning to explain.
+# of a mechanism, a rule that brings forth power laws as they are found in cortex. This chapter takes the exponent apart, into two numbers that can be measured on their own, and asks what is left for learning to explain. The weights of a hidden unit are called its *row* here, a row of the matrix $M$; it has as many
+# entries as an image has pixels, and can be looked at as one.
 #
 # ```{admonition} Our remark
 # :class: remark
@@ -34,7 +34,7 @@ from bioadv.lab.predictions import Subject, alpha
 from bioadv.lab.runs import in_folder
 from bioadv.measure.powerlaw import fit
 from bioadv.network import local_learning as ll
-from bioadv.pages import notebook, plots_mechanism, prediction_table
+from bioadv.pages import notebook, plots_mechanism, prediction_table, wording
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin(tests=40)
@@ -47,20 +47,20 @@ x, x_test = unit_lp(data.train), unit_lp(data.test)[:2000]
 # where the power law of pixels comes from. A hidden layer looks at each image through its rows, and rows have favourite directions, too: noise comes out of the layer larger along some than along others. Now let the two lists meet.
 # If the rows amplify most what the images have most of, and so on down the list, then variance and amplification *multiply*, rank by rank.
 #
-# In symbols, let $S$ be the covariance of the images and $M$ the rows, with singular value decomposition $M = U \Sigma V^\top$. The covariance of $h = Mx$ is
+# In symbols, let $\Sigma_x$ be the covariance of the images and $M$ the rows, with singular value decomposition $M = P \Lambda^{1/2} Q^\top$. The covariance of $h = x M^\top$ is
 #
 # $$
-# C = M S M^\top = U\, \Sigma\, (V^\top S V)\, \Sigma\, U^\top ,
+# C = M \Sigma_x M^\top = P\, \Lambda^{1/2}\, (Q^\top \Sigma_x Q)\, \Lambda^{1/2}\, P^\top ,
 # $$ (eq-mech-product)
 #
-# and where the right singular vectors $V$ are the principal components of the images, in the same order, $V^\top S V$ is diagonal, so that
+# and where the right singular vectors $Q$ are the principal components of the images, in the same order, $Q^\top \Sigma_x Q$ is diagonal, so that
 #
 # $$
-# \lambda_n(C) = \lambda_n(M M^\top)\, \lambda_n(S) \qquad\Longrightarrow\qquad \alpha_\text{images} = \alpha_\text{rows} + \alpha_\text{pixels} .
+# \lambda_n(C) = \lambda_n(M M^\top)\, \lambda_n(\Sigma_x) \qquad\Longrightarrow\qquad \alpha_\text{images} = \alpha_\text{rows} + \alpha_\text{pixels} .
 # $$ (eq-mech-sum)
 #
 # $\lambda_n(MM^\top)$ is nothing new: it is the spectrum of the layer on white noise. If the two are turned against each other, {eq}`eq-mech-sum` fails, and always to the same side: the product of the first $n$ eigenvalues of $C$ is at most the product of those of
-# $M M^\top$ and of $S$ {cite}`horn1950singular`. How much is missing, per rank and in decades, measures how well rows and images are aligned.
+# $M M^\top$ and of $\Sigma_x$ {cite}`horn1950singular`. How much is missing, per rank and in decades, measures how well rows and images are aligned.
 #
 # A second step would leave nothing free. Suppose that *rows look like images*. Then $M^\top M$, which has the eigenvalues of $M M^\top$, is a sum over rows that is proportional to the covariance of the images, up to their mean. The rows then have the
 # pixels' own spectrum, are aligned with it, and $\alpha_\text{images} = 2\, \alpha_\text{pixels}$.
@@ -78,8 +78,8 @@ def turn(size):
 
 
 def exponents(m, components):
-    """On images, and the sum that is predicted, for rows m and images of exponent 1.5."""
-    root = components * torch.arange(1, 61) ** -0.75  # S = root root^T
+    """On images of exponent 1.5, and the sum that is predicted, for rows m."""
+    root = components * torch.arange(1, 61) ** -0.75  # root of the covariance
     found = fit(eigenvalues(m @ root).numpy(), (3, 50)).alpha
     return found, fit(eigenvalues(m).numpy(), (3, 50)).alpha + 1.5
 
@@ -112,7 +112,7 @@ m = {
 glue_all({"live-units": params.hidden})
 
 centred = x_test - x_test.mean(0)
-pixels = eigenvalues(centred)[:-1]  # of S, times the number of images less one
+pixels = eigenvalues(centred)[:-1]  # of the covariance, but for a factor
 panels = {}
 for name, rows in m.items():
     h = centred @ rows.T
@@ -135,7 +135,9 @@ observe(data, "KH, measured less sum", gaps["KH"], 0, 0.7)
 observe(data, "KH, measured less pixels", slopes["KH"], 0.7, 1.6)
 
 # %% [markdown]
-# The main effect is there: both layers whose rows look like patches fall about twice as steeply as the pixels, the one that learned and the one that did not, while the random one does not. And the rows have their share in it, which the dotted lines show on their own. The sum is not exact. For rows like patches the measured spectrum is a
+# The main effect is there: both layers whose rows look like patches fall about twice as steeply as the pixels, the one that learned and the one that did not, while the random one does not. And the rows have their share in it, which the dotted lines show on their own.
+#
+# The sum is not exact. For rows like patches the measured spectrum is a
 # little steeper than the product, the more so the fewer rows there are: a few hundred rows are a small sample, and their singular vectors are principal components only on average. With more of them, the sum gets better.
 
 
@@ -162,7 +164,7 @@ observe(
 # %% [markdown]
 # ## The same at the paper's scale
 #
-# {numref}`tab-mech-sums` has the sum for every model that was trained on CIFAR-10, and {numref}`fig-mech-scatter` all of them in one picture, with the layers that nobody trained and those in small.
+# {numref}`tab-mech-sums` has the sum for every model that was trained on CIFAR-10.
 
 # %% tags=["hide-input"]
 WIDE, NARROW, FEW = (11, 500), (11, 100), (5, 50)  # the last for a hundred units
@@ -218,7 +220,7 @@ Table(header, [line(name) for name in wide])
 # For KH the sum is {glue:text}`kh-sum` and the measured exponent {glue:text}`kh-images`; for the layers that weight decay and the Jacobian penalty shape, {glue:text}`l2-sum` and {glue:text}`l2-images`, {glue:text}`jreg-sum` and {glue:text}`jreg-images`. These models were trained with labels, by other rules, and to other
 # exponents: the sum is no matter of local learning. For plain backpropagation it falls short of {glue:text}`bp-images` by a little, and for random rows, which know nothing of images, it is too large: they have the pixels' exponent, {glue:text}`pixels-wide`, and only a little more.
 #
-# So far the rows' exponent is a free number, and KH's could be anything. Here it is not. At ranks 11 to 100, where a spectrum on noise is usually fitted, that of the rows is {glue:text}`kh-rows-narrow`, and that of the pixels {glue:text}`pixels-narrow`. On images KH has {glue:text}`kh-images-narrow`, twice the pixels' would be {glue:text}`twice-narrow`; over the paper's wide window
+# The sum leaves the rows' exponent free, and KH's could be anything. It is not. At ranks 11 to 100, where a spectrum on noise is usually fitted, that of the rows is {glue:text}`kh-rows-narrow`, and that of the pixels {glue:text}`pixels-narrow`. On images KH has {glue:text}`kh-images-narrow`, twice the pixels' would be {glue:text}`twice-narrow`; over the paper's wide window it has
 # {glue:text}`kh-images` against {glue:text}`twice-wide`. The rows have the exponent of the images that they were trained on, and what the paper found for the layer is close to the spectrum of the images, squared.
 #
 # A sum of slopes can come out right by accident. The loss per rank in the last column cannot: it is zero only where rows and images are aligned, and it looks at the eigenvalues themselves. {numref}`fig-mech-alignment` follows it down the ranks.
@@ -250,7 +252,7 @@ for name in in_small:
     if (found := alone(name)) is not None:
         ranks[name] = short(name), found["rank"]
 
-# %% mystnb={"figure": {"caption": "How well rows and images are aligned, CIFAR-10. Left: mean loss per rank up to rank $n$, in decades, against perfect alignment (zero); 2000 units, one seed. Right: for the $n$-th singular vector of the rows the mean rank (geometric) of the principal components that it is made of, layers of 100 units in small; the black line is perfect alignment.", "name": "fig-mech-alignment"}, "image": {"alt": "Two panels. Left: KH rises to zero within ten ranks and stays close to it; BP, L2 and Jacobian come to about minus 0.15; random rows stay near minus 0.6; the KH layer that is not pruned starts below minus 2. Right: KH, images and Gaussian rows follow the diagonal, a factor of two or three above it; white rows lie flat above rank 1000."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "How well rows and images are aligned, CIFAR-10. Left: mean loss per rank up to rank $n$, in decades, against perfect alignment (zero); 2000 units, one seed. Right: for the $n$-th singular vector of the rows the mean rank (geometric) of the principal components that it is made of, layers of 100 units in small; the straight line is perfect alignment.", "name": "fig-mech-alignment"}, "image": {"alt": "Two panels. Left: KH rises to zero within ten ranks and stays close to it; BP, L2 and Jacobian come to about minus 0.15; random rows stay near minus 0.6; the KH layer that is not pruned starts below minus 2. Right: KH, images and Gaussian rows follow the diagonal, a factor of two or three above it; white rows lie flat above rank 1000."}} tags=["hide-input"]
 _ = plots_mechanism.alignment(deficits, ranks)
 
 # %%
@@ -267,7 +269,7 @@ for name, low, high in (
 # KH before pruning stands out: at the first rank it loses a factor of {glue:text}`kh-layer-first`, after pruning {glue:text}`kh-first`. The units that {ref}`ch-pruning` found never to have converged are the reason. They are still the noise that they started from, and long, so that on *noise* they own the first ranks. On images they find no variance to match.
 # For those few units the layer is not aligned, and the sum is off by a quarter in the exponent until they are gone.
 #
-# {numref}`fig-mech-scatter` puts all runs together.
+# {numref}`fig-mech-scatter` puts all runs together, with layers that nobody trained and layers in small. Look whether a point lies in the band, where the sum holds.
 
 # %% tags=["hide-input"]
 SETS = {
@@ -378,21 +380,25 @@ check(
 )
 
 # %% [markdown]
-# Two thousand training images of CIFAR-10, as they are, have an exponent of {glue:text}`images-wide` on test images over the paper's window, and {glue:text}`images-narrow` at ranks 11 to 100; the paper's KH layer has {glue:text}`kh-wide` and {glue:text}`kh-narrow`. Of the rows alone it is {glue:text}`images-wide-rows` and {glue:text}`images-narrow-rows`, and {glue:text}`kh-wide-rows` and {glue:text}`kh-narrow-rows`.
-# By their spectra one could not tell which of the two was learned. In small it is alike: a hundred images have an exponent of {glue:text}`small-exemplars` on test images, where twice the pixels' is {glue:text}`small-exemplars-twice`; as many Gaussian rows {glue:text}`small-gaussian`, white ones {glue:text}`small-white`.
+# Take two thousand training images of CIFAR-10, as they are, for rows. On test images their exponent over the paper's window is {glue:text}`images-wide`, and that of the paper's KH layer {glue:text}`kh-wide`; at ranks 11 to 100 they have {glue:text}`images-narrow` and {glue:text}`kh-narrow`. The rows alone have {glue:text}`images-wide-rows` and {glue:text}`kh-wide-rows`, at ranks 11 to 100 {glue:text}`images-narrow-rows` and {glue:text}`kh-narrow-rows`.
+# By their spectra one could not tell which of the two was learned.
 #
-# The other half of the argument is on *whitened* images. Each principal component is divided by its standard deviation, so that none has more variance than another. The local rule learns there, too: every unit reaches its norm and wins images. But a spectrum that can be passed on is not there, and the layer has none: its exponent is {glue:text}`whitened-kh`, random rows have
+# In small it is alike: a hundred images have an exponent of {glue:text}`small-exemplars` on test images, where twice the pixels' is {glue:text}`small-exemplars-twice`; as many Gaussian rows have {glue:text}`small-gaussian`, white ones {glue:text}`small-white`.
+#
+# The other half of the argument is on *whitened* images. Each principal component is divided by its standard deviation, so that none has more variance than another. The local rule learns there, too: every unit reaches its norm and wins images. But a spectrum that can be passed on is not there, and the layer has none: its exponent is {glue:text}`whitened-kh`, that of random rows
 # {glue:text}`whitened-white`, the pixels {glue:text}`whitened-kh-pixels` (not zero, as some ten thousand images are a finite sample).
 #
 # ## Rows that are not like images
 #
-# Predictions in small failed for two reasons, both worth a look.
+# Predictions in small failed for two reasons.
 #
 # The first is noise. Of the 400 units of the first prediction on CIFAR-10, {glue:text}`kh-layer-converged` had reached their norm when the steps were over; of the 100 units of the second, {glue:text}`units-100-converged`. Some of the others had never moved, and, being long, had most of the variance of the rows. The exponents on images were
-# {glue:text}`kh-layer-small-images` and {glue:text}`units-100-small-images`, the sums {glue:text}`kh-layer-small-sum` and {glue:text}`units-100-small-sum`. It is the whole layer against the pruned one over again. So a third set of predictions was written down, for the units that are at their norm, see {numref}`tab-mech-untrained`.
+# {glue:text}`kh-layer-small-images` and {glue:text}`units-100-small-images`, the sums {glue:text}`kh-layer-small-sum` and {glue:text}`units-100-small-sum`. The difference is that between the whole layer and the pruned one. So a third set of predictions was written down, for the units that are at their norm, see {numref}`tab-mech-untrained`.
 #
 # The second goes deeper. Among the units at their norm the exponents add: {glue:text}`settled-100-small-images` on images, {glue:text}`settled-100-small-sum` the sum. But the rows do not have the images' exponent, {glue:text}`settled-100-small-pixels`. They have {glue:text}`settled-100-small-rows`; on MNIST {glue:text}`settled-mnist-rows` where the images have {glue:text}`settled-mnist-pixels`, and on
-# photo patches, to the other side, {glue:text}`settled-patches-rows` and {glue:text}`settled-patches-pixels`. Here a unit has {glue:text}`per-unit-small` images to stand for, on average, and turns into something like
+# photo patches, to the other side, {glue:text}`settled-patches-rows` and {glue:text}`settled-patches-pixels`.
+#
+# Here a unit has {glue:text}`per-unit-small` images to stand for, on average, and turns into something like
 # their mean. What differs from image to image is lost, which makes rows steeper; and units that compete spread over what there is, which makes them flatter. In the paper's layer there are {glue:text}`per-unit-paper` images for each unit. So what rows look like depends on how many images a unit has to stand for, and the agreement with twice the pixels' exponent is one of the paper's size, not of the rule.
 
 # %% tags=["hide-input"]
@@ -416,7 +422,7 @@ for name, window in cases:
     except predictions.MissingError:
         continue
     health = read_json(run.measured("alignment"))["health"]
-    glue_all({f"{name}-converged": f"{health['converged']:.0%}"})
+    glue_all({f"{name}-converged": wording.share(health["converged"])})
     glue_all({f"{name}-small-images": f"{images:.2f}"})
     glue_all({f"{name}-small-sum": f"{rows + pixel:.2f}"})
     glue_all({f"{name}-small-rows": f"{rows:.2f}"})
@@ -450,18 +456,22 @@ if panels:
     _ = plots_mechanism.training(panels, steps, marks)
 
 # %% [markdown]
-# For the first thousand steps the rows are noise that shrinks, unit by unit, and the exponents jump while some units are long and others are not any more. Then, within a few thousand steps, everything moves at once: rows come to lie on the leading components, synapses come close to single images, and the exponent of the rows goes up, with that on images one pixel exponent above it. The spectrum does not emerge from an organised whole; it comes in row by row, with the images.
+# For the first thousand steps the rows are noise that shrinks, unit by unit, and the exponents jump while some units are long and others are not any more.
+#
+# Then, within a few thousand steps, everything moves at once: rows come to lie on the leading components, synapses come close to single images, and the exponent of the rows goes up, with that on images one pixel exponent above it. The spectrum does not emerge from an organised whole; it comes in row by row, with the images.
 #
 # ## Behind the activation
 #
 # The readout does not see $h$ but $a = \mathrm{ReLU}(h)^q$. Is there a prediction for the spectrum of that? For Gaussian latents there is. Two units of correlation $\rho$ have, by Mehler's formula {cite}`mehler1866ueber`,
 #
 # $$
-# \operatorname{cov}(a_i, a_j) = \sum_{k \ge 1} c_{ik}\, c_{jk}\, \rho_{ij}^k , \qquad c_{ik} = \tfrac{1}{\sqrt{k!}}\; \mathbb{E}\, f(m_i + s_i z)\, \mathrm{He}_k(z) ,
+# \operatorname{cov}(a_i, a_j) = \sum_{\ell \ge 1} c_{i\ell}\, c_{j\ell}\, \rho_{ij}^\ell , \qquad c_{i\ell} = \tfrac{1}{\sqrt{\ell!}}\; \mathbb{E}\, f(\bar h_i + \sigma_i \zeta)\, \mathrm{He}_\ell(\zeta) ,
 # $$ (eq-mech-activation)
 #
-# with $f$ the activation, $m_i$ and $s_i$ mean and deviation of the unit, $z$ a standard normal number and $\mathrm{He}_k$ the Hermite polynomials. Without means this is the arc-cosine kernel {cite}`cho2009kernel`. Its first term is the covariance before the activation, with every unit stretched by its mean slope; the others only add to it. So nothing behind the activation can be
-# smaller than that term: an activation flattens a spectrum, or leaves it. {numref}`tab-mech-activation` compares the formula, which is given nothing but the mean and covariance before the activation, with what is measured. Images are not Gaussian, and this is where it could fail.
+# with $f$ the activation, $\bar h_i$ and $\sigma_i$ mean and standard deviation of the unit, $\zeta$ a standard normal number and $\mathrm{He}_\ell$ the Hermite polynomials. Without means this is the arc-cosine kernel {cite}`cho2009kernel`. Its first term is the covariance before the activation, with every unit stretched by its mean slope; the others only add to it. So nothing behind the activation can be
+# smaller than that term: an activation flattens a spectrum, or leaves it.
+#
+# {numref}`tab-mech-activation` compares the formula, which is given nothing but the mean and covariance before the activation, with what is measured. Images are not Gaussian, and this is where it could fail.
 
 # %% mystnb={"figure": {"caption": "Exponents before and behind the activation, measured and as predicted for Gaussian latents of the same mean and covariance; layers in small; of two seeds both, of more their mean and standard deviation. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-activation"}} tags=["hide-input"]
 
@@ -494,12 +504,14 @@ glue_all(
 )
 
 # %% [markdown]
-# Behind a ReLU the formula holds: no exponent is off by more than {glue:text}`behind-relu`. Behind the power of KH it does not, at least not for all rows and images; the largest difference is {glue:text}`behind-power`, for rows that are whitened images. A high power looks at the tails of the latents, a few images to which a unit responds most, and two moments know nothing of tails. So there is a prediction
+# Behind a ReLU the formula holds: no exponent is off by more than {glue:text}`behind-relu`.
+#
+# Behind the power of KH it does not, at least not for all rows and images; the largest difference is {glue:text}`behind-power`, for rows that are whitened images. A high power looks at the tails of the latents, a few images to which a unit responds most, and two moments know nothing of tails. So there is a prediction
 # for a rectified layer, and none, from second moments alone, for the power of the KH model.
 #
 # ## The predictions
 #
-# {numref}`tab-mech-predictions` has every prediction of this chapter with its verdict, those that failed and those that are not decided as well. Of {glue:text}`mech-count`, {glue:text}`mech-holds` hold, {glue:text}`mech-holds-in-part` hold in part, {glue:text}`mech-fails` fail, and {glue:text}`mech-not-measured` are not measured. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
+# {numref}`tab-mech-predictions` has every prediction of this chapter with its verdict, those that failed and those that were not measured as well. Of {glue:text}`mech-count`, {glue:text}`mech-holds` hold, {glue:text}`mech-holds-in-part` hold in part, {glue:text}`mech-fails` fail, and {glue:text}`mech-not-measured` are not measured. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
 
 # %% tags=["hide-input"]
 entries = [entry for entry in predictions.read() if entry.hypothesis == 1]
@@ -533,17 +545,19 @@ prediction_table.table(outcomes)
 #
 # ## What we conclude
 #
-# The exponent of a linear layer on images is a sum, and says what the rows look like and how they lie to the images. For the KH layer of the paper both summands are those of CIFAR-10: {glue:text}`kh-images-narrow` on images against {glue:text}`twice-narrow` at ranks 11 to 100. Its rows are aligned with the images better than those of any other model that was trained here, and as well as images are. Training images as rows have the same spectrum. Part of what was predicted failed: in small the rows are not like images. What did not fail is that the
-# power law comes from the images. Where they have none, local learning makes none.
+# * The exponent of a linear layer on images is a sum, and says what the rows look like and how they lie to the images. For the KH layer of the paper both summands are that of CIFAR-10: {glue:text}`kh-images-narrow` on images against {glue:text}`twice-narrow` at ranks 11 to 100.
+# * Its rows are aligned with the images better than those of any other model that was trained here, and as well as images are. Training images as rows have the same spectrum.
+# * Part of what was predicted failed: in small, where a unit stands for more images, the rows have other exponents than the images.
+# * What did not fail is that the power law comes from the images. Where they have none, local learning makes none.
 #
 # ## Exercises
 #
 # ```{exercise}
 # :label: ex-mech-turn
-# Take the rows of the live KH layer and turn them at random, $M \to M Q$ with an orthogonal $Q$. Their spectrum on noise is the same to the last digit. What happens to that on images, and to the loss per rank?
+# Take the rows of the live KH layer and turn them at random, $M \to M T$ with an orthogonal $T$. Their spectrum on noise is the same to the last digit. What happens to that on images, and to the loss per rank?
 # ```
 #
 # ```{solution} ex-mech-turn
 # :class: dropdown
-# `rows @ turn(rows.shape[1]).float()` has the singular values of `rows`, and {func}`bioadv.measure.alignment.align` gives the loss. Turned rows meet directions of all variances alike, so that $V^\top S V$ is diagonal no longer: the exponent on images falls below the sum, and the loss per rank rises.
+# `rows @ turn(rows.shape[1]).float()` has the singular values of `rows`, and {func}`bioadv.measure.alignment.align` gives the loss. Turned rows meet directions of all variances alike, so that $Q^\top \Sigma_x Q$ is diagonal no longer: the exponent on images falls below the sum, and the loss per rank rises.
 # ```

@@ -2,16 +2,18 @@
 # (ch-readout)=
 # # An unfinished readout
 #
+# ```{admonition} The question and the answer
+# :class: answer
+# Is it the hidden layer that makes the locally learned network hard to fool, or a readout whose training ended early?
+#
+# Both, in small networks. As the readout is trained on, a perturbation of KH may be {glue:text}`ro-fall` times shorter. At equal accuracy KH's weights, which look like images, withstand {glue:text}`ro-random-factor` times as much as random ones. But nobody has to learn them: images drawn at
+# random and used as weights withstand {glue:text}`ro-exemplars-factor` times as much as KH's.
+# ```
+#
 # {ref}`ch-robustness` ends where the paper does: of the models that were trained, KH withstands the largest perturbations. But a network has two halves. The hidden layer decides what can be told apart; the readout decides how hard to pull at it. Of KH only the readout
-# was trained with labels, for a fixed number of epochs, and at the end its log was still rising. So is it the *layer* that is robust? Or does any layer look robust while its readout is young?
+# was trained with labels, for a fixed number of epochs, and at the end its accuracy was still rising. So is it the *layer* that is robust? Or does any layer look robust while its readout is young?
 #
 # You will see that robustness is not a property of a network but of a place on a path, how to compare two layers where that matters, and what is left of the lead of local learning when it is compared with layers that learned nothing.
-#
-# The answer in three lines:
-#
-# * A readout that is trained on grows, gets more accurate for a while, and gives robustness away all the time. On one and the same KH layer the critical norm falls by a factor of {glue:text}`ro-fall` along the path.
-# * At equal accuracy the hidden layer does matter, and more than the readout. KH's rows, which look like images, withstand {glue:text}`ro-random-factor` times as much as white random rows.
-# * But nobody has to learn such rows. Images drawn at random and used as weights withstand about the same as KH's at the same accuracy: the ratio of their critical norms is {glue:text}`ro-exemplars-factor`.
 #
 # ```{admonition} Our remark
 # :class: remark
@@ -60,12 +62,14 @@ def stored(probe):
 # ## Why a readout that grows is fooled sooner
 #
 # Take a network that has learned its images well enough to get them right, and go on training. Cross-entropy is never content: it still rewards larger margins between the right logit and the others, and the cheapest way to a larger margin is to turn everything up. That alone would change nothing. If all logits are doubled, the
-# decision boundaries stay where they are. But the readout does not only grow; it also finds directions that separate a few more training images, directions along which the images hardly vary. To use them it needs large weights. And where weights are large, small steps matter.
+# decision boundaries stay where they are.
+#
+# But the readout does not only grow; it also finds directions that separate a few more training images, directions along which the images hardly vary. To use them it needs large weights. And where weights are large, small steps matter.
 #
 # In symbols: the margin of an image is $m(x) = z_y(x) - \max_{c \neq y} z_c(x)$. To first order, the nearest boundary is at a distance of
 #
 # $$
-# \rho(x) = \frac{m(x)}{\lVert \nabla_x m(x) \rVert} ,
+# r(x) = \frac{m(x)}{\lVert \nabla_x m(x) \rVert} ,
 # \qquad
 # \nabla_x m = M^\top \big( f'(h) \circ v \big) , \quad v = V_y - V_c ,
 # $$ (eq-ro-linear)
@@ -73,10 +77,10 @@ def stored(probe):
 # so only the *ratio* counts. Scaling the readout cancels. Scaling the rows cancels as well, at every power $q$. What remains is how the readout is spread over directions in which images vary much, or little. A penalty on the readout forbids the second kind, and relaxing it step by step lets them in:
 #
 # $$
-# \min_{U, c} \; \frac1N \sum_b L\big(U s(a_b) + c, y_b\big) + \frac{\lambda}{2} \lVert U \rVert^2 ,
+# \min_{V, b} \; \frac1N \sum_{i=1}^N L\big(\tilde a_i V^\top + b,\; y_i\big) + \frac{\mu}{2} \lVert V \rVert^2 ,
 # $$ (eq-ro-path)
 #
-# where $s$ brings each unit to variance 1, so that one $\lambda$ means the same for every layer. This is penalised logistic regression, convex, with one solution for each $\lambda$. Training by gradient descent from small weights walks along much the same path, from strong penalties to weak ones, and stopping it early is a penalty by another name.
+# where in $\tilde a$ each unit is brought to variance 1, so that one $\mu$ means the same for every layer. This is penalised logistic regression, convex, with one solution for each $\mu$. Training by gradient descent from small weights walks along much the same path, from strong penalties to weak ones, and stopping it early is a penalty by another name.
 #
 # In a few lines, {func}`bioadv.network.readout.path` against the definition: at its solution the gradient of {eq}`eq-ro-path` vanishes.
 
@@ -168,12 +172,17 @@ observe(data, "images as rows over KH at equal penalty", lead, 0.3, 3)
 
 # %% [markdown]
 # How to read {numref}`fig-ro-live`: every dot is a network that somebody could publish. Go along a curve, and the layer stays what it is, while accuracy is bought with robustness. Go straight up or down, and accuracy stays what it is, while the layer changes. To compare two dots of different curves at different heights *and* different accuracies, as a table
-# of trained models does, is to mix both. Patches as rows and KH's rows come out alike. What they share is what they look like, and random rows have nothing of it.
+# of trained models does, is to mix both.
+#
+# Patches as rows and KH's rows come out alike. What they share is what they look like, and random rows have nothing of it.
 #
 # ## CIFAR-10, in small
 #
-# Now with care: {glue:text}`ro-units` units, {glue:text}`ro-images` training images, and the same {glue:text}`ro-attacked` test images for all networks. The KH layer is not pruned. BP and L2 are trained by backpropagation, then their readouts are taken off, and solutions of {eq}`eq-ro-path` put in their place. The perturbation of an
-# image is the smallest that any of these finds: PGD on the margin, by bisection; PGD on cross-entropy from random starts and Auto-PGD ({cite:t}`croce2020reliable`), both a little below what was found; and DDN ({cite:t}`rony2019decoupling`) in $L^2$. Robust accuracy is absolute, and radii are in units of the photograph: 8/255 is eight grey levels in every pixel,
+# The same for real: {glue:text}`ro-units` units, {glue:text}`ro-images` training images, and the same {glue:text}`ro-attacked` test images for all networks. The KH layer is not pruned. BP and L2 are trained by backpropagation, then their readouts are taken off, and solutions of {eq}`eq-ro-path` put in their place.
+#
+# The perturbation of an image is the smallest that any of these finds: PGD on the margin, by bisection; PGD on cross-entropy from random starts and Auto-PGD ({cite:t}`croce2020reliable`), both a little below what was found; and DDN ({cite:t}`rony2019decoupling`) in $L^2$.
+#
+# Robust accuracy is absolute, and radii are in units of the photograph: 8/255 is eight grey levels in every pixel,
 # whatever norm the image was divided by on its way into the network ({func}`bioadv.measure.smallest.smallest`).
 
 # %% tags=["hide-input"]
@@ -219,12 +228,14 @@ glue_all({"ro-fall": f"{np.mean([fall_along(path) for path in kh]):.0f}"})
 glue_all({"ro-random-factor": f"{np.mean(factor('kh', 'random', 0.32)):.0f}"})
 glue_all({"ro-exemplars-factor": f"{np.mean(factor('exemplars', 'kh', 0.34)):.1f}"})
 
-# %% mystnb={"figure": {"caption": "The decisive figure, in small: robust accuracy against clean accuracy on CIFAR-10, a panel for each norm and radius in units of the photograph. A line for each hidden layer and seed, its dots the readouts from the strongest penalty on to that of the best accuracy; large markers are the readouts that BP and L2 were trained with. 100 units, 10,000 training images. Dotted: nothing is lost.", "name": "fig-ro-fronts"}, "image": {"alt": "Seven panels. In each, curves of hidden layers from low to high clean accuracy. The curves of KH, of images as weights and of Gaussian rows lie close together and bend down at 40 per cent; those of BP and L2 begin there, at least as high, and reach further to the right; those of random features end at a lower clean accuracy and lie far lower."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Robust accuracy against clean accuracy on CIFAR-10, a panel for each norm and radius in units of the photograph. A line for each hidden layer and seed, its dots the readouts from the strongest penalty on to that of the best accuracy; large markers are the readouts that BP and L2 were trained with. 100 units, 10,000 training images. Dotted: nothing is lost.", "name": "fig-ro-fronts"}, "image": {"alt": "Seven panels. In each, curves of hidden layers from low to high clean accuracy. The curves of KH, of images as weights and of Gaussian rows lie close together and bend down at 40 per cent; those of BP and L2 begin there, at least as high, and reach further to the right; those of random features end at a lower clean accuracy and lie far lower."}} tags=["hide-input"]
 _ = figures.fronts(shown)
 
 # %% [markdown]
 # How to read {numref}`fig-ro-fronts`: a layer dominates another where its curve lies above and to the right. At small radii a better readout is at first a more robust one as well, since wrong images count as fooled. Then the curves bend over, the sooner the larger the radius: for each there is a penalty beyond which more accuracy means less robust accuracy. *Which* network is best depends on the radius that one cares about,
-# and a single published dot answers none of this. Two comparisons stand out. KH, images as weights and Gaussian rows can hardly be told apart until near the end of their paths. And the hidden layers of BP and L2, with a strong penalty on their readouts, start where these three give in: where they are equally accurate, they are at least as robust.
+# and a single published dot answers none of this.
+#
+# Two comparisons stand out. KH, images as weights and Gaussian rows can hardly be told apart until near the end of their paths. And the hidden layers of BP and L2, with a strong penalty on their readouts, start where these three give in: where they are equally accurate, they are at least as robust.
 #
 # {numref}`fig-ro-along` has the same readouts with the median critical norm, the measure of the paper, and adds the paper's own training of KH's readout: Adam at its rate, for up to a thousand epochs of fifty steps. It walks down much the same path, from the robust end. After a thousand epochs, where the paper stops, it is well short of the best accuracy of its layer, and more robust than the readouts that have it.
 
@@ -284,7 +295,9 @@ glue_all({"ro-column": f"{np.mean(factor('exemplars', 'random', DOWN)):.0f}"})
 # %% [markdown]
 # ### Margin over gradient, and what curvature adds
 #
-# Is there more to a critical norm than {eq}`eq-ro-linear`? {numref}`tab-ro-scale` says how well margin over gradient norm at the unperturbed image predicts the smallest perturbation that any attack finds. If the median of the ratio is 1, curvature has no part in the median; the spread of its logarithm, against the spread of the critical norms themselves, says how much of the difference between images is left. The same table has certificates: radii within which
+# Is there more to a critical norm than {eq}`eq-ro-linear`? {numref}`tab-ro-scale` says how well margin over gradient norm at the unperturbed image predicts the smallest perturbation that any attack finds. If the median of the ratio is 1, curvature has no part in the median; the spread of its logarithm, against the spread of the critical norms themselves, says how much of the difference between images is left.
+#
+# The same table has certificates: radii within which
 # no perturbation whatsoever changes the decision, as a share of the smallest perturbation found. The linear one and the one of second order are those of {mod}`bioadv.measure.certificates`.
 
 # %% tags=["hide-input"]
@@ -325,7 +338,7 @@ Table(
 #
 # ## The predictions
 #
-# {numref}`tab-ro-predictions` has every prediction of this chapter. Of {glue:text}`ro-count`, {glue:text}`ro-holds` hold, {glue:text}`ro-holds-in-part` hold in part, {glue:text}`ro-fails` fail, and {glue:text}`ro-not-measured` are not measured, and {glue:text}`ro-withdrawn` were withdrawn: those of the paper's scale wait for weights that are trained there. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
+# {numref}`tab-ro-predictions` has every prediction of this chapter. Of {glue:text}`ro-count`, {glue:text}`ro-holds` hold, {glue:text}`ro-holds-in-part` hold in part, {glue:text}`ro-fails` fail, and {glue:text}`ro-not-measured` are not measured, and {glue:text}`ro-withdrawn` were withdrawn. Those at the paper's scale need weights that the stored results do not have. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
 
 # %% tags=["hide-input"]
 entries = [entry for entry in predictions.read() if entry.hypothesis == 2]
@@ -336,7 +349,7 @@ glue_all(
 )
 glue_all({"ro-count": len(outcomes)})
 
-# %% mystnb={"figure": {"caption": "Predictions on readouts: what was predicted, what was measured (both of two seeds that decide, mean and standard deviation of more), the verdict by the rule that was written down with it, and the number of seeds.", "name": "tab-ro-predictions"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Predictions on readouts: what was predicted, what was measured (both of two seeds that decide, mean and standard deviation of more), the verdict by the rule that was written down with it, and the number of seeds. Critical norms are given by their natural logarithms.", "name": "tab-ro-predictions"}} tags=["hide-input"]
 prediction_table.table(outcomes)
 
 # %% [markdown]
@@ -357,11 +370,13 @@ prediction_table.table(outcomes)
 #
 # The first three are lines of {numref}`tab-ro-predictions`; the fourth is a column of {numref}`tab-ro-scale`.
 #
-# ```{admonition} What we conclude
-# :class: important
-# In small, on CIFAR-10: how robust a network is depends on its hidden layer and on how far its readout was trained. Along the path of one readout KH's critical norm falls by a factor of {glue:text}`ro-fall`. At equal accuracy it is {glue:text}`ro-random-factor` times that of random features, and images drawn at random, used as weights, have {glue:text}`ro-exemplars-factor` times KH's. So KH's robustness is real, and it is not due to learning: rows that look like images have it. And at the accuracies that both reach, weight decay has more of it.
-# This is a finding about small networks of 100 units, with {glue:text}`ro-seeds` seed of some layers and {glue:text}`ro-most-seeds` of others, and with a KH layer of which {glue:text}`ro-converged` of the units have reached their norm. Whether it holds at the paper's scale is a prediction with a rule, and not yet a result.
-# ```
+# ## What we conclude
+#
+# * How robust a network is depends on its hidden layer and on how far its readout was trained. Along the path of one readout KH's critical norm falls by a factor of {glue:text}`ro-fall`.
+# * At equal accuracy it is {glue:text}`ro-random-factor` times that of random features, and images drawn at random, used as weights, have {glue:text}`ro-exemplars-factor` times KH's. So KH's robustness is real, and it is not due to learning: rows that look like images have it.
+# * At the accuracies that both reach, weight decay has more of it.
+#
+# This is a finding about small networks of {glue:text}`ro-units` units, with {glue:text}`ro-seeds` seed of some layers and {glue:text}`ro-most-seeds` of others, and with a KH layer of which {glue:text}`ro-converged` of the units have reached their norm. For the paper's scale it is a prediction with a rule, and no result.
 #
 # ## Exercises
 #

@@ -84,11 +84,18 @@ def test_the_table_has_the_seeds_that_decide():
     measured = [Measured("kh", 0, 9.0, 1.0, decides=False), Measured("kh", 1, 2.0, 1.0), Measured("kh", 2, 3.0, 1.0)]
     measured.append(Measured("units-100", 0, 0.5, 1.5))
     statement, predicted, found, verdict, seeds = cells(HOLDS, measured)
-    assert statement == "A &lt; B. <small>(small, cifar10)</small>"
-    assert predicted == "≈ 1.00<br>≈ 1.50 ± 0.25"
+    assert statement == "A &lt; B. <small>(in small, CIFAR-10)</small>"
+    assert predicted == "0.75 to 1.25<br>1.25 to 1.75"
     assert found == "KH: 2.00 and 3.00<br>units-100: 0.50"
     assert verdict == '<span class="verdict reproduced">holds</span>'
     assert seeds == "1"
+
+
+def test_what_was_measured_comes_first():
+    entry = Prediction(**ENTRY | {"rule": "at least", "tolerance": None, "models": ["kh"]})
+    decided = Outcome(entry, HOLDS, (Measured("kh", 1, 2.0, -1.0),), ())
+    table = prediction_table.table([Outcome(entry, UNMEASURED, (), ("kh",)), decided])
+    assert [line[1] for line in table.rows] == ["≥ −1.00", "–"]
 
 
 def test_what_was_known_before_is_shown_as_that():

@@ -60,7 +60,10 @@ def along(paths: Paths, trainings: Paths) -> Figure:
             for epoch, accuracy, height in zip(path["place"], path["accuracy"], median, strict=True):
                 if number == 0:
                     place = (accuracy, height)
-                    left.annotate(f"{epoch:,.0f}", place, (4, 4), textcoords="offset points", fontsize=8)
+                    left.annotate(
+                        f"{epoch:,.0f} epoch{'s' * int(epoch != 1)}", place, (-3, -4), textcoords="offset points",
+                        fontsize=8, ha="right", va="top",
+                    )  # fmt: skip
     left.set(xlabel="clean accuracy", ylabel="median critical norm", yscale="log")
     right.set(xlabel="norm of the readout, units of variance 1", ylabel="median critical norm")
     right.set(xscale="log", yscale="log")

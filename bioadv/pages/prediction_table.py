@@ -19,12 +19,21 @@ BADGES = {  # the style sheet's names for the verdicts of the ledger
     predictions.WITHDRAWN: "not-testable",
 }
 RULES = {"close": "≈", "at least": "≥", "at most": "≤"}
+SCALES = {"small": "in small", "untrained": "without learning"}
+IMAGES = {
+    "cifar10": "CIFAR-10",
+    "mnist": "MNIST",
+    "photo-patches": "photo patches",
+    "cifar10-scrambled": "CIFAR-10 with scrambled phases",
+    "cifar10-whitened": "CIFAR-10, whitened",
+}
 TABLE = ["prediction", "predicted", "measured", "verdict", "seeds"]
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    """A row per prediction; numbers are of the seeds that decide: one, both, or their mean and spread."""
-    return Table(TABLE, [row(outcome) for outcome in outcomes])
+    """A row per prediction, those that were measured first; numbers are of the seeds that decide."""
+    ordered = sorted(outcomes, key=lambda outcome: outcome.label == predictions.UNMEASURED)
+    return Table(TABLE, [row(outcome) for outcome in ordered])
 
 
 def row(outcome: Outcome) -> list[object]:
@@ -35,24 +44,31 @@ def row(outcome: Outcome) -> list[object]:
         decides = [one for one in outcome.of(model) if one.decides]
         if decides:
             name = f"{_name(model)}: " if len(entry.models) > 1 else ""
-            values.append(f"{RULES[entry.rule]} {np.mean([one.value for one in decides]):.2f}")
+            value = float(np.mean([one.value for one in decides]))
+            if entry.rule == "close" and entry.tolerance:
+                low, high = (wording.to_place(value + side * entry.tolerance, 2) for side in (-1, 1))
+                values.append(f"{low} to {high}")
+            else:
+                values.append(f"{RULES[entry.rule]} {wording.to_place(value, 2)}")
             measured.append(name + _shown([one.statistic for one in decides]))
     if not values and outcome.measured:
         known = [_shown([one.statistic for one in found]) for model in entry.models if (found := outcome.of(model))]
         measured.append(f"known before: {', '.join(known)}")
-    allowed = f" ± {entry.tolerance:g}" if entry.tolerance and values else ""
-    where = "" if entry.scale == "paper" else f" <small>({entry.scale}, {escaped(entry.data)})</small>"
+    where = "" if entry.scale == "paper" else f" <small>({SCALES[entry.scale]}, {_images(entry.data)})</small>"
     reason = f" <em>{escaped(entry.withdrawn)}</em>" if entry.withdrawn else ""
     if outcome.missing and len(outcome.missing) < len(entry.models):
         reason += f" <em>Without {escaped(', '.join(map(_name, outcome.missing)))}.</em>"
     badge = f'<span class="verdict {BADGES[outcome.label]}">{outcome.label}</span>'
     lines = [Html("<br>".join(escaped(part) for part in column) or "–") for column in (values, measured)]
-    lines[0] = Html(lines[0] + allowed)
     return [Html(escaped(entry.statement) + where + reason), *lines, Html(badge), str(outcome.seeds or "–")]
 
 
 def _shown(values: Sequence[float]) -> str:
     return wording.of_seeds(values, places=2)
+
+
+def _images(data: str) -> str:
+    return IMAGES.get(data) or str(escaped(data))
 
 
 def _name(model: str) -> str:
