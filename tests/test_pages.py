@@ -148,6 +148,16 @@ def test_the_book_is_printed_in_one_file_whose_links_stay_in_it(browser):
     assert (HTML / "book" / EXPLORER).is_file()
 
 
+def test_of_the_two_drawings_of_a_figure_the_light_one_is_printed():
+    drawings = "".join(
+        f'<a class="enlarge for-{paper}" href="f-{paper}.svg"><img src="f-{paper}.svg" alt="f"></a>'
+        for paper in ("light", "dark")
+    )
+    soup = BeautifulSoup(PAGE.format(more=drawings), "html.parser")
+    shown = [image["src"] for image in pdf.chapter("book/x", soup, {"x"}).select("img")]
+    assert shown == ["b.png", "f-light.svg"]
+
+
 @pytest.mark.parametrize("page", pages())
 def test_the_paper_and_its_code_are_one_click_away(page):
     if not (HTML / f"{page}.html").is_file():

@@ -55,6 +55,8 @@ def chapter(page: str, soup: BeautifulSoup, others: set[str]) -> Tag:
     article = soup.select_one("article.bd-article")
     if article is None:
         raise ValueError(f"{page}.html has no article; build the book anew with `make book`")
+    for drawing in article.select("a.enlarge.for-dark"):  # paper is light
+        drawing.decompose()
     for one in article.select("[id]"):
         one["id"] = place(page, str(one["id"]))
     for link in article.select("a[href]"):
