@@ -20,9 +20,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from benchmarks import page
 from benchmarks.timing import interleaved, report
 from bioadv.data.datasets import load, unit_lp
-from bioadv.data.files import read_json, versions, write_json
+from bioadv.data.files import write_json
+from bioadv.lab import provenance
 from bioadv.measure import attacks
 from bioadv.network import local_learning, models, products, training
 from bioadv.network.models import TwoLayer
@@ -31,7 +33,7 @@ from bioadv.network.training import Recipe
 
 Tensor = torch.Tensor
 Timed = dict[str, list[float]]
-FILE, PAGE = Path("benchmarks/peers.json"), Path("book/cost.md")
+FILE = Path("benchmarks/peers.json")
 IMAGES, UNITS, STEPS, EPS = int(os.environ.get("BIOADV_BENCHMARK_IMAGES", "250")), 2000, 10, 2e-3
 # What is compared, with what, and the largest ratio that we want.
 GOALS = (
@@ -49,10 +51,10 @@ GOALS = (
 def pgd(x: Tensor, y: Tensor) -> Timed:
     """Seconds per PGD attack of ``STEPS`` steps."""
     model = _model(x)
-    plain, packed = _plain(model), products.Packed(model.hidden)
+    plain, packed, light = _plain(model), products.Packed(model.hidden), models.frozen(model)  # as every search has it
     g = torch.randn(len(x), UNITS)
     functions: dict[str, Callable[[], object]] = {
-        "ours": lambda: attacks.pgd(model, x, y, EPS, attacks.PGD(steps=STEPS)),
+        "ours": lambda: attacks.pgd(light, x, y, EPS, attacks.PGD(steps=STEPS)),
         "its two products": lambda: [(packed.product(x), packed.against(g)) for _ in range(STEPS)],
         "autograd by hand": lambda: _by_hand(plain, x, y),
     }
@@ -148,17 +150,8 @@ def table(found: Mapping[str, Any]) -> str:
         seconds = found["seconds"][part]
         figure = f"{seconds[ours] / seconds[other]:.2f}" if other in seconds else "not installed"
         lines.append(f"| {title} | {other.split(',')[0]} | at most {goal:g} | {figure} |")
-    about, torch_version = found["environment"], found["environment"]["torch"].split("+")[0]
-    how = f"{about['threads']} thread, {about['machine']} with {about['vector_instructions']}, torch {torch_version}"
     sizes = f"{found['images']} images of {found['inputs']} pixels, {UNITS} units"
-    return "\n".join(lines) + f"\n\n{how}, large products by `{about['products']}`; {sizes}.\n"
-
-
-def paged(text: str, found: Mapping[str, Any]) -> str:
-    """The page with its table replaced."""
-    start, end = "<!-- measured -->\n", "<!-- end of measured -->"
-    before, rest = text.split(start)
-    return f"{before}{start}\n{table(found)}\n{end}{rest.split(end)[1]}"
+    return "\n".join(lines) + f"\n\n{page.conditions(found)}; {sizes}.\n"
 
 
 def main() -> None:
@@ -170,13 +163,13 @@ def main() -> None:
     for part, seconds in timed.items():
         report(f"{part}, {len(x)} images, 3072 -> {UNITS}", seconds, "ours")
     found = {
-        "environment": {**versions(), "threads": torch.get_num_threads(), "products": products.library()},
+        "environment": provenance.environment(),
         "images": len(x),
         "inputs": x.shape[1],
         "seconds": {part: {k: min(v) for k, v in seconds.items()} for part, seconds in timed.items()},
     }
     write_json(FILE, found)
-    PAGE.write_text(paged(PAGE.read_text(), read_json(FILE)))
+    page.write("peers", table(found))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,50 @@
 import copy
 
-from benchmarks import peers
+import pytest
+
+from benchmarks import page, peers, probe, seed, spectral
 from bioadv.data.files import read_json
 from tools.notebooks import ROOT
 
+PARTS = {"peers": peers, "probe": probe, "seed": seed, "spectral": spectral}
 
-def test_the_page_of_costs_shows_what_was_measured():
-    """Its table is the one that the stored measurement gives; nobody types a ratio."""
-    page, found = (ROOT / peers.PAGE).read_text(), read_json(ROOT / peers.FILE)
-    assert peers.paged(page, found) == page
-    other = copy.deepcopy(found)
-    other["seconds"]["pgd"]["ours"] *= 2
-    assert peers.paged(page, other) != page
-    del other["seconds"]["pgd"]["foolbox"]
-    assert "| foolbox | at most 1 | not installed |" in peers.table(other)
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_page_of_costs_shows_what_was_measured(name):
+    """Its tables are those that the stored measurements give; nobody types a figure."""
+    text, found = (ROOT / page.PAGE).read_text(), read_json(ROOT / PARTS[name].FILE)
+    assert page.paged(text, name, PARTS[name].table(found)) == text
+    other = changed(copy.deepcopy(found))
+    assert page.paged(text, name, PARTS[name].table(other)) != text
+
+
+def changed(found):
+    """The measurement with every number doubled."""
+    if isinstance(found, dict):
+        return {key: changed(value) for key, value in found.items()}
+    if isinstance(found, list):
+        return [changed(value) for value in found]
+    return found if isinstance(found, str) else 1.5 * found + 1
+
+
+def test_a_library_that_is_not_installed_is_named():
+    found = read_json(ROOT / peers.FILE)
+    found["seconds"]["pgd"].pop("foolbox", None)
+    assert "| foolbox | at most 1 | not installed |" in peers.table(found)
+
+
+def test_a_page_without_the_part_is_refused():
+    with pytest.raises(ValueError, match="has no part 'peers'; put <!-- measured: peers -->"):
+        page.paged("# What it costs", "peers", "")
+
+
+def test_directions_taken_less_often_make_another_model():
+    """What the page concludes: the penalty and the exponent move by more than between two seeds."""
+    runs = read_json(ROOT / spectral.FILE)["runs"]
+    one = runs[spectral.WAYS[0]]
+    for way in spectral.WAYS[1:3]:
+        gaps, seeds = (
+            [abs(other[key] - one[key]) for key in ("penalty", "exponent")]
+            for other in (runs[way], runs[spectral.OTHER])
+        )
+        assert min(gap / seed for gap, seed in zip(gaps, seeds, strict=True)) > 5, way
