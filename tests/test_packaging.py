@@ -133,6 +133,19 @@ def test_actions_are_pinned_by_commit():
         assert re.search(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
 
 
+def test_jobs_install_what_tests_of_the_wheel_can_hide():
+    """These tests import bioadv from the wheel alone, so no job may put it among the other packages."""
+    steps = [
+        step.get("run", "")
+        for path in WORKFLOWS
+        for job in yaml.safe_load(path.read_text())["jobs"].values()
+        for step in job["steps"]
+    ]
+    installs = [run for run in steps if re.search(r"pip install .*\.\[", run)]
+    assert len(installs) == 2
+    assert all(' -e ".[' in run for run in installs)
+
+
 MAY_WRITE = {
     ("pages", "deploy"): {"pages", "id-token"},
     ("pages", "notebooks"): {"contents"},

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -47,6 +48,8 @@ def wheel(tmp_path_factory):
 @pytest.fixture(scope="module")
 def blind(tmp_path_factory):
     """The variables of an environment without bioadv, and the folder from which it could be imported."""
+    if (Path(sysconfig.get_path("purelib")) / "bioadv").is_dir():
+        pytest.fail("bioadv lies among the packages that it needs, so it cannot be hidden here; pip install -e .")
     place, hook = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("hook")
     (hook / "sitecustomize.py").write_text(BLIND.format(own=str(place)))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BIOADV", "PYTHONPATH"))}
