@@ -89,7 +89,8 @@ def main() -> None:
     data = load("cifar10")
     x, y = unit_lp(data.train.first(IMAGES)), torch.tensor(data.train.labels[:IMAGES])
     of = spectra.moments(unit_lp(data.test.first(2000)))
-    ways = dict(zip(WAYS, (EACH, every(2), every(5), rounded), strict=True))
+    directions: tuple[Directions, ...] = (EACH, every(2), every(5), rounded)
+    ways = dict(zip(WAYS, directions, strict=True))
     runs = {}
     for name, seed in (*((way, 0) for way in WAYS), (OTHER, 1)):
         runs[name] = trained(x, y, of, seed, ways.get(name, EACH))
