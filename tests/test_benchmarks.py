@@ -2,11 +2,11 @@ import copy
 
 import pytest
 
-from benchmarks import page, peers, probe, seed, spectral
+from benchmarks import page, peers, probe, screening, seed, spectral
 from bioadv.data.files import read_json
 from tools.notebooks import ROOT
 
-PARTS = {"peers": peers, "probe": probe, "seed": seed, "spectral": spectral}
+PARTS = {"peers": peers, "probe": probe, "screening": screening, "seed": seed, "spectral": spectral}
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -36,6 +36,13 @@ def test_a_library_that_is_not_installed_is_named():
 def test_a_page_without_the_part_is_refused():
     with pytest.raises(ValueError, match="has no part 'peers'; put <!-- measured: peers -->"):
         page.paged("# What it costs", "peers", "")
+
+
+def test_a_screen_finds_the_same_leaders_in_less_time():
+    """What the page concludes."""
+    found = read_json(ROOT / screening.FILE)
+    assert all(one["winner"] == one["rank k"] == 0 for one in found["paper"])
+    assert found["seconds"]["step, screened"] < 0.8 * found["seconds"]["step"]
 
 
 def test_directions_taken_less_often_make_another_model():

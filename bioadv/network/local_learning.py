@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -139,14 +141,26 @@ def step_plain(w: Tensor, x: Tensor, params: KHParams, rate: float) -> Tensor:
     return w + rate * change / change.abs().max().clamp_min(SMALLEST_MAXIMUM)
 
 
-def step(w: Tensor, m: Tensor, x: Tensor, params: KHParams, rate: float) -> Tensor:
+class Screen(Protocol):
+    """Another way to the leaders of a metric m (H, D) that it was made for, see :mod:`bioadv.network.screening`."""
+
+    def leaders(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k largest responses to images x (B, D), largest first, and their units; both (B, k)."""
+        ...
+
+    def changed(self, rows: Tensor) -> None:
+        """Take note that these rows (U,) of the metric have changed."""
+        ...
+
+
+def step(w: Tensor, m: Tensor, x: Tensor, params: KHParams, rate: float, screen: Screen | None = None) -> Tensor:
     """One step in place: the same numbers as :func:`step_plain` with one matrix product instead of two.
 
     g has two nonzeros per image, so only the rows of winners and of rank-k units change, and g^T x is a weighted sum
-    of a few images per changed row. w (H, D) and its metric m (H, D) are both updated; x (B, D).
-    Returns the winner of each image, (B,) int64.
+    of a few images per changed row. w (H, D) and its metric m (H, D) are both updated; x (B, D); screen: of m, finds
+    the leaders without the whole product. Returns the winner of each image, (B,) int64.
     """
-    response, unit = responses(x, m).topk(params.k, dim=1)
+    response, unit = responses(x, m).topk(params.k, dim=1) if screen is None else screen.leaders(x, params.k)
     response, unit = response[:, [0, -1]], unit[:, [0, -1]]  # (B, 2): the winner and rank k
     g = response.new_tensor([1.0, -params.delta]).expand_as(response)
     rows, place = unit.flatten().unique(return_inverse=True)  # the U <= 2B rows that change
@@ -163,6 +177,8 @@ def step(w: Tensor, m: Tensor, x: Tensor, params: KHParams, rate: float) -> Tens
     largest = torch.maximum(-low, high).clamp_min(SMALLEST_MAXIMUM)
     new = old.addcmul_(change, rate / largest)
     w[rows], m[rows] = new, metric(new, params.p)
+    if screen is not None:
+        screen.changed(rows)
     return unit[:, 0]
 
 
@@ -237,11 +253,13 @@ def train(
     params: KHParams,
     generator: torch.Generator,
     *,
+    screen: Callable[[Tensor, Tensor], Screen] | None = None,
     keeping: Keeping | None = None,
     progress: bool = True,
 ) -> Trained:
     """Train a layer on images x (N, D), unit-norm rows, on the device that x and the generator share.
 
+    screen: :class:`bioadv.network.screening.Screen`, to find the leaders by it; None for the whole product.
     keeping: where the state is kept, if anywhere; from one that is there already training goes on, and ends with the
     same weights as if it had never been interrupted (on the same processor with the same number of threads; on CUDA,
     where sums have no fixed order, up to rounding). Raises ``ValueError`` for images that are not a finite (N, D)
@@ -251,6 +269,8 @@ def train(
         raise ValueError(f"x has shape {tuple(x.shape)} or holds NaN; give finite images as rows, (N, D), from unit_lp")
     keeping = keeping or Keeping()
     identity = {} if keeping.path is None else _identity(x, params, generator)
+    if screen is not None:
+        identity["screened"] = True
     done, seconds, history = 0, 0.0, {name: np.zeros(params.epochs) for name in HISTORY}
     if keeping.path is not None and Path(keeping.path).exists():
         like = {"synapses": x.new_empty(params.hidden, x.shape[1]), **_as_tensors(history)}
@@ -264,7 +284,7 @@ def train(
     epochs = range(done + 1, params.epochs + 1)
     bar = tqdm(epochs, "kh", params.epochs, initial=done, disable=not progress, unit="epoch")
     for epoch in bar:
-        won = _epoch(w, x, params, learning_rate(params, epoch), generator)
+        won = _epoch(w, x, params, learning_rate(params, epoch), generator, screen)
         norms = torch.linalg.vector_norm(w, params.p, dim=1)
         converged = ((norms - params.radius).abs() <= 1e-2).float().mean()
         values = (learning_rate(params, epoch), converged, won.float().mean(), norms.mean())
@@ -278,12 +298,21 @@ def train(
     return Trained(w.cpu(), params, history, time.perf_counter() - start)
 
 
-def _epoch(w: Tensor, x: Tensor, params: KHParams, rate: float, generator: torch.Generator) -> Tensor:
+def _epoch(
+    w: Tensor,
+    x: Tensor,
+    params: KHParams,
+    rate: float,
+    generator: torch.Generator,
+    screen: Callable[[Tensor, Tensor], Screen] | None = None,
+) -> Tensor:
     """One pass over the images in random order; returns which units won at least once, (H,) bool."""
     m = metric(w, params.p)  # anew each epoch, so that a resumed run starts from the same bits
     won = torch.zeros(len(w), dtype=torch.bool, device=w.device)
-    for chosen in torch.randperm(len(x), generator=generator, device=generator.device).split(params.batch):
-        won[step(w, m, x[chosen], params, rate)] = True
+    order = torch.randperm(len(x), generator=generator, device=generator.device).split(params.batch)
+    by = None if screen is None else screen(m, x[order[0]])
+    for chosen in order:
+        won[step(w, m, x[chosen], params, rate, by)] = True
     return won
 
 

@@ -6,9 +6,11 @@ rate that depends on the epoch. Evaluation here is always in evaluation mode.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from bioadv.data import checks
-from bioadv.network import models, regularizers, states
+from bioadv.network import idle, models, regularizers, states
 from bioadv.network.graphs import captured
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import Penalty
@@ -163,7 +165,8 @@ def fit(
     identity = states.identity(model, x, y, generator, readout_only, recipe) if keeping.path else {}
     done, seconds = state.restore(keeping.path, identity)
     start, shown = time.perf_counter() - seconds, dict[str, str]()
-    step, known = _step_function(model, optimizer, recipe, readout_only), recipe.term.once(x)
+    whole, known = _step_function(model, optimizer, recipe, readout_only), recipe.term.once(x)
+    step = functools.partial(_lighter, whole, model, optimizer, recipe, readout_only)
     last = last_epoch(recipe, len(x))
     bar = tqdm(range(done + 1, last + 1), "fit", last, initial=done, disable=not progress, unit="epoch")
     for epoch in bar:
@@ -191,7 +194,7 @@ def _epoch(
     y: Tensor,
     recipe: Recipe,
     generator: torch.Generator,
-    step: Any,
+    step: Callable[[], contextlib.AbstractContextManager[Any]],
     known: Tensor | None,
 ) -> tuple[float, ...]:
     """One pass over the images in random order; what the log has of it, but for the learning rate.
@@ -202,7 +205,8 @@ def _epoch(
     order = torch.randperm(len(x), generator=generator, device=generator.device).split(recipe.batch)
     with models.kept_statistics(model):
         directions = recipe.term.each_epoch(model, x, order[-1], known)
-    sums = torch.stack([step(x[chosen], y[chosen], directions) for chosen in order]).sum(0).tolist()
+    with step() as light:
+        sums = torch.stack([light(x[chosen], y[chosen], directions) for chosen in order]).sum(0).tolist()
     loss, entropy, extra, right = sums
     decayed = regularizers.decay_value(recipe.penalty, model)
     jacobian = float(torch.linalg.vector_norm(model.hidden.detach()))
@@ -309,3 +313,15 @@ def _step_function(model: TwoLayer, optimizer: torch.optim.Adam, recipe: Recipe,
         return torch.stack([value.detach().double() for value in (loss, entropy, extra, right)])
 
     return captured(step, model, optimizer) if model.hidden.is_cuda else step
+
+
+@contextlib.contextmanager
+def _lighter(
+    step: Any, model: TwoLayer, optimizer: torch.optim.Adam, recipe: Recipe, readout_only: bool
+) -> Iterator[Any]:
+    """The step without the units at rest, if there are enough of them; not where a graph or directions know of all."""
+    if readout_only or model.hidden.is_cuda or recipe.term.varies:
+        yield step
+        return
+    with idle.left_out(model, optimizer, lambda light: _optimizer(light, recipe, False)) as (light, moving):
+        yield step if light is model else _step_function(light, moving, recipe, False)
