@@ -4,7 +4,7 @@ import importlib
 import sys
 
 KNOWN = ["attacks", "landscapes", "local_learning", "spectra", "training"]
-LONG = ["explorer", "peers", "precision", "probe", "products", "screening", "seed", "spectral"]  # only when named
+LONG = ["explorer", "peers", "precision", "probe", "products", "readout", "screening", "seed", "spectral"]  # only when named
 
 for name in sys.argv[1:] or KNOWN:
     if name not in KNOWN + LONG:
