@@ -31,7 +31,7 @@ def main() -> None:
     found = timed(f"{len(PENALTIES)} penalties", lambda: readout.path(a, y, PENALTIES, len(data.train.classes)))
     print(f"largest gradient left: {max(one.gradient for one in found):.1e}")
     x, labels = datasets.unit_lp(data.test)[:IMAGES], torch.tensor(data.test.labels[:IMAGES])
-    scale = attacks.ceiling(data.test)[:IMAGES]
+    scale = datasets.ceiling(data.test)[:IMAGES]
     subject = probe_paths.with_readout(model, found[4].readout, found[4].bias)
     for norm in attacks.NORMS:
         search = partial(smallest.smallest, subject, x, labels, scale, norm, Effort(), 0)
