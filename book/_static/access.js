@@ -19,7 +19,11 @@
   };
   let waiting = 0;
   const soon = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(look); };
-  addEventListener('load', soon);
+  addEventListener('load', () => {
+    soon();
+    const article = document.querySelector('.bd-article');  // its width changes after that of the window, as side bars fold
+    if (article) new ResizeObserver(soon).observe(article);
+  });
   addEventListener('resize', soon);
   document.addEventListener('toggle', soon, true);
 })();
