@@ -4,7 +4,8 @@ import importlib
 import sys
 
 KNOWN = ["attacks", "landscapes", "local_learning", "spectra", "training"]
-LONG = ["explorer", "peers", "precision", "probe", "products", "readout", "screening", "seed", "spectral"]  # only when named
+# Only when named.
+LONG = ["explorer", "peers", "precision", "probe", "products", "readout", "screening", "seed", "spectral"]
 
 for name in sys.argv[1:] or KNOWN:
     if name not in KNOWN + LONG:
