@@ -6,7 +6,7 @@ can be off is bounded, so that a few units per image are left that may lead at a
 computed in the precision of the weights. So the leaders are those of the full product, and not nearly so: another unit
 can come first only where two responses agree to float32's rounding, as with any other order of the sums.
 
-The bound. With images x less a common centre c, rounded to bfloat16 as x', and weights m rounded as m',
+The bound. With images x less a common centre c, rounded to bfloat16 as x', and weights m rounded as m'::
 
     |(x - c) m - x' m'| <= |x - c - x'| |m| + |x'| |m - m'|
 
