@@ -418,7 +418,7 @@ for name, window in cases:
     whole = Subject(name, 0, "cifar10", "small", window)
     try:
         run = whole.run("alignment.json")
-        images, rows, pixel = exponents(name, window, "small")[0]
+        images, rows, pixel = first(name, window=window)
     except predictions.MissingError:
         continue
     health = read_json(run.measured("alignment"))["health"]
