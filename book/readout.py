@@ -376,7 +376,7 @@ prediction_table.table(outcomes)
 # * At equal accuracy it is {glue:text}`ro-random-factor` times that of random features, and images drawn at random, used as weights, have {glue:text}`ro-exemplars-factor` times KH's. So KH's robustness is real, and it is not due to learning: rows that look like images have it.
 # * At the accuracies that both reach, weight decay has more of it.
 #
-# This is a finding about small networks of {glue:text}`ro-units` units, with {glue:text}`ro-seeds` seed of some layers and {glue:text}`ro-most-seeds` of others, and with a KH layer of which {glue:text}`ro-converged` of the units have reached their norm. For the paper's scale it is a prediction with a rule, and no result.
+# This is a finding about small networks of {glue:text}`ro-units` units, with {glue:text}`ro-seeds` to {glue:text}`ro-most-seeds` seeds of each layer, and with a KH layer of which {glue:text}`ro-converged` of the units have reached their norm. For the paper's scale it is a prediction with a rule, and no result.
 #
 # ## Exercises
 #
