@@ -120,7 +120,7 @@ def table(found: Mapping[str, Any]) -> str:
         f"whole product, {winner:.0f} images had another winner and {rank:.0f} another unit of rank k. Small layers "
         f"(100 units, {SMALL_IMAGES:,} images, a short training) differ by this much:",
         "",
-        "| | by the screen | by the order of sums | by the seed |",
+        "| what differs | by the screen | by the order of sums | by the seed |",
         "|---|---|---|---|",
     ]
     for name in numbers["0"]:

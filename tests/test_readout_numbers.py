@@ -115,6 +115,6 @@ def test_figures_have_a_line_per_layer_and_seed():
     assert len(panel.lines) == 2 + 1 + 1 + 1  # seeds of KH, BP and its own readout, the diagonal
     np.testing.assert_allclose(panel.lines[0].get_xdata(), [0.2, 0.3, 0.5])
     figure = plots_readout.along(paths, {"kh": [path()]})
-    assert [text.get_text() for text in figure.axes[0].texts][:1] == ["1"]
+    assert [text.get_text() for text in figure.axes[0].texts][:1] == ["1 epoch"]
     figure = plots_readout.live({"kh": (np.array([0.1, 0.2]), np.array([1.0, 2.0]))}, "norm")
     assert figure.axes[0].get_yscale() == "log"
