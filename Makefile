@@ -80,7 +80,7 @@ _build/executed/%.ipynb: book/%.py $(SOURCES) $(RESULTS) | $(READY)
 
 # Two chapters at a time: most of a chapter runs on one core.
 book: $(READY) ## execute the chapters and build _build/html/index.html
-	@$(MAKE) --no-print-directory -j2 --output-sync=target $(EXECUTED)
+	@$(MAKE) --no-print-directory -s -j2 --output-sync=target $(EXECUTED)
 	@rm -rf _build/html _build/.doctrees _build/.jupyter_cache
 	@$(BIN)/python -m tools.build_book stage
 	@PYTHONPATH=$(CURDIR) $(BIN)/jupyter-book build -W -n --keep-going --path-output . _build/stage

@@ -16,7 +16,7 @@ from bioadv.data import datasets
 from bioadv.lab import probe_paths, probes
 from bioadv.measure import attacks, smallest
 from bioadv.measure.smallest import Effort
-from bioadv.network import readout
+from bioadv.network import models, readout
 
 T = TypeVar("T")
 PENALTIES = [10 ** -(i / 2) for i in range(10)]  # 1 to 3e-5
@@ -27,7 +27,8 @@ def main() -> None:
     """Print wall seconds, and the processor's seconds, of each part; once, since a part takes minutes."""
     data = datasets.load("cifar10")
     model = probes.of_untrained("exemplars", 0, data)
-    a, y = timed("latents of the training images", lambda: probe_paths._latents(model, data))
+    images, y = datasets.unit_lp(data.train), torch.tensor(data.train.labels)
+    a = timed("latents of the training images", partial(models.in_batches, model.after, images))
     found = timed(f"{len(PENALTIES)} penalties", lambda: readout.path(a, y, PENALTIES, len(data.train.classes)))
     print(f"largest gradient left: {max(one.gradient for one in found):.1e}")
     x, labels = datasets.unit_lp(data.test)[:IMAGES], torch.tensor(data.test.labels[:IMAGES])

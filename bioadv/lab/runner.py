@@ -45,7 +45,7 @@ class Where:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype = {self.dtype!r} is not known; choose from {', '.join(DTYPES)}")
-        Keeping(every=self.every)
+        Keeping(every=self.every)  # refuses what is no number of epochs
         choose_device(self.device)
 
     def run(self, data: Dataset, model: str, seed: int) -> Run:
