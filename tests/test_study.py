@@ -749,3 +749,28 @@ def test_one_epoch_is_enough_for_a_model_without_a_layer(patches):
     assert runner.configuration("random", patches, 0, epochs=1)["experiment"].recipe.epochs == 1
     with pytest.raises(ValueError, match="epochs = 1"):
         runner.configuration("kh", patches, 0, epochs=1)
+
+
+def test_a_screened_layer_says_so_and_is_another_one(tiny, tmp_path):
+    """In its own manifest and in that of the model on it; one asked for in the other way is refused, not mixed in."""
+    out = tmp_path / "runs"
+    result = command("train", "kh", "--data", tiny, "--out", out, "--no-progress", "--screen")
+    assert result.exit_code == 0, result.output
+    for model in (LAYER, "kh"):
+        manifest = json.loads((out / "tiny.npz" / model / "seed-0" / "manifest.json").read_text())
+        assert manifest["configuration"]["screened"] is True
+        assert manifest["source"] == runner.source_of(model, True) != runner.source_of(model)
+    for model in (LAYER, "kh"):
+        refused = train(model, tiny, out)
+        assert refused.exit_code != 0
+        assert "holds a run with screened = True, not None" in str(refused.exception)
+    assert command("train", "bp", "--data", tiny, "--out", out, "--no-progress", "--screen").exit_code == 0
+    manifest = json.loads((out / "tiny.npz" / "bp" / "seed-0" / "manifest.json").read_text())
+    assert "screened" not in manifest["configuration"]  # it has no leaders to find
+    assert runner.source_of("bp", True) == runner.source_of("bp")
+
+
+def test_a_screen_is_hashed_only_where_it_is_used():
+    plain, screened = (set(provenance.sources(*runner.roots(LAYER, used))) for used in (False, True))
+    assert screened - plain >= {"bioadv.screening.Screen", "bioadv.screening.ROUNDED"}
+    assert not [name for name in plain if name.startswith("bioadv.screening")]

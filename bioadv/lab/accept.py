@@ -98,9 +98,10 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
 def _training(have: dict[str, Any], data: Dataset, epochs: int | None) -> tuple[dict[str, Any], str]:
     """Configuration and source hash that a training has today."""
     wanted = runner.configuration(have["model"], data, have["seed"], epochs)
-    if "dtype" in have:  # a matter of the machine, not of the registry
-        wanted["dtype"] = have["dtype"]
-    return provenance.describe_all(wanted), _source(have["model"])
+    for key in ("dtype", runner.SCREENED):  # how it was computed: not a matter of the registry
+        if key in have:
+            wanted[key] = have[key]
+    return provenance.describe_all(wanted), _source(have["model"], have.get(runner.SCREENED, False))
 
 
 def _probe(
@@ -160,8 +161,8 @@ def _layers_source(kind: str) -> str:
 
 
 @functools.cache
-def _source(name: str) -> str:
-    return runner.source_of(name)
+def _source(name: str, screened: bool) -> str:
+    return runner.source_of(name, screened)
 
 
 @functools.cache

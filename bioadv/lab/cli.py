@@ -49,9 +49,12 @@ def train(
     out: Out = Path("results"),
     every: Annotated[int, typer.Option(help="Epochs between checkpoints.")] = 10,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+    screen: Annotated[
+        bool, typer.Option(help="KH layers: bfloat16 products find candidates, full precision decides.")
+    ] = False,
 ) -> None:
     """Train a model. Goes on where an interrupted run stopped, and leaves a finished one alone."""
-    where = runner.Where(out, device, dtype, progress, every)
+    where = runner.Where(out, device, dtype, progress, every, screen)
     if model != study.LAYER:
         study.experiment(model)  # an unknown name should not wait for the data
     typer.echo(f"{model}, seed {seed}, on {runner.choose_device(device)}", err=True)

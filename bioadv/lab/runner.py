@@ -22,6 +22,7 @@ from bioadv.network.hidden import Given, Kind
 from bioadv.network.local_learning import KHParams, Trained
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import Spectral
+from bioadv.network.screening import Screen
 from bioadv.network.states import Keeping
 from bioadv.network.training import Fitted
 
@@ -30,17 +31,22 @@ Sets = dict[str, tuple[Tensor, Tensor]]
 PUBLISHED_THRESHOLD_FOR = ("cifar10", "photo-patches")  # 32 x 32 colour photographs
 MOST_INPUTS = 3 * 256 * 256  # values of an image; training on larger ones would take gigabytes and hours
 DTYPES = ("auto", "float32", "bfloat16")
+SCREENED = "screened"  # in a configuration, see Where
 
 
 @dataclass(frozen=True)
 class Where:
-    """Where and how a run computes: root of the output, device, precision of products, bars, epochs per checkpoint."""
+    """Where and how a run computes: root of the output, device, precision of products, bars, epochs per checkpoint.
+
+    screen: whether KH layers find their leaders by :class:`bioadv.network.screening.Screen`; their manifests say so.
+    """
 
     out: Path = Path("results")
     device: str = "auto"
     dtype: str = "auto"
     progress: bool = True
     every: int = 10
+    screen: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -123,9 +129,14 @@ class Job:
         return choose_dtype(self.where.dtype, self.device) if trained else torch.float32
 
     @property
+    def screened(self) -> bool:
+        """Whether it has a KH layer whose leaders a screen finds."""
+        return self.where.screen and (self.name == study.LAYER or study.experiment(self.name).kind.layer)
+
+    @property
     def configuration(self) -> dict[str, Any]:
         """What it is made with."""
-        return configuration(self.name, self.data, self.seed, self.epochs)
+        return configuration(self.name, self.data, self.seed, self.epochs) | ({SCREENED: True} if self.screened else {})
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -134,7 +145,8 @@ class Job:
         What is chosen for this machine may be another one than where the stored run was made.
         """
         free = self.name == study.LAYER or self.where.dtype == "auto"
-        return self.configuration | ({} if free else {"dtype": str(self.dtype)})
+        screened = {SCREENED: self.screened or None}  # None: a layer found with a screen is another one
+        return self.configuration | screened | ({} if free else {"dtype": str(self.dtype)})
 
 
 def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None = None) -> Path:
@@ -169,7 +181,7 @@ def _make_model(job: Job) -> None:
     initialise(model, chosen.kind, sets["train"][0], job.seed, params.p, layer)
     sets = {part: (x.to(job.device), y.to(job.device)) for part, (x, y) in sets.items()}
     # Hashed before the run, not after it: that is the code which is about to be executed.
-    source, keeping = source_of(job.name), job.where.keeping(run)
+    source, keeping = source_of(job.name, job.screened), job.where.keeping(run)
     fitted = fit(model.to(job.device), sets, chosen, job.seed, job.dtype, keeping, job.where.progress)
     accuracy = accuracies(fitted.model, sets)
     provenance.remove_manifest(run.folder)
@@ -179,11 +191,12 @@ def _make_model(job: Job) -> None:
 
 
 def _make_layer(job: Job) -> None:
-    run, wanted, source = job.run, job.configuration, source_of(job.name)
+    run, wanted, source = job.run, job.configuration, source_of(job.name, job.screened)
     params: KHParams = wanted["layer"]
     _check_size(job.name, job.data, params.hidden)
     keeping, progress = job.where.keeping(run), job.where.progress
-    trained, health = train_synapses(job.data, params, job.seed, job.device, keeping, progress)
+    screen = Screen if job.screened else None
+    trained, health = train_synapses(job.data, params, job.seed, job.device, keeping, progress, screen)
     provenance.remove_manifest(run.folder)
     files.write_tensors(run.weights, {"synapses": trained.synapses})
     arrays = {"norms": health.norms, "wins": health.wins, "alive": health.alive, "mean_weight": health.mean_weight}
@@ -302,11 +315,12 @@ def train_synapses(
     device: torch.device,
     keeping: Keeping | None = None,
     progress: bool = False,
+    screen: Callable[[Tensor, Tensor], local_learning.Screen] | None = None,
 ) -> tuple[Trained, local_learning.Health]:
-    """Train a KH layer on the training images, and say whether it is alive."""
+    """Train a KH layer on the training images, its leaders found by a screen if given, and say whether it is alive."""
     x = datasets.unit_lp(data.train, params.p)
     generator = torch.Generator(device).manual_seed(streams.pick(streams.START, seed))
-    trained = local_learning.train(x.to(device), params, generator, keeping=keeping, progress=progress)
+    trained = local_learning.train(x.to(device), params, generator, screen=screen, keeping=keeping, progress=progress)
     return trained, local_learning.health(trained.synapses, x, params)
 
 
@@ -314,18 +328,19 @@ LOCAL = (train_synapses,)
 SUPERVISED = (image_sets, initialise, fit, accuracies)
 
 
-def source_of(name: str) -> str:
+def source_of(name: str, screened: bool = False) -> str:
     """Hash of the code that a model, or the KH layer, is trained with; see ``bioadv.lab.provenance.source_hash``.
 
-    Of the kinds of hidden layers and of the penalties only the model's own count.
+    Of the kinds of hidden layers and of the penalties only the model's own count, and the screen only where it is used.
     """
-    return provenance.source_hash(*roots(name))
+    return provenance.source_hash(*roots(name, screened))
 
 
-def roots(name: str) -> tuple[Callable[..., Any], ...]:
+def roots(name: str, screened: bool = False) -> tuple[Callable[..., Any], ...]:
     """The functions whose source :func:`source_of` takes."""
+    local = (*LOCAL, Screen) if screened else LOCAL
     if name == study.LAYER:
-        return LOCAL
+        return local
     chosen = study.experiment(name)
-    layer = (*(LOCAL if chosen.kind.layer else ()), *((pruned,) if chosen.pruned else ()))
+    layer = (*(local if chosen.kind.layer else ()), *((pruned,) if chosen.pruned else ()))
     return (*SUPERVISED, *layer, *chosen.code)
