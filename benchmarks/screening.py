@@ -119,7 +119,8 @@ def table(found: Mapping[str, Any]) -> str:
         f"In the first {STEPS} steps of the paper's training on CIFAR-10, for {images:,.0f} images of {len(paper)} "
         f"seeds, {candidates:.1f} of 2000 units per image were left to decide among. By the "
         f"whole product, {winner:.0f} images had another winner and {rank:.0f} another unit of rank k. Small layers "
-        f"({layers.FEW.hidden} units, {layers.IMAGES:,} images, {layers.STEPS:,} steps; {len(SEEDS)} seeds) differ by this much:",
+        f"({layers.FEW.hidden} units, {layers.IMAGES:,} images, {layers.STEPS:,} steps; {len(SEEDS)} seeds) "
+        "differ by this much:",
         "",
         "| what differs | by the screen | by the order of sums | by the seed |",
         "|---|---|---|---|",
