@@ -1,4 +1,5 @@
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -6,11 +7,15 @@ import pytest
 import torch
 from hypothesis import settings
 
-from bioadv.data import datasets
+from bioadv.data import datasets, downloads
 
 # The same examples in every run, however busy the machine: a failure can be repeated.
 settings.register_profile("bioadv", derandomize=True, deadline=None)
 settings.load_profile("bioadv")
+
+# Trainings of live cells, and of chapters that tests run, go into a cache of this process and not into the user's.
+CACHE = tempfile.TemporaryDirectory(prefix="bioadv-cache-")
+os.environ[downloads.CACHE_VARIABLE] = CACHE.name
 
 # Real CIFAR-10 and MNIST are used where a folder is given; tests never download.
 DATA_DIR = os.environ.get(datasets.DATA_DIR_VARIABLE)

@@ -3,29 +3,44 @@
 They follow the study in all but three things: sizes are small (:func:`bioadv.lab.study.live_scale`), KH layers are not
 pruned, and the learning rate stays constant, since the paper's schedules would be over after a few dozen steps per
 stage.
+
+What one chapter has trained the next one finds in the user's cache: the file's name is a digest of all that its numbers
+depend on, so that other code, images, settings, libraries, processors or threads have another.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from bioadv.data import downloads, files
 from bioadv.data.datasets import Dataset
-from bioadv.lab import runner, study
+from bioadv.lab import provenance, runner, study
 from bioadv.lab.study import Scale
 from bioadv.network.local_learning import Trained
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import JacobianPublished
+from bioadv.network.states import Keeping
 from bioadv.network.training import Fitted, Recipe
 
 Tensor = torch.Tensor
+DAYS = 30  # after which a training that no chapter asked for leaves the cache
 
 
 def train_layer(data: Dataset, sizes: Scale | None = None, seed: int = 0) -> Trained:
     """Train a small KH layer on the training images; sizes: others than :func:`bioadv.lab.study.live_scale`'s."""
     params = (sizes or study.live_scale(data)).layer
-    return runner.train_synapses(data, params, seed, torch.device("cpu"))[0]
+    keeping = kept(runner.roots(study.LAYER), data=data.content_hash, seed=seed, layer=params)
+    return runner.train_synapses(data, params, seed, torch.device("cpu"), keeping)[0]
 
 
 def train(name: str, data: Dataset, layer: Tensor | None = None, sizes: Scale | None = None, seed: int = 0) -> Fitted:
@@ -46,4 +61,40 @@ def train(name: str, data: Dataset, layer: Tensor | None = None, sizes: Scale | 
     model = TwoLayer(data.train.inputs, sizes.layer.hidden, len(data.train.classes), chosen.power, chosen.batch_norm)
     runner.initialise(model, chosen.kind, sets["train"][0], seed, sizes.layer.p, layer)
     in_small = replace(chosen, recipe=Recipe("constant", penalty, sizes.epochs, sizes.batch))
-    return runner.fit(model, sets, in_small, seed, torch.float32)
+    begun = hashlib.sha256(model.hidden.detach().numpy().data).hexdigest()  # it holds the layer
+    keeping = kept((*runner.roots(name), train), data=data.content_hash, seed=seed, experiment=in_small, begun=begun)
+    return runner.fit(model, sets, in_small, seed, torch.float32, keeping)
+
+
+def kept(code: tuple[Callable[..., Any], ...], **about: Any) -> Keeping:
+    """Where a finished training is kept, or found, in the folder of :func:`bioadv.data.downloads.cache`.
+
+    code: the functions that make it; about: all else that it depends on, beside libraries, processor and threads. A
+    folder that cannot be written costs the next chapter some waiting and nothing else; a damaged file is made again.
+    """
+    folder = downloads.cache() / "live"
+    everything = {**provenance.describe_all(about), **provenance.environment(), "code": provenance.source_hash(*code)}
+    name = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:20]
+    path = folder / f"{name}.safetensors"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _tidy(folder)
+        if path.exists():
+            path.touch()
+    except OSError:
+        return Keeping()
+    try:
+        files.read_tensors(path)
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        path.unlink(missing_ok=True)
+    return Keeping(path if os.access(folder, os.W_OK) else None, every=10**9)  # the end is enough
+
+
+def _tidy(folder: Path) -> None:
+    oldest = time.time() - DAYS * 24 * 3600
+    for path in folder.glob("*.safetensors"):
+        with contextlib.suppress(OSError):  # another process may be tidying as well
+            if path.stat().st_mtime < oldest:
+                path.unlink()
