@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset, Images
 from bioadv.lab import (
+    accept,
     cli,
     layers,
     probe_perturbations,
@@ -760,6 +761,10 @@ def test_a_screened_layer_says_so_and_is_another_one(tiny, tmp_path):
         manifest = json.loads((out / "tiny.npz" / model / "seed-0" / "manifest.json").read_text())
         assert manifest["configuration"]["screened"] is True
         assert manifest["source"] == runner.source_of(model, True) != runner.source_of(model)
+    assert command("probe", out / "tiny.npz" / "kh" / "seed-0", "--probe", "spectra", "--no-progress").exit_code == 0
+    files = accept.stored(out)
+    assert len(files) == 3
+    assert not [fault for file in files for fault in accept.faults(file, out, datasets.load(tiny))]
     for model in (LAYER, "kh"):
         refused = train(model, tiny, out)
         assert refused.exit_code != 0
