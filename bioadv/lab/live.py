@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ DAYS = 30  # after which a training that no chapter asked for leaves the cache
 def train_layer(data: Dataset, sizes: Scale | None = None, seed: int = 0) -> Trained:
     """Train a small KH layer on the training images; sizes: others than :func:`bioadv.lab.study.live_scale`'s."""
     params = (sizes or study.live_scale(data)).layer
-    keeping = kept(runner.roots(study.LAYER), data=data.content_hash, seed=seed, layer=params)
+    keeping = kept(study.LAYER, data=data.content_hash, seed=seed, layer=params)
     return runner.train_synapses(data, params, seed, torch.device("cpu"), keeping)[0]
 
 
@@ -62,20 +61,21 @@ def train(name: str, data: Dataset, layer: Tensor | None = None, sizes: Scale | 
     runner.initialise(model, chosen.kind, sets["train"][0], seed, sizes.layer.p, layer)
     in_small = replace(chosen, recipe=Recipe("constant", penalty, sizes.epochs, sizes.batch))
     begun = hashlib.sha256(model.hidden.detach().numpy().data).hexdigest()  # it holds the layer
-    keeping = kept((*runner.roots(name), train), data=data.content_hash, seed=seed, experiment=in_small, begun=begun)
+    keeping = kept(name, data=data.content_hash, seed=seed, experiment=in_small, begun=begun)
     return runner.fit(model, sets, in_small, seed, torch.float32, keeping)
 
 
-def kept(code: tuple[Callable[..., Any], ...], **about: Any) -> Keeping:
+def kept(name: str, **about: Any) -> Keeping:
     """Where a finished training is kept, or found, in the folder of :func:`bioadv.data.downloads.cache`.
 
-    code: the functions that make it; about: all else that it depends on, beside libraries, processor and threads. A
+    name: of the model, or of the KH layer; about: what it depends on beside code, libraries, processor and threads. A
     folder that cannot be written costs the next chapter some waiting and nothing else; a damaged file is made again.
     """
     folder = downloads.cache() / "live"
-    everything = {**provenance.describe_all(about), **provenance.environment(), "code": provenance.source_hash(*code)}
-    name = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:20]
-    path = folder / f"{name}.safetensors"
+    code = provenance.source_hash(*runner.roots(name), train, train_layer)
+    everything = {**provenance.describe_all(about), **provenance.environment(), "name": name, "code": code}
+    key = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:20]
+    path = folder / f"{key}.safetensors"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _tidy(folder)

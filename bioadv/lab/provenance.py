@@ -26,7 +26,7 @@ DIGESTS = "digests"  # in a manifest or a probe's .json: SHA-256 of the files be
 NOT_HASHED = frozenset(
     {
         *("files", "progress", "provenance", "runs", "states", "study", "looks"),
-        "training._diverged",
+        *("training._diverged", "live.kept"),
         *("local_learning._identity", "local_learning._as_tensors"),
     }
 )
