@@ -105,7 +105,7 @@ lint: $(READY) ## ruff and mypy
 	@$(BIN)/mypy
 
 pytest: $(READY) ## the package's tests, and those of the book's own tools
-	@$(if $(filter-out 0,$(WORKERS)),OMP_NUM_THREADS=1) $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+	@$(if $(filter-out 0,$(WORKERS)),OMP_NUM_THREADS=1) $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 live: $(READY) ## run every chapter on images of every kind, and from the wheel (`make pytest` does a cross-section)
 	@BIOADV_LIVE=all $(BIN)/python -m pytest -q tests/test_live.py tests/test_wheel.py -k 'chapters_run or empty_folder'

@@ -76,7 +76,7 @@ check("KH over weight decay of its accuracy", lead.value, 0.9, 1.1)
 # * **A spectrum like that of cortex does not do it.** There the variance falls as $1/n$ with the rank $n$ of a direction. The one network here that has such a spectrum is easier to fool than BP ({ref}`ch-beyond`).
 # * **The long power law is rounding.** Before the activation of its units it reaches so far only in single precision; after it there is one, as there is for random weights ({ref}`ch-spectra`).
 # * **The spectrum comes from the images.** Take training images, drawn at random, as the weights: the spectrum is the same, and nothing was learned ({ref}`ch-mechanism`).
-# * **Part of the robustness is training that ends early.** In small networks, a readout that is trained on gives it away, and at the same accuracy images as weights do as well as KH ({ref}`ch-readout`).
+# * **Part of the robustness is training that ends early.** A readout on the same hidden layer that is trained to the end is more accurate and gives much of it away, and at equal accuracy training images, used as weights, come close to KH ({ref}`ch-readout`).
 # * **The smooth landscape comes with the steep activation,** not with learning ({ref}`ch-geometry`).
 # * **Two of the three penalties that KH is compared with are not what they seem:** one is a weight decay, one leaves the hidden layer random ({ref}`ch-regularization`).
 #

@@ -21,6 +21,16 @@ os.environ[downloads.CACHE_VARIABLE] = CACHE.name
 DATA_DIR = os.environ.get(datasets.DATA_DIR_VARIABLE)
 
 
+# Minutes each; first, so that no worker is still busy with one of them when all others are done.
+LONGEST = ("test_stored_results", "test_live", "test_pages", "test_workflow", "test_extending", "test_explorer")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest modules come first, all else in the order in which it was found."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
+
 @pytest.fixture(autouse=True)
 def _arithmetic():
     """The command counts the smallest numbers as zero, chapters keep numpy quiet; no test hands that on to the next."""

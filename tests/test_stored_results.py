@@ -116,7 +116,7 @@ def test_the_first_epoch_is_as_stored(model, tmp_path, request, monkeypatch):
         if not (layer / runs.SYNAPSES).is_file():
             pytest.skip(f"{name(layer)} has no weights here; git does not keep them")
         shutil.copytree(layer, tmp_path / data.name / study.LAYER / folder.name)
-    where = runner.Where(tmp_path, device="cpu", dtype="float32", progress=False)
+    where = runner.Where(tmp_path, device="cpu", progress=False)  # bfloat16 where the processor has it
     at_scale = study.at_scale  # one epoch of the model alone, on the layer as it is stored
     monkeypatch.setattr(study, "at_scale", lambda name, data, epochs=None: at_scale(name, data, 1))
     again = files.read_arrays(runner.train(model, data, seed, where) / "log.npz")
