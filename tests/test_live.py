@@ -112,12 +112,17 @@ def test_chapters_run_on_any_images(request, made, name, chapters):
     assert result.returncode == 0, result.stdout[-1500:] + result.stderr[-3000:]
 
 
+LOOK_FOR_WIDGETS = {
+    "photographs": "from bioadv.data import photos\n\nprint(photos.photograph(photos.PHOTOS[0]).shape)\n",
+    "trainings": "from bioadv.lab import live\n\nprint(live.DAYS)\n",
+}
+
+
 @pytest.mark.slow
-def test_photographs_put_no_warning_into_a_notebook(tmp_path):
-    """Beside scikit-image's download library, which looks for widgets when it runs in a notebook."""
-    (tmp_path / "x.py").write_text(
-        "# %%\nfrom bioadv.data import photos\n\nprint(photos.photograph(photos.PHOTOS[0]).shape)\n"
-    )
+@pytest.mark.parametrize("what", LOOK_FOR_WIDGETS)
+def test_a_library_that_looks_for_widgets_puts_no_warning_into_a_notebook(tmp_path, what):
+    """That is pooch, with which scikit-image fetches photographs, and which knows where a cache belongs."""
+    (tmp_path / "x.py").write_text(f"# %%\n{LOOK_FOR_WIDGETS[what]}")
     notebooks.execute(tmp_path / "x.py", tmp_path / "x.ipynb")
     assert notebooks.faults(tmp_path / "x.ipynb") == []
 

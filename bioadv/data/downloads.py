@@ -9,16 +9,21 @@ import contextlib
 import os
 import shlex
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pooch
 import requests
-from tqdm import tqdm
+from tqdm import TqdmWarning, tqdm
 
 from bioadv.data import files
+
+with warnings.catch_warnings():
+    # It asks for progress bars in the notebook's own style, and misses them in the output.
+    warnings.simplefilter("ignore", TqdmWarning)
+    import pooch
 
 CACHE_VARIABLE = "BIOADV_CACHE"
 CHUNK = 1 << 16  # bytes
