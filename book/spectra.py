@@ -531,7 +531,7 @@ rows = [
 Table(header, rows)
 
 # %% [markdown]
-# The answer, with the figures in {numref}`tab-spectra-arithmetic` (two numbers are those of two training seeds):
+# The answer, with the figures in {numref}`tab-spectra-arithmetic`:
 #
 # * **The shoulder is rounding.** In double precision the spectrum bends *down*, smoothly. The authors' float32 leaves it where the eigenvalues have fallen to a few ten-millionths of the largest: a floor of the kind in
 #   {numref}`fig-spectra-known`, whose height depends on the mean of the units. Beyond rank {glue:text}`kh-float32-positive` its eigenvalues are negative or complex.
