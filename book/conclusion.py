@@ -23,7 +23,6 @@ from bioadv.lab import (
     predictions,
     readout_numbers,
 )
-from bioadv.lab.predictions import Subject
 from bioadv.lab.runs import at_hand, in_folder
 from bioadv.pages import wording
 from bioadv.pages.notebook import Html, Table, check, glue_all
@@ -112,30 +111,19 @@ for model in ("kh", "bp", "l2"):
     glue_all({f"accuracy-{model}": wording.of_seeds(accuracy, places=1)})
 
 # %% tags=["hide-input"]
-seeds, gain, loss, ratio = [], [], [], []
-for seed, run in in_folder(
-    predictions.folder("paper", "cifar10"), "kh", "paths.json"
-).items():
-    path = run.arrays("paths")
-    own, last = readout_numbers.own(path), readout_numbers.rising(path)[-1]
-    norms_at = [readout_numbers.log_best(path, place) for place in (last, own)]
-    gain.append(100 * (path["accuracy"][last] - path["accuracy"][own]))
-    loss.append(np.exp(norms_at[0] - norms_at[1]))
-    at = [
-        predictions.statistic("log best at KH's accuracy", Subject(name, seed))
-        for name in ("exemplars", "kh")
-    ]
-    ratio.append(np.exp(at[0] - at[1]))
-    seeds.append(seed)
-check("accuracy gained by another readout, points", np.array(gain), 1, 10)
-check("critical norm kept", np.array(loss), 0.2, 0.75)
-check("images as weights over KH", np.array(ratio), 0.8, 1.25)
-glue_all({"readout-gain": wording.of_seeds(gain, places=1)})
-glue_all({"readout-loss": wording.of_seeds(loss, places=2)})
-glue_all({"readout-images": wording.of_seeds(ratio, places=2)})
-glue_all(
-    {"readout-seeds": "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"}
-)
+found = in_folder(predictions.folder("paper", "cifar10"), "kh", "paths.json")
+paths = [run.arrays("paths") for run in found.values()]
+gains, kept = np.array([readout_numbers.gain(path) for path in paths]).T
+at_kh = "log best at KH's accuracy"
+images = np.array(list(predictions.ratios(at_kh, "exemplars", "kh").values()))
+check("accuracy that another readout gains", gains, 0.01, 0.1)
+check("critical norm that it keeps", kept, 0.2, 0.75)
+check("images as weights over KH", images, 0.8, 1.25)
+glue_all({"readout-gain": wording.of_seeds(100 * gains, places=1)})
+glue_all({"readout-loss": wording.of_seeds(kept, places=2)})
+glue_all({"readout-images": wording.of_seeds(images, places=2)})
+count = len(images)
+glue_all({"readout-seeds": "one seed" if count == 1 else f"{count} seeds"})
 
 # %% [markdown]
 # ## What held

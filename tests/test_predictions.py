@@ -196,3 +196,12 @@ def test_faults_are_told_by_file_entry_and_key(read, old, new, message):
 def test_two_entries_of_one_name_are_refused(read):
     with pytest.raises(ValueError, match="two predictions with id 'sum'"):
         read(text=ENTRY + ENTRY)
+
+
+def test_ratios_are_of_the_seeds_that_both_have(results):
+    for seed, exponent in ((0, 3.0), (1, 2.5), (2, 2.0)):
+        results("kh", seed, images=exponent, rows=1.0)
+    for seed in (0, 2, 3):
+        results("bp", seed, images=2.0, rows=1.0)
+    found = predictions.ratios("alpha(images)", "kh", "bp")
+    assert found == {0: pytest.approx(np.e), 2: pytest.approx(1)}

@@ -34,6 +34,12 @@ def test_the_path_rises_to_its_best_accuracy_and_dips_are_left_out():
     assert readout_numbers.nearest(path(), 0.32) == 2
 
 
+def test_what_the_best_readout_gains_and_keeps_by_hand():
+    # The best accuracy, 0.5, is at place 3, the model's own, 0.45, at place 4, where norms are half as large.
+    assert readout_numbers.gain(path(own=True)) == pytest.approx((0.05, 2.0))
+    assert readout_numbers.gain(path()) == pytest.approx((0, 1))  # without its own it is compared with itself
+
+
 def test_critical_norms_at_an_accuracy_by_hand():
     found = path()
     assert readout_numbers.right(found, 0).tolist() == [True, True, True, False]

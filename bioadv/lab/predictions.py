@@ -185,6 +185,19 @@ def statistic(name: str, subject: Subject) -> float:
     raise ValueError(f"statistic {name!r} is not known; choose from {', '.join(STATISTICS)}")
 
 
+def ratios(name: str, model: str, other: str, scale: str = "paper", data: str = "cifar10") -> dict[int, float]:
+    """By how much a model exceeds another one in a statistic that is a logarithm, as a factor, by seed.
+
+    Of the seeds for which both are stored, and where both have a value.
+    """
+    found = dict[int, float]()
+    for seed in runs.seeds(folder(scale, data) / model):
+        with contextlib.suppress(MissingError):
+            one, two = (statistic(name, Subject(of, seed, data, scale)) for of in (model, other))
+            found[seed] = float(np.exp(one - two))
+    return found
+
+
 # Hypothesis 1, from eigenvalues alone.
 
 PARTS = ("images", "rows", "pixels")
