@@ -53,7 +53,10 @@ class Estimate:
             return "–"
         if len(self.seeds) == 2:
             return " and ".join(dict.fromkeys(f"{value:.2f}" for value in self.seeds))
-        return f"{self.value:.2f}" if np.isnan(self.error) else f"{self.value:.2f} ± {self.error:.2f}"
+        if np.isnan(self.error):
+            return f"{self.value:.2f}"
+        places = 3 if 0 < self.error < 0.005 else 2  # an error of 0.00 would say that there is none
+        return f"{self.value:.{places}f} ± {self.error:.{places}f}"
 
 
 NOTHING = Estimate(float("nan"))
