@@ -116,9 +116,11 @@ paths = [run.arrays("paths") for run in found.values()]
 gains, kept = np.array([readout_numbers.gain(path) for path in paths]).T
 at_kh = "log best at KH's accuracy"
 images = np.array(list(predictions.ratios(at_kh, "exemplars", "kh").values()))
-check("accuracy that another readout gains", gains, 0.01, 0.1)
-check("critical norm that it keeps", kept, 0.2, 0.75)
-check("images as weights over KH", images, 0.8, 1.25)
+for gain, norm in zip(gains, kept, strict=True):
+    check("accuracy that another readout gains", gain, 0.01, 0.1)
+    check("critical norm that it keeps", norm, 0.2, 0.75)
+for ratio in images:
+    check("images as weights over KH", ratio, 0.8, 1.25)
 glue_all({"readout-gain": wording.of_seeds(100 * gains, places=1)})
 glue_all({"readout-loss": wording.of_seeds(kept, places=2)})
 glue_all({"readout-images": wording.of_seeds(images, places=2)})

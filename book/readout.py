@@ -395,9 +395,11 @@ Table(
 )
 
 # %%
-check("KH, accuracy that its best readout gains", np.array(gains), 0.01, 0.1)
-check("KH, critical norm that it keeps", np.array(kept), 0.2, 0.75)
-check("images over KH, equal accuracy", np.array(over["exemplars"]), 0.8, 1.25)
+for gain, norm in zip(gains, kept, strict=True):
+    check("KH, accuracy that its best readout gains", gain, 0.01, 0.1)
+    check("KH, critical norm that it keeps", norm, 0.2, 0.75)
+for ratio in over["exemplars"]:
+    check("images as rows over KH, equal accuracy", ratio, 0.8, 1.25)
 shared = [
     [readout_numbers.at_accuracy(path, 0.45) for path in full[name]]
     for name in ("kh", "random")

@@ -29,6 +29,15 @@ def test_check_fails_with_the_value(value):
         check("share", value, 0, 0.5)
 
 
+@pytest.mark.parametrize("stored", ["", "1"])
+def test_a_check_is_of_one_number_whether_it_is_shown_or_not(stored, monkeypatch):
+    monkeypatch.setenv(notebook.STORED_VARIABLE, stored)
+    with pytest.raises(TypeError):
+        check("shares", np.array([0.1, 0.2]), 0, 0.5)
+    with pytest.raises(TypeError):
+        check("shares", np.array([0.1]), 0, 0.5)
+
+
 def test_observations_bind_on_photo_patches_only(patches, capsys, monkeypatch):
     monkeypatch.delenv(study.EFFORT_VARIABLE, raising=False)
     with pytest.raises(AssertionError):

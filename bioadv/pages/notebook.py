@@ -55,10 +55,10 @@ def check(name: str, value: float, low: float = -math.inf, high: float = math.in
     Where the environment variable ``BIOADV_STORED`` is set, as it is when outputs are stored or compared, the value is
     left out: the output is then the same on every machine. Raises ``AssertionError`` otherwise (a NaN is never inside).
     """
-    words = wording.band(low, high)
+    value, words = float(value), wording.band(low, high)  # one number, whether it is shown or not
     if not low <= value <= high:
         raise AssertionError(f"{name} is {value:g}, expected {words}")
-    shown = "" if os.environ.get(STORED_VARIABLE) else f"{wording.number(float(value))}, expected "
+    shown = "" if os.environ.get(STORED_VARIABLE) else f"{wording.number(value)}, expected "
     print(f"✓ {name}: {shown}{words}")
 
 
