@@ -371,7 +371,7 @@ for name in full:
     glue_all({key: wording.of_seeds(best[name], places=1)})
     glue_all({f"ro-full-{name}": wording.of_seeds(over[name], places=2)})
 
-# %% mystnb={"figure": {"caption": "CIFAR-10 at the paper's scale, 2000 units: robust accuracy against clean accuracy, as in {numref}`fig-ro-fronts`. A line for each hidden layer and seed; the large marker is KH's readout as the paper trains it. 300 test images.", "name": "fig-ro-full"}, "image": {"alt": "Seven panels. KH, images as weights and Gaussian rows share one curve over the left half of the accuracies; over the right half KH lies a little above and to the right of both. KH as trained is a point on its curve, where that is highest at small radii and has begun to fall at large ones. Random features lie far below, at zero for the largest radius."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "CIFAR-10 at the paper's scale, 2000 units: robust accuracy against clean accuracy, as in {numref}`fig-ro-fronts`. A line for each hidden layer and seed; the large marker is KH's readout as the paper trains it. 300 test images.", "name": "fig-ro-full"}, "image": {"alt": "Seven panels. KH, images as weights and Gaussian rows share one curve over the left half of the accuracies; over the right half KH lies a little above and to the right of both. KH as trained is a point on its curve, near its top at small radii and where it has begun to fall at large ones. Random features lie far below, at zero for the largest radius."}} tags=["hide-input"]
 _ = figures.fronts(full)
 
 
@@ -408,7 +408,7 @@ lead = np.exp(np.mean(shared[0]) - np.mean(shared[1]))
 check("KH over random features, at 45 per cent", lead, 2, 10)
 
 # %% [markdown]
-# The published readout stands in the middle of its path ({numref}`fig-ro-full`). With a weaker penalty the same layer gets from {glue:text}`ro-full-own` to {glue:text}`ro-full-best` per cent, and there its critical norm is {glue:text}`ro-full-loss` times what it was. Counted as robust accuracy at the smallest radii, the early end was a good one: beyond it, what is gained on unchanged images is lost again on changed ones. In short, what the paper's comparison shows of KH is, to a good part, when its training ended.
+# The published readout stands in the middle of its path ({numref}`fig-ro-full`). With a weaker penalty the same layer gets from {glue:text}`ro-full-own` to {glue:text}`ro-full-best` per cent, and there its critical norm is {glue:text}`ro-full-loss` times what it was. Counted as robust accuracy at small radii, the early end was a good one: the curve is near its top there, going on gains little or nothing, and in the end what is gained on unchanged images is lost on changed ones. In short, what the paper's comparison shows of KH is, to a good part, when its training ended.
 #
 # Three of the four layers begin as one curve, and only towards the right KH stays a little above the other two. {numref}`tab-ro-full` compares them at KH's accuracy. Training images drawn at random need {glue:text}`ro-full-exemplars` times KH's perturbation, a little less, within the sixth that we had allowed. Gaussian rows with the images' mean and covariance need {glue:text}`ro-full-gaussian` times, and that is less than we had allowed: at this size two moments are not all that counts. Random features never get as accurate as KH; their best readout is right on {glue:text}`ro-full-best-random` per cent, and on the way there they are far below all others.
 #
