@@ -348,7 +348,7 @@ Table(
 # (sec-ro-full)=
 # ## At the paper's scale
 #
-# Now KH at its full size: {glue:text}`ro-full-units` units, pruned as in the paper, trained on all images of CIFAR-10 for as long as in the paper. Beside it stand three layers as large that nobody trained: two like the small ones above, and the random features of the other chapters, whose activation is the plain ReLU.
+# Now KH at its full size: {glue:text}`ro-full-units` units, pruned as in the paper, trained on all images of CIFAR-10 for as long as in the paper. Beside it stand three layers as large that nobody trained: two like the small ones above, and the random features of the other chapters, whose activation is the plain ReLU. All are attacked on the same {glue:text}`ro-full-attacked` test images.
 
 # %% tags=["hide-input"]
 full = stored("paths", "paper")
@@ -363,6 +363,7 @@ own = [100 * path["accuracy"][readout_numbers.own(path)] for path in full["kh"]]
 gains, kept = zip(*map(readout_numbers.gain, full["kh"]), strict=True)
 count = len(own)
 glue_all({"ro-full-units": ll.PAPER_CIFAR10.hidden})
+glue_all({"ro-full-attacked": len(full["kh"][0]["images"])})
 glue_all({"ro-full-seeds": "one seed" if count == 1 else f"{count} seeds"})
 glue_all({"ro-full-own": wording.of_seeds(own, places=1)})
 glue_all({"ro-full-loss": wording.of_seeds(kept, places=2)})
@@ -371,7 +372,7 @@ for name in full:
     glue_all({key: wording.of_seeds(best[name], places=1)})
     glue_all({f"ro-full-{name}": wording.of_seeds(over[name], places=2)})
 
-# %% mystnb={"figure": {"caption": "CIFAR-10 at the paper's scale, 2000 units: robust accuracy against clean accuracy, as in {numref}`fig-ro-fronts`. A line for each hidden layer and seed; the large marker is KH's readout as the paper trains it. 300 test images.", "name": "fig-ro-full"}, "image": {"alt": "Seven panels. KH, images as weights and Gaussian rows share one curve over the left half of the accuracies; over the right half KH lies a little above and to the right of both. KH as trained is a point on its curve, near its top at small radii and where it has begun to fall at large ones. Random features lie far below, at zero for the largest radius."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "CIFAR-10 at the paper's scale, 2000 units: robust accuracy against clean accuracy, as in {numref}`fig-ro-fronts`. A line for each hidden layer and seed; the large marker is KH's readout as the paper trains it.", "name": "fig-ro-full"}, "image": {"alt": "Seven panels. KH, images as weights and Gaussian rows share one curve over the left half of the accuracies; over the right half KH lies a little above and to the right of both. KH as trained is a point on its curve, near its top at small radii and where it has begun to fall at large ones. Random features lie far below, at zero for the largest radius."}} tags=["hide-input"]
 _ = figures.fronts(full)
 
 

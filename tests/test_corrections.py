@@ -79,9 +79,9 @@ def test_estimates_over_seeds():
     two = combined([Estimate(2.0, 0.5), Estimate(4.0, 0.5)])
     assert (two.value, str(two)) == (3.0, "2.00 and 4.00")
     assert str(combined([Estimate(2.001, 0.5), Estimate(2.002, 0.5)])) == "2.00"
-    assert str(combined([Estimate(2.0, 0.5), Estimate(4.0, 0.5), Estimate(3.0, 0.5)])) == "3.00 ± 1.00"
+    assert str(combined([Estimate(2.0, 0.5), Estimate(4.0, 0.5), Estimate(3.0, 0.5)])) == "3.00\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1.00"
     assert str(Estimate(2.0)) == "2.00"
-    assert str(Estimate(1.0421, 0.0031)) == "1.042 ± 0.003"
+    assert str(Estimate(1.0421, 0.0031)) == "1.042\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.003"
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_spread_gives_two_seeds_as_two_values():
     assert notebook.spread([]) == "–"
     assert notebook.spread([0.47314], 4) == "0.4731"
     assert notebook.spread([0.47314, 0.4752], 4) == "0.4731 and 0.4752"
-    assert notebook.spread([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0"
+    assert notebook.spread([1.0, 2.0, 3.0], 1) == "2.0\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1.0"
 
 
 def test_a_table_aligns_numbers_and_leaves_out_columns_of_dashes():

@@ -28,15 +28,15 @@ def test_numbers_have_three_digits_that_mean_something(value, text):
 @pytest.mark.parametrize(
     ("value", "error", "text"),
     [
-        (3.0492, 0.0031, "3.049 ± 0.003"),
-        (134.5, 80, "130 ± 80"),
-        (716, 500, "700 ± 500"),
-        (12.34, 0.96, "12.3 ± 1.0"),
-        (0.0401, 0.0123, "0.040 ± 0.012"),
-        (1.42e9, 3e7, "(1.42 ± 0.03) × 10⁹"),
+        (3.0492, 0.0031, "3.049\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.003"),
+        (134.5, 80, "130\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}80"),
+        (716, 500, "700\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}500"),
+        (12.34, 0.96, "12.3\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1.0"),
+        (0.0401, 0.0123, "0.040\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.012"),
+        (1.42e9, 3e7, "(1.42\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.03) × 10⁹"),
         (2.5, math.nan, "2.50"),
         (3.05, 0.0, "3.05"),
-        (-1.234, 0.02, "−1.23 ± 0.02"),
+        (-1.234, 0.02, "−1.23\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.02"),
     ],
 )
 def test_a_value_ends_where_its_error_begins(value, error, text):
@@ -51,7 +51,7 @@ def test_a_value_ends_where_its_error_begins(value, error, text):
         ([3.0471, 3.0472], "3.05"),
         ([3.047, 3.061], "3.05 and 3.06"),
         ([716.0, 216.0], "716 and 216"),
-        ([1.0, 2.0, 3.0], "2.0 ± 1.0"),
+        ([1.0, 2.0, 3.0], "2.0\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1.0"),
         ([5.0, 5.0, 5.0], "5.00"),
         ([math.nan], "–"),
     ],

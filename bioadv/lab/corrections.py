@@ -34,6 +34,7 @@ NORMS = {
     "PGD in an L2 ball": "l2_norm",
     "certified in L2": "certified_l2",
 }
+PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"  # a line does not break between a value and its error
 REFERENCE = "pgd_norm"  # measured on every image, and close to what is measured on a part of them
 
 
@@ -56,7 +57,7 @@ class Estimate:
         if np.isnan(self.error):
             return f"{self.value:.2f}"
         places = 3 if 0 < self.error < 0.005 else 2  # an error of 0.00 would say that there is none
-        return f"{self.value:.{places}f} ± {self.error:.{places}f}"
+        return f"{self.value:.{places}f}{PLUS_MINUS}{self.error:.{places}f}"
 
 
 NOTHING = Estimate(float("nan"))

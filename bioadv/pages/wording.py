@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bioadv.lab.corrections import PLUS_MINUS
+
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NOTHING = "–"
 POWERS = 6  # from a million on, powers of ten
@@ -49,7 +51,7 @@ def with_error(value: float, error: float) -> str:
         inner = with_error(value / 10.0**largest, error / 10.0**largest)
         return f"({inner}) × 10{str(largest).translate(RAISED)}"
     whole = max(place, 0)
-    return f"{round(value, place):,.{whole}f} ± {round(error, place):,.{whole}f}".replace("-", "−")
+    return f"{round(value, place):,.{whole}f}{PLUS_MINUS}{round(error, place):,.{whole}f}".replace("-", "−")
 
 
 def of_seeds(values: Sequence[float], digits: int = 3, places: int | None = None) -> str:
