@@ -95,7 +95,7 @@ leads = corrections.leads(
 )  # by measure and model: on own, on common images
 
 
-# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of another model, by measure, on CIFAR-10. Of two seeds that both models have both ratios, of more their mean and standard deviation; of one, the error is that of a bootstrap over images. The second line of a cell, small, uses only images that both classify correctly. Measures below the first four were made on a thousand images of each model and carried over to all by the ratio to PGD as coded.", "name": "tab-beyond-ratios"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of another model, by measure, on CIFAR-10. Of two seeds that both models have both ratios, else the mean and its error, by a bootstrap over seeds and images (of one seed, over images alone). The second line of a cell, small, uses only images that both classify correctly. Measures below the first four were made on a thousand images of each model and carried over to all by the ratio to PGD as coded.", "name": "tab-beyond-ratios"}} tags=["hide-input"]
 def cell(own, common):
     both = Html(f"{own}<br><small>{common}</small>")
     return both if np.isfinite(own.value) else "–"
@@ -159,7 +159,7 @@ _ = plots_robustness.frontier(curves, filled, hollow)
 # %%
 at_place = frontier.leads_at("kh")  # by measure and place: on own, on common images
 
-# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of L2 at the strength where L2 is as accurate, or has as large a Jacobian before the activation: interpolated between the strengths that were trained. CIFAR-10, one seed of each strength; of two seeds of KH both, of more their mean and standard deviation. The second line of a cell, small, uses only images that both classify correctly; a dash means that KH lies outside of the curve, in accuracy by more than half a percentage point.", "name": "tab-beyond-matched"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median critical norm of KH over that of L2 at the strength where L2 is as accurate, or has as large a Jacobian before the activation: interpolated between the strengths that were trained. CIFAR-10, one seed of each strength, all of KH; the error is that of the mean, by a bootstrap over seeds and images. The second line of a cell, small, uses only images that both classify correctly; a dash means that KH lies outside of the curve, in accuracy by more than half a percentage point.", "name": "tab-beyond-matched"}} tags=["hide-input"]
 header = ["measure", "at KH's accuracy", "at KH's Jacobian norm"]
 places = frontier.PLACES
 rows = [[name, *(cell(*row[p]) for p in places)] for name, row in at_place.items()]

@@ -137,7 +137,7 @@ glue_all({"readout-seeds": "one seed" if count == 1 else f"{count} seeds"})
 # ## What explains it
 #
 # *Not the spectrum.* After the activation, where the readout looks, KH's variance falls as a power law with an exponent of {glue:text}`after-kh`; random weights give one of {glue:text}`after-random` over as many ranks. The spectral model as stated has an exponent of
-# {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP (with one training seed, ± is the error over images; {ref}`ch-beyond`). An exponent says how variance falls from one direction to the next,
+# {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP ({ref}`ch-beyond`). An exponent says how variance falls from one direction to the next,
 # and nothing about how far a readout stretches it.
 #
 # *Nor is the spectrum learned.* Before the activation, where the paper looks, its reach over many hundreds of ranks is the rounding of single precision ({ref}`ch-spectra`). Its exponent, {glue:text}`before-kh`, is the sum of that of the images and that of weights

@@ -111,7 +111,7 @@ check("KH over weight decay of its accuracy", lead.value, 0.9, 1.1)
 # **Two scales, never mixed.** *Live cells* train small networks in seconds on patches of real photographs that install with the book, so that you can
 # change a number and see what happens. *Paper-scale figures* load what the same code wrote when it ran on CIFAR-10 at the paper's size. Each caption says which, on which images, and with how many training seeds.
 #
-# **Numbers.** Where two values stand for one thing they are those of two training seeds; with three seeds or more there is a mean ± a standard deviation. Under each figure are its data, its code and the runs it was made from. Under a cell, a check
+# **Numbers.** Where two values stand for one thing they are those of two training seeds; with three seeds or more there is a mean ± a standard deviation. Where critical norms of two models are divided, ± is the error of the mean, over seeds and images. Under each figure are its data, its code and the runs it was made from. Under a cell, a check
 # holds what the text says against what was computed: change the code, and see it fail.
 #
 # **Three voices** are kept apart by colour:

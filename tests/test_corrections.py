@@ -3,7 +3,7 @@ import pytest
 
 from bioadv.data import files
 from bioadv.lab import corrections, frontier, numbers, runs
-from bioadv.lab.corrections import NOTHING, Estimate, combined
+from bioadv.lab.corrections import NOTHING, PLUS_MINUS, Comparison, Estimate, compared
 from bioadv.lab.runs import Run
 from bioadv.measure.critical import NOISE_GRID
 
@@ -64,6 +64,9 @@ def test_ratio_and_its_error(tmp_path):
     assert (exact.value, exact.error) == (pytest.approx(1.5), pytest.approx(0, abs=1e-12))
     on_part = corrections.ratio(a, b, "PGD, margin loss", common=True)
     assert (on_part.value, on_part.error) == (pytest.approx(1.2), pytest.approx(0, abs=1e-12))
+    # Own images: where they are the same, they are drawn together; where they are not, each model has its own error.
+    assert corrections.ratio(a, b, "PGD (as coded)") == exact
+    b = perturbations(Run(tmp_path, "b", 1), order + 400, norms[order])
     own = corrections.ratio(a, b, "PGD (as coded)")
     assert own.value == pytest.approx(1.5)
     # The median of n lognormal values has the error sqrt(pi / 2n), relative; the ratio of two, sqrt(2) times that.
@@ -72,16 +75,45 @@ def test_ratio_and_its_error(tmp_path):
     assert corrections.ratio(a, b, "PGD (as coded)") == own
 
 
-def test_estimates_over_seeds():
-    assert combined([]) is NOTHING
+def test_an_error_over_seeds_and_images(tmp_path):
+    """Seeds that differ by a factor on every image, on images that a rival is measured on as well."""
+    norms = np.random.default_rng(0).lognormal(size=400)
+    rival = perturbations(Run(tmp_path, "b", 0), range(400), np.ones(400))
+
+    def over(factors):
+        seeds = [perturbations(Run(tmp_path, "a", n), range(400), f * norms) for n, f in enumerate(factors)]
+        return compared([Comparison(((one, rival),)) for one in seeds], "PGD (as coded)", replicates=1000)
+
+    images = np.median(norms) * np.sqrt(np.pi / 800)  # of the median of n lognormal values
+    alike = over([1.0] * 10)
+    assert alike.seeds == (pytest.approx(np.median(norms)),) * 10
+    assert alike.error == pytest.approx(images, rel=0.2)  # no smaller than of one seed: they have the images in common
+    factors = np.linspace(0.5, 1.5, 10)
+    both = over(factors)
+    assert both.value == pytest.approx(np.median(norms))
+    training = np.median(norms) * factors.std() / np.sqrt(10)
+    assert both.error == pytest.approx(np.hypot(images, training), rel=0.15)
+    assert np.isnan(compared([Comparison(((rival, rival),))], "PGD (as coded)", replicates=0).error)
+
+
+def test_a_median_of_a_sample_of_images(tmp_path):
+    values, images = np.array([5.0, 1, np.nan, 3]), np.array([7, 2, 4, 0])
+    one = corrections._sorted(values, images)
+    assert one.median() == 4
+    for times in ([0, 0, 2, 0, 1, 0, 0, 3], [2, 0, 1, 0, 0, 0, 0, 1], [1, 0, 0, 0, 3, 0, 0, 0]):
+        repeated = np.repeat(np.nan_to_num(values, nan=np.inf), np.array(times)[images])
+        assert one.median(np.array(times)) == np.median(repeated)
+    assert np.isnan(one.median(np.zeros(8, int)))
+
+
+def test_estimates_as_text():
+    assert compared([], "PGD (as coded)") is NOTHING
     assert str(NOTHING) == "–"
-    assert combined([Estimate(2.0, 0.5)]) == Estimate(2.0, 0.5)
-    two = combined([Estimate(2.0, 0.5), Estimate(4.0, 0.5)])
-    assert (two.value, str(two)) == (3.0, "2.00 and 4.00")
-    assert str(combined([Estimate(2.001, 0.5), Estimate(2.002, 0.5)])) == "2.00"
-    assert str(combined([Estimate(2.0, 0.5), Estimate(4.0, 0.5), Estimate(3.0, 0.5)])) == "3.00\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1.00"
+    assert str(Estimate(3.0, 0.5, (2.0, 4.0))) == "2.00 and 4.00"
+    assert str(Estimate(2.0015, 0.5, (2.001, 2.002))) == "2.00"
+    assert str(Estimate(3.0, 0.5, (2.0, 4.0, 3.0))) == f"3.00{PLUS_MINUS}0.50"
     assert str(Estimate(2.0)) == "2.00"
-    assert str(Estimate(1.0421, 0.0031)) == "1.042\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.003"
+    assert str(Estimate(1.0421, 0.0031)) == f"1.042{PLUS_MINUS}0.003"
 
 
 @pytest.fixture
@@ -106,7 +138,9 @@ def test_a_lead_is_taken_seed_by_seed(at_hand):
     for seed, norm in ((0, 1.0), (1, 1.0)):
         at_hand("bp", seed, 0.5, norm)
     found = corrections.lead("kh", "bp", "PGD (as coded)")
-    assert (found.value, found.error) == (pytest.approx(2.5), pytest.approx(np.sqrt(0.5)))
+    assert (found.value, found.seeds) == (pytest.approx(2.5), (2.0, 3.0))
+    # Half of the draws of two seeds have both, so that the standard deviation is 1 / sqrt(8).
+    assert found.error == pytest.approx(0.125**0.5, rel=0.25)
     assert corrections.lead("kh", "l2", "PGD (as coded)") is NOTHING
     table = corrections.leads("kh", ["bp"])
     assert list(table) == list(corrections.NORMS)

@@ -6,7 +6,7 @@ Everything comes from the files of the probes; nothing is trained or attacked he
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,7 @@ REFERENCE = "pgd_norm"  # measured on every image, and close to what is measured
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its error (one standard deviation), NaN where there is none; of several seeds, what each gave.
+    """A number, mean over training seeds, and its error, NaN where there is none; seeds: what each gave.
 
     As text: of two seeds both numbers, or one where they agree; else the number and its error.
     """
@@ -61,16 +61,6 @@ class Estimate:
 
 
 NOTHING = Estimate(float("nan"))
-
-
-def combined(found: Sequence[Estimate]) -> Estimate:
-    """Mean over seeds and their standard deviation; of one seed, its own error; ``NOTHING`` of none."""
-    if not found:
-        return NOTHING
-    values = [one.value for one in found]
-    if len(values) == 1:
-        return found[0]
-    return Estimate(float(np.mean(values)), float(np.std(values, ddof=1)), tuple(values))
 
 
 def exponents(run: Run, window: tuple[int, int] = powerlaw.IMAGES) -> dict[str, tuple[float, int]]:
@@ -94,6 +84,30 @@ def readings(models: Sequence[str]) -> dict[str, list[dict[str, tuple[float, int
 
 
 @dataclass(frozen=True)
+class _Sorted:
+    """Norms, rising, and the numbers of their images; those that never fail, NaN, count as infinite."""
+
+    norms: np.ndarray
+    images: np.ndarray
+
+    def median(self, times: np.ndarray | None = None) -> float:
+        """The median, of all or of a sample that has each image as often as ``times`` says; NaN if that is empty."""
+        if times is None:
+            return float(np.median(self.norms)) if len(self.norms) else np.nan
+        seen = np.cumsum(times[self.images])
+        if not len(seen) or not seen[-1]:
+            return np.nan
+        middle = np.searchsorted(seen, [(seen[-1] - 1) // 2, seen[-1] // 2], side="right")
+        return float(self.norms[middle].mean())
+
+
+def _sorted(norms: np.ndarray, images: np.ndarray) -> _Sorted:
+    values = np.nan_to_num(norms.astype(float), nan=np.inf, posinf=np.inf)
+    order = np.argsort(values)
+    return _Sorted(values[order], images[order])
+
+
+@dataclass(frozen=True)
 class _Sample:
     """A measure on a model's images: the reference and the measure where it was made, the reference everywhere.
 
@@ -102,38 +116,35 @@ class _Sample:
     matters then which images are in the part, and each model has another part.
     """
 
-    reference: np.ndarray
-    norms: np.ndarray
-    everywhere: np.ndarray
+    reference: _Sorted
+    norms: _Sorted
+    everywhere: _Sorted
 
-    def median(self) -> float:
-        """Median over all images; those that never fail, NaN, count as infinite, so that they are not forgotten."""
-        part, value, whole = (
-            float(np.median(np.nan_to_num(v.astype(float), nan=np.inf, posinf=np.inf)))
-            for v in (self.reference, self.norms, self.everywhere)
-        )
-        return value if len(self.norms) == len(self.everywhere) else value * whole / part
-
-    def resampled(self, chosen: np.ndarray, generator: np.random.Generator) -> _Sample:
-        """A bootstrap sample: the images ``chosen`` of all; of a part, as many at random."""
-        part = chosen
-        if len(self.norms) < len(self.everywhere):
-            part = generator.integers(len(self.norms), size=len(self.norms))
-        return _Sample(self.reference[part], self.norms[part], self.everywhere[chosen])
+    def median(self, times: np.ndarray | None = None) -> float:
+        """Median over all images, or over a sample of them."""
+        value = self.norms.median(times)
+        if len(self.norms.norms) == len(self.everywhere.norms):
+            return value
+        return value * self.everywhere.median(times) / self.reference.median(times)
 
 
 def _samples(chosen: Sequence[Run], measure: str, common: bool) -> list[_Sample]:
-    """Of each run, images in the order of their numbers; with ``common`` only those that all runs have."""
+    """Of each run; with ``common`` only the images that all runs have."""
     stored = [run.arrays("perturbations") for run in chosen]
     shared = set.intersection(*(set(found["images"].tolist()) for found in stored))
     samples = []
     for found in stored:
         norms = _half(found) if measure == HALF else found[NORMS[measure]]
-        order = np.argsort(found["images"])
-        if common:
-            order = order[np.isin(found["images"][order], list(shared))]
-        part = order[order < len(norms)]
-        samples.append(_Sample(found[REFERENCE][part], norms[part], found[REFERENCE][order]))
+        reference, images = found[REFERENCE], found["images"]
+        kept = np.flatnonzero(np.isin(images, list(shared))) if common else np.arange(len(images))
+        part = kept[kept < len(norms)]
+        samples.append(
+            _Sample(
+                _sorted(reference[part], images[part]),
+                _sorted(norms[part], images[part]),
+                _sorted(reference[kept], images[kept]),
+            )
+        )
     return samples
 
 
@@ -163,26 +174,53 @@ def norms(models: Sequence[str]) -> dict[str, dict[str, list[float]]]:
     }
 
 
-@functools.cache
-def ratio(upper: Run, lower: Run, measure: str, common: bool = False, replicates: int = 100, seed: int = 0) -> Estimate:
-    """Median critical norm of one run over that of another, and its bootstrap error over images.
+def _first(ratios: Sequence[float]) -> float:
+    return ratios[0]
 
-    Common images are resampled together for both models, own images for each alone.
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one seed says: a number of the ratios of the median critical norms of pairs of runs, upper over lower."""
+
+    pairs: tuple[tuple[Run, Run], ...]
+    of: Callable[[Sequence[float]], float] = _first
+
+
+def compared(
+    seeds: Sequence[Comparison], measure: str, common: bool = False, replicates: int = 100, seed: int = 0
+) -> Estimate:
+    """Mean over training seeds, and its error by a hierarchical bootstrap: seeds are drawn anew, then images.
+
+    All seeds and both models of a pair have the same sample of images, as all were attacked on the same test set; of
+    one seed, the error is that of a bootstrap over images. ``NOTHING`` of no seed; no error without replicates.
     """
-    first, second = _samples([upper, lower], measure, common)
-    generator, drawn = np.random.default_rng(seed), []
+    if not seeds:
+        return NOTHING
+    samples = [[_samples(pair, measure, common) for pair in one.pairs] for one in seeds]
+    numbers = np.unique([n for one in samples for pair in one for sample in pair for n in sample.everywhere.images])
+
+    def value(which: int, times: np.ndarray | None = None) -> float:
+        return seeds[which].of([upper.median(times) / lower.median(times) for upper, lower in samples[which]])
+
+    values, generator, drawn = tuple(map(value, range(len(seeds)))), np.random.default_rng(seed), list[float]()
     for _ in range(replicates):
-        one, other = (generator.integers(len(s.everywhere), size=len(s.everywhere)) for s in (first, second))
-        above = first.resampled(one, generator).median()
-        drawn.append(above / second.resampled(one if common else other, generator).median())
-    return Estimate(first.median() / second.median(), float(np.std(drawn, ddof=1)))
+        chosen = generator.integers(len(seeds), size=len(seeds))
+        times = np.bincount(numbers[generator.integers(len(numbers), size=len(numbers))], minlength=numbers[-1] + 1)
+        drawn.append(float(np.mean([value(which, times) for which in chosen])))
+    return Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)) if drawn else np.nan, values)
+
+
+@functools.cache
+def ratio(upper: Run, lower: Run, measure: str, common: bool = False) -> Estimate:
+    """Median critical norm of one run over that of another, and its error over images."""
+    return compared([Comparison(((upper, lower),))], measure, common)
 
 
 def lead(upper: str, lower: str, measure: str, common: bool = False) -> Estimate:
     """:func:`ratio` of two models over the seeds that both have at hand, each seed with its own."""
     first, second = (runs.at_hand(model, "perturbations.json") for model in (upper, lower))
     seeds = sorted(set(first) & set(second))
-    return combined([ratio(first[seed], second[seed], measure, common) for seed in seeds])
+    return compared([Comparison(((first[seed], second[seed]),)) for seed in seeds], measure, common)
 
 
 def leads(upper: str, others: Sequence[str]) -> dict[str, dict[str, tuple[Estimate, Estimate]]]:

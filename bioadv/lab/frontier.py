@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bioadv.lab import corrections, runs, study
-from bioadv.lab.corrections import Estimate, combined
+from bioadv.lab.corrections import Comparison, Estimate
 from bioadv.lab.runs import Run
 
 Point = tuple[float, float]  # accuracy, median critical norm
@@ -50,23 +50,21 @@ def first(model: str) -> Run:
 def lead_at(model: str, measure: str, place: str, common: bool = False) -> Estimate:
     """Median critical norm of a model over that of weight decay of the strength that agrees in a place of ``PLACES``.
 
-    Interpolated between the strengths at hand, one seed of each; over the model's seeds. NaN where every seed lies
-    beyond the curve's ends.
+    Interpolated between the strengths at hand, one seed of each; over the model's seeds that lie within the curve's
+    ends. ``NOTHING`` where none does.
     """
-    found = runs.at_hand(model, "perturbations.json").values()
-    leads = [run_lead_at(run, measure, place, common) for run in found]
-    return combined([lead for lead in leads if not np.isnan(lead.value)])
+    found = [beside(run, place) for run in runs.at_hand(model, "perturbations.json").values()]
+    return corrections.compared([one for one in found if one], measure, common)
 
 
-def run_lead_at(run: Run, measure: str, place: str, common: bool = False) -> Estimate:
-    """:func:`lead_at` of one run, with its bootstrap error over images; NaN beyond the curve's ends."""
+def beside(run: Run, place: str) -> Comparison | None:
+    """A run against weight decay of the strength that agrees with it in a place; None beyond the curve's ends."""
     where, slack = PLACES[place]
     curve = [first(name) for name in swept(of_decay=True)]
-    over = [corrections.ratio(run, other, measure, common) for other in curve]
-    at = [where(other) for other in curve]
-    value = interpolated(where(run), at, [one.value for one in over], slack)
-    error = interpolated(where(run), at, [one.error for one in over], slack)
-    return Estimate(value, error)
+    at, own = [where(other) for other in curve], where(run)
+    if np.isnan(interpolated(own, at, [1.0] * len(at), slack)):
+        return None
+    return Comparison(tuple((run, other) for other in curve), lambda ratios: interpolated(own, at, ratios, slack))
 
 
 def leads_at(model: str) -> dict[str, dict[str, tuple[Estimate, Estimate]]]:

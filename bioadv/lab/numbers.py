@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bioadv.data import files
-from bioadv.lab import frontier, provenance, readout_numbers, runs
+from bioadv.lab import corrections, frontier, provenance, readout_numbers, runs
 from bioadv.lab.probe_perturbations import median_norm
 from bioadv.lab.runs import Run
 from bioadv.measure import powerlaw
@@ -76,10 +76,10 @@ def _above_exemplars(run: Run) -> float:
 
 def _above_decay(run: Run) -> float:
     """Median critical norm over that of weight decay at the run's accuracy, on images that both decide correctly."""
-    lead = frontier.run_lead_at(run, "PGD, margin loss", "accuracy", common=True).value
-    if np.isnan(lead):
+    comparison = frontier.beside(run, "accuracy")
+    if comparison is None:
         raise IncomparableError("no training with weight decay is as accurate")
-    return lead
+    return corrections.compared([comparison], "PGD, margin loss", common=True, replicates=0).value
 
 
 def _below_bp(run: Run) -> float:
