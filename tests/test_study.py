@@ -153,7 +153,7 @@ def test_every_model_trains_by_command(tiny, tmp_path, model):
 
 def test_models_of_a_seed_share_their_random_weights(tiny, tmp_path):
     """Random features keep the weights that backpropagation starts from, and the KH readout the KH layer."""
-    for model in ("random", "kh", "kh-unpruned", "kh-linear"):
+    for model in ("random", "kh", "kh-unpruned", "kh-linear", "exemplars", "white-linear"):
         assert train(model, tiny, tmp_path).exit_code == 0
     root = tmp_path / "tiny.npz"
     start = models.init(models.TwoLayer(48, 16, 3), torch.Generator().manual_seed(0))
@@ -165,6 +165,9 @@ def test_models_of_a_seed_share_their_random_weights(tiny, tmp_path):
     assert pruned.any()
     assert torch.equal(hidden["kh"], torch.where(pruned[:, None], 0, hidden["kh-unpruned"]))
     assert torch.equal(hidden["kh-linear"], hidden["kh"])
+    for model in ("exemplars", "white-linear"):  # of KH's lengths, units that are pruned among them
+        rows = runs.load_model(root / model / "seed-0").hidden
+        torch.testing.assert_close(rows.norm(dim=1), hidden["kh"].norm(dim=1))
 
 
 def test_the_published_threshold_stays_where_it_was_published():

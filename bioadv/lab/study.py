@@ -116,13 +116,17 @@ def _control(title: str, look: Look, hidden: str, schedule: str = "constant", **
 
 
 def _untrained(kind: str, title: str, colour: str, markers: str, *shown: frozenset[str]) -> dict[str, Experiment]:
-    """The two models on a hidden layer that nobody trained: with the power of KH, and with n = 1; shown: of each."""
+    """The two models on a hidden layer that nobody trained: with the power of KH, and with n = 1; shown: of each.
+
+    Their rows are as long as those of KH *pruned*: a unit that never converged is a hundred times longer than the
+    others, and behind the power of 4.5 it would be all that a readout sees.
+    """
     nowhere = frozenset[str]()
     first, second = (*shown, nowhere, nowhere)[:2]
     powered, plain = f"{title}, q = 4.5", f"{title}, q = 1"
     return {
-        kind: _control(powered, Look(powered, colour, markers[0]), kind, power=KH_POWER, shown=first),
-        f"{kind}-linear": _control(plain, Look(plain, colour, markers[1], "dotted"), kind, shown=second),
+        kind: _control(powered, Look(powered, colour, markers[0]), kind, power=KH_POWER, pruned=True, shown=first),
+        f"{kind}-linear": _control(plain, Look(plain, colour, markers[1], "dotted"), kind, pruned=True, shown=second),
     }
 
 
