@@ -81,11 +81,24 @@ HUNDRED = {
     "settled-100": Layer("settled", FEW, IMAGES),
     **{f"{kind}-100": Layer(kind, FEW, IMAGES) for kind in ("exemplars", "gaussian", "white")},
 }
+# The same with other parameters, again of the units that are at their norm.
+SETTLED_VARIED = {
+    f"settled-{name}": Layer("settled", replace(FEW, **changes), IMAGES)
+    for name, changes in {
+        "delta-0.1": {"delta": 0.1},
+        "delta-0.3": {"delta": 0.3},
+        "k-4": {"k": 4},
+        "k-7": {"k": 7},
+        "p-2": {"p": 2.0},
+        "p-4": {"p": 4.0},
+        "200": {"hidden": 200},
+    }.items()
+}
 LAYERS: dict[str, dict[str, dict[str, Layer]]] = {  # by scale and images
     "small": {name: {study.LAYER: _local(), **HUNDRED, **NULLS} for name in SETS},
     "untrained": {"cifar10": {kind: Layer(kind, LARGE, None) for kind in UNTRAINED}},
 }
-LAYERS["small"]["cifar10"] |= VARIED
+LAYERS["small"]["cifar10"] |= VARIED | SETTLED_VARIED
 
 
 def sets(scale: str) -> list[str]:
