@@ -227,10 +227,13 @@ Table(header, [line(name) for name in wide])
 
 
 # %% tags=["hide-input"]
+OTHER = layers.VARIED | layers.SETTLED_VARIED  # parameters than elsewhere
+
+
 def short(name):
     """A layer's name in a legend, without its power: these layers have no readout."""
     parts = {"units-100": "KH, all units", "settled-100": "KH, units at their norm"}
-    learned = name in (*parts, *layers.VARIED)
+    learned = name in (*parts, *OTHER)
     look = study.look("kh" if learned else name.removesuffix("-100"))
     return replace(look, short=parts.get(name, look.short.split(",")[0]))
 
@@ -294,9 +297,10 @@ for name in layers.UNTRAINED:
     look = short(name)
     look = replace(look, short=f"{look.short}, one length")
     add(look, exponents(name, NARROW, "untrained"))
-for name in layers.VARIED:
+for name in OTHER:
     look = replace(short(name), short="KH, other parameters", marker="P")
-    add(look, exponents(name, NARROW, "small"), True)
+    window = NARROW if name in layers.VARIED else FEW
+    add(look, exponents(name, window, "small"), True)
 
 # %% tags=["hide-input"]
 for images_name, marker in zip(SETS, "os^Dv", strict=True):
@@ -336,7 +340,7 @@ places = [
     for scale, table in layers.LAYERS.items()
     for of, known in table.items()
     for name in known
-    if name not in layers.VARIED
+    if name not in OTHER
 ]
 lines = [found for place in places if (found := row(*place))]
 header = ["rows", "units", "rows, exponent", "pixels", "sum", "on images"]
@@ -427,6 +431,33 @@ for name, window in cases:
     glue_all({f"{name}-small-sum": f"{rows + pixel:.2f}"})
     glue_all({f"{name}-small-rows": f"{rows:.2f}"})
     glue_all({f"{name}-small-pixels": f"{pixel:.2f}"})
+
+# %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share, and exponents at ranks 5 to 50. CIFAR-10, in small; of two seeds both, of more their mean and standard deviation.", "name": "tab-mech-parameters"}} tags=["hide-input"]
+
+
+def changed(name):
+    """What a layer in small has that ``settled-100`` has not: Δ = 0.1."""
+    what, _, value = name.removeprefix("settled-").rpartition("-")
+    return f"{what.replace('delta', 'Δ')} = {value}" if what else f"{value} units"
+
+
+def at_their_norm(name):
+    by_seed = exponents(name, FEW, "small")
+    images, rows, pixel = np.array(list(by_seed.values())).T
+    found = in_folder(
+        predictions.folder("small", "cifar10"), name, "alignment.json"
+    )
+    health = [
+        read_json(run.measured("alignment"))["health"] for run in found.values()
+    ]
+    share = [one["converged"] for one in health]
+    columns = (share, rows, rows + pixel, images)
+    return [changed(name), *(notebook.spread(column, 2) for column in columns)]
+
+
+header = ["", "at their norm", "rows", "rows + pixels", "on images"]
+known = [n for n in layers.SETTLED_VARIED if exponents(n, FEW, "small")]
+Table(header, [at_their_norm(name) for name in ("settled-100", *known)])
 
 # %% [markdown]
 # ## Along training

@@ -151,7 +151,7 @@ def quantities(values: Mapping[str, Mapping[str, np.ndarray]], labels: Mapping[s
             pairs = np.atleast_2d(models[name])
             for line, kind, shift in zip(pairs, kinds, (-0.17, 0.17), strict=False):
                 places = np.full(line.shape, row + (shift if len(pairs) > 1 else 0.0))
-                axes.plot(line, places, **kind.points, markersize=3, alpha=0.5, mew=0, label=f"{name}, {kind.short}")
+                axes.plot(line, places, **kind.points, markersize=3, alpha=0.75, mew=0, label=f"{name}, {kind.short}")
                 if np.isfinite(line).any():
                     axes.plot([np.nanmedian(line)], places[:1], "|", color=INK, markersize=9, markeredgewidth=1.5)
         axes.set_title(labels[quantity], fontsize=9)
@@ -178,7 +178,7 @@ def paired(
     low, high = float(every.min()) / 1.3, float(every.max()) * 1.3
     for axes, (name, (x, y)) in zip(panels, pairs.items(), strict=True):
         look = plots.look(name)
-        axes.plot(x, y, "o", color=look.colour, markersize=2.5, alpha=0.5, mew=0)
+        axes.plot(x, y, "o", color=look.colour, markersize=2.5, alpha=0.75, mew=0)
         for ratio in lines:
             axes.plot([low, high], [ratio * low, ratio * high], color=GREY, linewidth=1, zorder=1)
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal", title=look.short)

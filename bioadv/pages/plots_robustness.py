@@ -146,7 +146,7 @@ def compared(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], names: tuple[st
     low, high = np.quantile(known[np.isfinite(known) & (known > 0)], [0.002, 1])
     for axes, (model, (first, second)) in zip(panels, pairs.items(), strict=True):
         axes.plot([low, high], [low, high], color=GREY, linewidth=1)
-        axes.plot(first, second, ".", color=_colour(model), markersize=3.5, alpha=0.6)
+        axes.plot(first, second, ".", color=_colour(model), markersize=3.5, alpha=0.75)
         axes.set(xscale="log", yscale="log", title=_short(model), xlim=(low, 1.1 * high), ylim=(low, 1.1 * high))
     figure.supylabel(f"{names[1]}{unit}", fontsize=10)
     figure.supxlabel(f"{names[0]}{unit}", fontsize=10)
