@@ -373,7 +373,7 @@ for name in full:
     glue_all({f"ro-full-{name}": wording.of_seeds(over[name], places=2)})
 
 # %% mystnb={"figure": {"caption": "CIFAR-10 at the paper's scale, 2000 units: robust accuracy against clean accuracy, as in {numref}`fig-ro-fronts`. A line for each hidden layer and seed; the large marker is KH's readout as the paper trains it.", "name": "fig-ro-full"}, "image": {"alt": "Seven panels. KH, images as weights and Gaussian rows share one curve over the left half of the accuracies; over the right half KH lies a little above and to the right of both. KH as trained is a point on its curve, near its top at small radii and where it has begun to fall at large ones. Random features lie far below, at zero for the largest radius."}} tags=["hide-input"]
-_ = figures.fronts(full)
+_ = figures.fronts({n: full[n] for n in study.members("readouts") if n in full})
 
 
 # %% mystnb={"figure": {"caption": "The same layers: median critical $L^2$ norm over that of KH, at the accuracy of KH's published readout and on images that all layers decide correctly (a dash where no readout is as accurate); best test accuracy of any readout; and the median critical norm there, in thousandths of the unit-$L^3$ image.", "name": "tab-ro-full"}} tags=["hide-input"]

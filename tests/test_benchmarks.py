@@ -2,11 +2,18 @@ import copy
 
 import pytest
 
-from benchmarks import page, peers, probe, screening, seed, spectral
+from benchmarks import page, peers, probe, readout, screening, seed, spectral
 from bioadv.data.files import read_json
 from tools.notebooks import ROOT
 
-PARTS = {"peers": peers, "probe": probe, "screening": screening, "seed": seed, "spectral": spectral}
+PARTS = {
+    "peers": peers,
+    "probe": probe,
+    "readout": readout,
+    "screening": screening,
+    "seed": seed,
+    "spectral": spectral,
+}
 
 
 @pytest.mark.parametrize("name", PARTS)
