@@ -100,7 +100,9 @@ def test_the_frontier_takes_a_tenth_of_the_epochs(monkeypatch):
     monkeypatch.setattr(study, "scale", lambda data: study.Scale(local_learning.PAPER_CIFAR10, epochs=1000))
     data = stand_in("cifar10")
     frontier = {name: study.at_scale(name, data) for name, e in EXPERIMENTS.items() if e.group == "frontier"}
-    assert frontier.pop("short-norm").recipe.penalty is None
+    for plain in ("short-norm", "short-l2-0", "short-kh"):
+        assert frontier[plain].recipe.epochs == 100
+        assert frontier.pop(plain).recipe.penalty is None
     assert {name: e.recipe.penalty.strength for name, e in frontier.items()} == {
         "short-l2-0.5": 2.5e-4,
         "short-l2-1": EXPERIMENTS["l2"].recipe.penalty.strength,

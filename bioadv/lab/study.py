@@ -210,7 +210,17 @@ EXPERIMENTS = {
     **_untrained("kmeans", "cluster centres", RED, "oX", SMALL),
     **_untrained("pca", "principal components", ORANGE, "oX", SMALL),
     **_untrained("white", "white, KH's lengths", PURPLE, "o*"),
-    # Strengths of L2 in units of the published one; the last but one is the control of the last.
+    # Strengths of L2 in units of the published one; the last but one is the control of the last. KH as short as they are.
+    "short-kh": Experiment(
+        "KH, short",
+        Look("KH, short", BLUE, "1", "dashed"),
+        "frontier",
+        "local",
+        Recipe("constant", epochs=training.PAPER_EPOCHS // 10),
+        power=KH_POWER,
+        pruned=True,
+    ),
+    "short-l2-0": _frontier("L2 × 0", Look("L2 × 0", GREEN, "x", "dotted"), None),
     "short-l2-0.5": _frontier("L2 × 0.5", Look("L2 × 0.5", GREEN, "1", "dashed"), L2(2.5e-4)),
     "short-l2-1": _frontier("L2 × 1", Look("L2 × 1", GREEN, "2", "dash-dot"), L2(5e-4)),
     "short-l2-1.5": _frontier("L2 × 1.5", Look("L2 × 1.5", GREEN, "3", "long"), L2(7.5e-4)),
