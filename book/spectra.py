@@ -7,7 +7,7 @@
 # Does the locally learned layer spread its variance over many directions as a power law, as cortex does?
 #
 # After the activation, yes, with an exponent near two; a layer of random weights is as straight, with a smaller exponent. Before the activation, where the paper looks, the pruned layer has no power
-# law: what looks like its long reach is rounding in single precision.
+# law: its slope rises all the way, and where it seems to reach far, rounding in single precision has lifted its end.
 # ```
 #
 # Show a network many images and its hidden units trace out a cloud of points. How the cloud's variance is shared out among its
@@ -453,6 +453,8 @@ for layer, seeds in (("kh", kh_seeds), ("raw", raw_seeds)):
 for measure, number in (("alpha", wide), ("low", narrow)):
     text = over_seeds(at_hand.get("random", []), "images_after", number)
     glue_all({f"random-after-{measure}": text})
+ends = [end_narrow(seed["images_float32"].real) for seed in kh_seeds]
+glue_all({"kh-float32-ends": ", ".join(f"{end:,}" for end in sorted(ends))})
 positive = over_seeds(kh_seeds, "images_float32", powerlaw.positive, 0)
 glue_all({"kh-float32-positive": positive})
 kh_paper = exponents["images"]["values"]["kh"]
@@ -535,7 +537,7 @@ Table(header, rows)
 #
 # * **The shoulder is rounding.** In double precision the spectrum bends *down*, smoothly. The authors' float32 leaves it where the eigenvalues have fallen to a few ten-millionths of the largest: a floor of the kind in
 #   {numref}`fig-spectra-known`, whose height depends on the mean of the units. Beyond rank {glue:text}`kh-float32-positive` its eigenvalues are negative or complex.
-# * **The long reach is rounding too.** Extend the line that fits the leading ranks ({glue:text}`window-noise`): the authors' estimator follows it within a factor of two up to rank {glue:text}`kh-float32-end`. (An early end is a dip to just below half of the line, from which the floor lifts it again.) In double precision
+# * **So is what there is of a long reach.** Extend the line that fits the leading ranks ({glue:text}`window-noise`): the authors' estimator follows it within a factor of two up to rank {glue:text}`kh-float32-ends`, by training seed. (An early end is a dip to just below half of the line, from which the floor lifts it again.) In double precision
 #   the spectrum leaves the line at {glue:text}`kh-before-end`, for good. The floor happens to cross the line's continuation in just the range of the claim, $n$ < {glue:text}`claimed-end`.
 # * **The exponent moves.** At ranks {glue:text}`window-images` it is {glue:text}`kh-before-alpha` in double precision and {glue:text}`kh-float32-alpha` with the authors' arithmetic; they print {glue:text}`kh-paper`. So arithmetic accounts for {glue:text}`kh-alpha-arithmetic` of the
 #   {glue:text}`kh-alpha-gap` between our exact value and theirs. The floor makes the tail shallower and the line straighter.
@@ -686,7 +688,7 @@ _ = axes.set(xlabel=r"$\alpha$")
 # ## What we conclude
 #
 # * The exponents of the nulls and of BP are reproduced, and the KH layer's on noise closely. On images KH, L2 and Jacobian are steeper than printed; the authors' arithmetic explains {glue:text}`kh-alpha-share` of that for KH and next to nothing for the other two.
-# * Before the activation the spectrum of the pruned KH layer is not a power law: its local exponent rises all the way. That it looks like one up to several hundred ranks is, on our weights, the rounding floor of the estimator. Not pruned, the layer comes closer to one, up to rank {glue:text}`raw-before-end`.
+# * Before the activation the spectrum of the pruned KH layer is not a power law: its local exponent rises all the way. Where it looks like one up to the thousandth rank, on our weights, the rounding floor of the estimator has lifted its end. Not pruned, the layer comes closer to one, up to rank {glue:text}`raw-before-end`.
 # * After the activation it is close to a power law over nearly two decades, with an exponent near two rather than one; so, with smaller exponents, are random features and BP. The one model near one is the spectral one as stated ({glue:text}`stated-after-alpha` after the activation); {ref}`ch-beyond` asks whether it helps.
 # * Neither says that the code is smooth. For that there are the Jacobians of {ref}`ch-regularization`.
 #

@@ -147,6 +147,8 @@ def test_every_verdict_of_the_ledger_can_be_computed():
     verdicts = [judge(entry) for entry in claims.read()]
     counts = claims.summary(verdicts)
     assert sum(counts.values()) == len(verdicts)
+    ours = {one.id for one in claims.read()} - {one.id for one in claims.papers(claims.read())}
+    assert ours == {"mechanistic-model", "mechanistic-learning", "balanced-trade-off", "expressivity"}
     for verdict in verdicts:
         assert (verdict.seeds > 0) == bool(verdict.values)
 

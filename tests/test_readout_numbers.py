@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bioadv.lab import predictions, readout_numbers
+from bioadv.lab import corrections, predictions, readout_numbers
 from bioadv.lab.predictions import MissingError, Subject
 from bioadv.pages import plots_readout
 
@@ -51,6 +51,30 @@ def test_critical_norms_at_an_accuracy_by_hand():
     for beyond in (0.19, 0.51):
         assert np.isnan(readout_numbers.at_accuracy(found, beyond))
     assert np.isnan(readout_numbers.log_best(found, 0, np.zeros(4, bool)))
+
+
+def test_one_layer_over_another_at_an_accuracy():
+    rng = np.random.default_rng(0)
+    norms = rng.lognormal(size=400)
+
+    def spread(factor, own):
+        """A path of five places; every tenth image is decided wrongly, another tenth for each layer."""
+        one = path()
+        wrong = np.arange(400) % 10 == own
+        return {**one, "l2": np.where(wrong, 0, factor * norms * 0.5 ** np.arange(5)[:, None])}
+
+    found = readout_numbers.over([(spread(3.0, 1), spread(2.0, 2))], 0.35)
+    assert (found.value, found.error) == (pytest.approx(1.5), pytest.approx(0, abs=1e-12))  # on the same images
+    pairs = [(spread(3.0, 1), spread(2.0, 2)), (spread(5.0, 1), spread(2.0, 2))]
+    found = readout_numbers.over(pairs, 0.35)
+    assert found.seeds == (pytest.approx(1.5), pytest.approx(2.5))
+    assert found.error == pytest.approx(0.5 / 2**0.5, rel=0.2)  # of two drawn anew, half the time both
+    flat = {**path(), "l2": np.where(np.arange(400) % 10 == 2, 0, 1.0) * np.ones((5, 1))}
+    alone = readout_numbers.over([(spread(1.0, 1), flat)], 0.3)
+    share = 0.8 * 400  # of the images are decided correctly by both
+    assert alone.error == pytest.approx(alone.value * np.sqrt(np.pi / 2 / share), rel=0.25)
+    assert readout_numbers.over([(path(), path((0.2, 0.3, 0.3, 0.3, 0.3)))], 0.4) is corrections.NOTHING
+    assert readout_numbers.over([], 0.4) is corrections.NOTHING
 
 
 def test_robust_accuracy_counts_wrong_images_and_each_images_scale():

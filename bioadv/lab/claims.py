@@ -33,8 +33,9 @@ class Claim:
 
     id; text: the claim in our words; where: where it stands; rule: one of ``KINDS``; statistics: names in
     ``bioadv.lab.numbers.STATISTICS``; models: one, or for ``order`` several, the largest first; value: the paper's
-    number or the bound; tolerance: what counts as agreement, in the unit of the statistic; figure: ``page#label`` that
-    shows it; why: one sentence on what stands behind the verdict.
+    number or the bound; tolerance: what counts as agreement, in the unit of the statistic; reading: whether this is a
+    reading of ours, which makes words of the paper definite enough to be tested; figure: ``page#label`` that shows it;
+    why: one sentence on what stands behind the verdict.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Claim:
     models: tuple[str, ...] = ()
     value: float | None = None
     tolerance: float | None = None
+    reading: bool = False
     why: str = ""
 
     @property
@@ -165,6 +167,11 @@ def _label(claim: Claim, columns: Sequence[Sequence[float]]) -> str:
         sign = 1 if claim.rule == "at least" else -1
         held = [sign * (value - (claim.value or 0.0)) >= 0 for column in columns for value in column]
     return REPRODUCED if all(held) else IN_PART if np.mean(held) >= 0.5 else NOT
+
+
+def papers(ledger: Sequence[Claim]) -> list[Claim]:
+    """The claims that are the paper's own, without our readings of its words."""
+    return [claim for claim in ledger if not claim.reading]
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bioadv.lab import corrections
 from bioadv.measure.smallest import RADII
 
 Path = Mapping[str, np.ndarray]  # arrays of a probe, see bioadv.lab.probe_paths
@@ -68,6 +69,36 @@ def at_accuracy(path: Path, accuracy: float, images: np.ndarray | None = None) -
     """:func:`log_best` where the path has an accuracy, by linear interpolation; NaN where it has not."""
     places = rising(path)
     return _interpolated(accuracy, path["accuracy"][places], [log_best(path, place, images) for place in places])
+
+
+def over(
+    pairs: Sequence[tuple[Path, Path]], accuracy: float, replicates: int = 200, seed: int = 0
+) -> corrections.Estimate:
+    """Critical norm of a hidden layer over that of another where their readouts have an accuracy; a pair for each seed.
+
+    Each on the images that both decide correctly at the places nearest to the accuracy. Mean over the seeds of which
+    both layers get there, and its error by a bootstrap over seeds, then over images, which all seeds share; ``NOTHING``
+    where none gets there.
+    """
+
+    def value(pair: tuple[Path, Path], images: np.ndarray) -> float:
+        common = np.all([right(one, nearest(one, accuracy)) for one in pair], axis=0)
+        of_both = images[common[images]]
+        upper, lower = (
+            at_accuracy({**one, "l2": one["l2"][:, of_both]}, accuracy) if len(of_both) else np.nan for one in pair
+        )
+        return float(np.exp(upper - lower))
+
+    everything = np.arange(pairs[0][0]["l2"].shape[1]) if pairs else np.arange(0)
+    reached = [pair for pair in pairs if np.isfinite(value(pair, everything))]
+    if not reached:
+        return corrections.NOTHING
+    values, generator, drawn = tuple(value(pair, everything) for pair in reached), np.random.default_rng(seed), []
+    for _ in range(replicates):
+        chosen = generator.integers(len(reached), size=len(reached))
+        images = everything[generator.integers(len(everything), size=len(everything))]
+        drawn.append(np.mean([value(reached[which], images) for which in chosen]))
+    return corrections.Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)), values)
 
 
 def robust(path: Path, norm: str, radius: float) -> np.ndarray:

@@ -120,6 +120,7 @@ class ClaimEntry(Closed):
     value: Annotated[float | str | None, Field(description="a number, or its place in paper.yaml")] = None
     tolerance: Annotated[float | None, Field(gt=0, description="a number > 0")] = None
     relative: Annotated[float | None, Field(gt=0, description="a number > 0, as a share of value")] = None
+    reading: bool = False
     why: str = ""
 
 

@@ -210,7 +210,7 @@ EXPERIMENTS = {
     **_untrained("kmeans", "cluster centres", RED, "oX", SMALL),
     **_untrained("pca", "principal components", ORANGE, "oX", SMALL),
     **_untrained("white", "white, KH's lengths", PURPLE, "o*"),
-    # Strengths of L2 in units of the published one; the last but one is the control of the last. KH as short as they are.
+    # KH for as short. Strengths of L2 in units of the published one; the last but one is the control of the last.
     "short-kh": Experiment(
         "KH, short",
         Look("KH, short", BLUE, "1", "dashed"),

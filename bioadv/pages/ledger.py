@@ -12,11 +12,13 @@ from bioadv.pages.notebook import Html, escaped
 # Where a claim stands on the page, by how its identifier begins; all others are what the argument rests on.
 PARTS: dict[str, tuple[str, ...]] = {
     "What the argument rests on": (),
+    "Our readings of its words": (),
     "Critical perturbations": ("critical-",),
     "Accuracy": ("accuracy-kh", "accuracy-bp", "accuracy-l2", "accuracy-jreg", "accuracy-specreg"),
     "Exponents of spectra": ("exponent-",),
     "Jacobian norms and pruned units": ("plane-", "kh-jac", "bp-jac", "pruned-units"),
 }
+READINGS = "Our readings of its words"
 MARKS = {REPRODUCED: "✓", IN_PART: "◐", NOT: "✗", UNTESTABLE: "–", UNMEASURED: "…"}
 # Digits after the point by statistic, the longest beginning that fits; accuracies are percentages.
 PLACES = {
@@ -35,6 +37,8 @@ PLACES = {
 
 def part(claim: Claim) -> str:
     """The part of the page that a claim belongs to."""
+    if claim.reading:
+        return READINGS
     for name, heads in PARTS.items():
         if claim.id.startswith(heads) and heads:
             return name
