@@ -31,7 +31,7 @@ from bioadv.lab import layers, live, predictions, study
 from bioadv.lab.layers import Layer
 from bioadv.lab.looks import INK
 from bioadv.lab.predictions import Subject, alpha
-from bioadv.lab.runs import in_folder, paper
+from bioadv.lab.runs import at_hand, in_folder, paper
 from bioadv.measure.powerlaw import fit
 from bioadv.network import local_learning as ll
 from bioadv.pages import notebook, plots_mechanism, prediction_table, wording
@@ -170,6 +170,14 @@ observe(
 WIDE, NARROW = (11, 500), (11, 100)
 FEW, LEADING = (5, 50), (5, 20)  # for a hundred units
 exponents = predictions.exponents
+
+
+def accuracy(name):
+    """Test accuracy in per cent, over seeds."""
+    found = [100 * run.accuracy for run in at_hand(name).values()]
+    return wording.of_seeds(found, places=1)
+
+
 names = [study.LAYER, *study.EXPERIMENTS]
 wide = {name: exponents(name, WIDE) for name in names}
 wide = {name: by_seed for name, by_seed in wide.items() if by_seed}
@@ -183,6 +191,8 @@ for name, by_seed in wide.items():
         f"{name}-sum": f"{(rows + pixel).mean():.2f}",
         f"{name}-first": f"{10**-lost:.0f}",
     }
+    if name != study.LAYER:
+        text[f"{name}-accuracy"] = accuracy(name)
 pixel_alpha = {
     w: alpha(Subject("kh", 0, window=w), "pixels") for w in (WIDE, NARROW)
 }
@@ -406,6 +416,9 @@ check(
 # %% [markdown]
 # Take two thousand training images of CIFAR-10, as they are, for rows. On test images their exponent over the paper's window is {glue:text}`images-wide`, and that of the paper's KH layer {glue:text}`kh-wide`; at ranks 11 to 100 they have {glue:text}`images-narrow` and {glue:text}`kh-narrow`. The rows alone have {glue:text}`images-wide-rows` and {glue:text}`kh-wide-rows`, at ranks 11 to 100 {glue:text}`images-narrow-rows` and {glue:text}`kh-narrow-rows`.
 # By their spectra one could not tell which of the two was learned.
+#
+# Nothing changes where such rows take the very place of KH's, at the lengths that its rows have after pruning ({numref}`tab-mech-sums`): images as rows have {glue:text}`exemplars-images` over the wide window, Gaussian rows {glue:text}`gaussian-images`, and twice the pixels' is {glue:text}`twice-wide`. The centres of as many clusters of images, which are means over a few of them, are steeper, {glue:text}`kmeans-images`. And principal components, turned among
+# each other at random, are aligned with the images but flat; they have the pixels' own exponent, {glue:text}`pca-images`, as the sum says. A readout that was trained on these layers as KH's was decides {glue:text}`exemplars-accuracy`, {glue:text}`gaussian-accuracy`, {glue:text}`kmeans-accuracy` and {glue:text}`pca-accuracy` per cent of the test images correctly, KH's {glue:text}`kh-accuracy`.
 #
 # In small it is alike: a hundred images have an exponent of {glue:text}`small-exemplars` on test images, where twice the pixels' is {glue:text}`small-exemplars-twice`; as many Gaussian rows have {glue:text}`small-gaussian`, white ones {glue:text}`small-white`.
 #
