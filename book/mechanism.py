@@ -436,7 +436,7 @@ check(
 # photo patches, to the other side, {glue:text}`settled-patches-rows` and {glue:text}`settled-patches-pixels`.
 #
 # Where along the ranks does that come from? On CIFAR-10 and MNIST from the last ones. At ranks 5 to 20 the rows have {glue:text}`leading-cifar10-rows` and {glue:text}`leading-mnist-rows`, the pixels {glue:text}`leading-cifar10-pixels` and {glue:text}`leading-mnist-pixels`. Further down their spectrum bends, towards an end that it reaches at the number of units at their norm,
-# {glue:text}`settled-fewest` to {glue:text}`settled-most` of a hundred on CIFAR-10. As few images as rows bend much less: learned rows are more like each other than images are, and so have fewer directions than units. On photo patches the leading ranks differ as well, {glue:text}`leading-patches-rows` and {glue:text}`leading-patches-pixels`: what these rows have learned is not like patches.
+# {glue:text}`settled-fewest` to {glue:text}`settled-most` of a hundred on CIFAR-10. The spectrum of images as rows bends much less: learned rows share directions more than images do. On photo patches the leading ranks differ as well, {glue:text}`leading-patches-rows` and {glue:text}`leading-patches-pixels`: what these rows have learned is not like patches.
 #
 # A unit here has {glue:text}`per-unit-small` images to stand for, on average, and turns into something like their mean; in the paper's layer it has {glue:text}`per-unit-paper`. If that is the reason, then twice as many units on the same images should do better. {numref}`tab-mech-parameters` has such a layer, beside others with one parameter changed.
 
