@@ -5,7 +5,6 @@ Everything comes from the files of the probes; nothing is trained or attacked he
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -210,14 +209,8 @@ def compared(
     return Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)) if drawn else np.nan, values)
 
 
-@functools.cache
-def ratio(upper: Run, lower: Run, measure: str, common: bool = False) -> Estimate:
-    """Median critical norm of one run over that of another, and its error over images."""
-    return compared([Comparison(((upper, lower),))], measure, common)
-
-
 def lead(upper: str, lower: str, measure: str, common: bool = False) -> Estimate:
-    """:func:`ratio` of two models over the seeds that both have at hand, each seed with its own."""
+    """Median critical norm of one model over that of another, over the seeds that both have, each with its own."""
     first, second = (runs.at_hand(model, "perturbations.json") for model in (upper, lower))
     seeds = sorted(set(first) & set(second))
     return compared([Comparison(((first[seed], second[seed]),)) for seed in seeds], measure, common)
