@@ -123,6 +123,14 @@ def test_small_results_lie_in_a_folder_of_their_own(results):
         predictions.statistic("alpha(images)", Subject("kh-layer", 0))
 
 
+def test_a_layer_with_too_few_units_for_the_window_decides_nothing(results):
+    results("kh-layer", small=True, images=2.0, rows=0.8, pixels=1.3)
+    units = len(predictions.spectrum(Subject("kh-layer", 0, "cifar10", "small"), "images"))
+    with pytest.raises(MissingError, match=f"kh-layer, seed 0: {units} units have no rank {units + 1}"):
+        predictions.statistic("alpha(images)", Subject("kh-layer", 0, "cifar10", "small", (5, units + 1)))
+    assert predictions.exponents("kh-layer", (5, units + 1), "small") == {}
+
+
 def test_the_deficit_is_zero_when_aligned_and_the_mean_loss_per_rank_otherwise(results):
     results("pixels", images=1.5)
     results("kh", images=2.5, rows=1.0)

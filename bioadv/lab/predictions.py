@@ -33,7 +33,7 @@ NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 class MissingError(LookupError):
-    """The results that a statistic needs are not stored."""
+    """What a statistic needs is not there: results that are stored, or ranks that the layer has."""
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,11 @@ def spectrum(subject: Subject, of: str) -> np.ndarray:
 
 
 def alpha(subject: Subject, of: str) -> float:
-    """Exponent of one of these spectra over the subject's window."""
-    return powerlaw.fit(spectrum(subject, of), subject.window).alpha
+    """Exponent of one of these spectra over the subject's window; ``MissingError`` for one that ends before it."""
+    found, last = spectrum(subject, of), subject.window[1]
+    if len(found) < last:
+        raise MissingError(f"{subject.model}, seed {subject.seed}: {len(found)} units have no rank {last}")
+    return powerlaw.fit(found, subject.window).alpha
 
 
 def loss(subject: Subject) -> np.ndarray:
