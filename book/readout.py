@@ -393,13 +393,14 @@ def norm_at_best(path):
     return readout_numbers.log_best(path, readout_numbers.rising(path)[-1])
 
 
+EARLY, LATE = 0.42, 0.5
 early, late = (
-    {
-        name: readout_numbers.over(pairs(name, "kh", "paper"), accuracy)
-        for name in full
-    }
-    for accuracy in (0.42, 0.5)
+    {n: readout_numbers.over(pairs(n, "kh", "paper"), accuracy) for n in full}
+    for accuracy in (EARLY, LATE)
 )
+for when, accuracy, found in (("early", EARLY, early), ("late", LATE, late)):
+    glue_all({f"ro-{when}": f"{100 * accuracy:.0f} %"})
+    glue_all({f"ro-{when}-{name}": str(one) for name, one in found.items()})
 
 Table(
     [
@@ -439,9 +440,10 @@ check("KH over random features, at 45 per cent", lead, 2, 10)
 # %% [markdown]
 # The published readout stands in the middle of its path ({numref}`fig-ro-full`). With a weaker penalty, the weakest that was tried, the same layer gets from {glue:text}`ro-full-own` to {glue:text}`ro-full-best` per cent, and there its critical norm is {glue:text}`ro-full-loss` times what it was. Counted as robust accuracy at small radii, the early end was a good one: the curve is near its top there, going on gains little or nothing, and in the end what is gained on unchanged images is lost on changed ones. In short, what the paper's comparison shows of KH is, to a good part, when its training ended.
 #
-# Three of the four layers begin as one curve, and only towards the right KH stays a little above the other two. {numref}`tab-ro-full` compares them at KH's accuracy. Training images drawn at random need {glue:text}`ro-full-exemplars` times KH's perturbation, a little less, within the sixth that we had allowed. Gaussian rows with the images' mean and covariance need {glue:text}`ro-full-gaussian` times, and that is less than we had allowed: at this size two moments are not all that counts. Random features never get as accurate as KH; their best readout is right on {glue:text}`ro-full-best-random` per cent, and on the way there they are far below all others.
+# Three of the four layers begin as one curve, and towards the right KH pulls away from the other two ({numref}`tab-ro-full`). Training images drawn at random need {glue:text}`ro-early-exemplars` times KH's perturbation at {glue:text}`ro-early`, {glue:text}`ro-full-exemplars` times at KH's own accuracy, and {glue:text}`ro-late-exemplars` times at {glue:text}`ro-late`. Our prediction allowed for a sixth at KH's accuracy, which is about what is missing. Gaussian rows with the images' mean and covariance fall behind sooner, {glue:text}`ro-full-gaussian` times at KH's accuracy:
+# at this size two moments are not all that counts. Random features never get as accurate as KH; their best readout is right on {glue:text}`ro-full-best-random` per cent, and on the way there they are far below all others.
 #
-# So learning the rows does add something at this size: some accuracy at the end of the path, and a little robustness on the way. Most of what sets KH apart from random features, images have without it. How the hidden layers of BP and of weight decay do with other readouts is known in small only.
+# So learning the rows does add something at this size, the more the further the readout is trained: some accuracy at the end of the path, and robustness on the way there. Most of what sets KH apart from random features, images have without it. How the hidden layers of BP and of weight decay do with other readouts is known in small only.
 #
 # ## The predictions
 #
@@ -464,7 +466,7 @@ prediction_table.table(outcomes)
 #
 # Two things that a table of trained models cannot tell apart come apart here. Part of a network's robustness belongs to its place on the path. Any layer can have that, by a penalty on its readout or by stopping early. The other part belongs to the layer, and from random features to KH it is the larger one. Rows that look like images pass on what images differ in by much, and little of what they differ in by little; a perturbation has to be large to be seen.
 #
-# But that is a property of the rows and not of how they came about. Images drawn from the training set have most of it without any learning, and Gaussian rows with the mean and the covariance of the images a good part. If the local rule contributes to robustness, then by making rows similar to images, and drawing them from a hat does that as well. What learning adds is a little accuracy at the far end of the path ({numref}`tab-ro-parts`, last column, and {numref}`tab-ro-full`) and, at the paper's scale, a little robustness.
+# But that is a property of the rows and not of how they came about. Images drawn from the training set have most of it without any learning, and Gaussian rows with the mean and the covariance of the images a good part. If the local rule contributes to robustness, then by making rows similar to images, and drawing them from a hat does that as well. What learning adds shows towards the far end of the path: some accuracy ({numref}`tab-ro-parts`, last column, and {numref}`tab-ro-full`) and, at the paper's scale, robustness, of which images as weights have {glue:text}`ro-late-exemplars` times as much at {glue:text}`ro-late`.
 #
 # Nor need the local rule be the best way to such rows. At the highest accuracy in {numref}`tab-ro-parts` the hidden layers that were trained with labels withstand more than KH's, with weight decay most of all, and from there on they go where KH cannot follow. That is near the end of KH's path, and only {glue:text}`ro-converged` of the units of these small KH layers have reached their norm, the others being noise; but the published lead of KH over L2 is a comparison of two places on two paths, and at this size, at equal accuracy, it is the other way round.
 #
@@ -480,7 +482,7 @@ prediction_table.table(outcomes)
 # ## What we conclude
 #
 # * How robust a network is depends on its hidden layer and on how far its readout was trained. The published readout of KH is unfinished: a better one gains accuracy and keeps {glue:text}`ro-full-loss` of the critical norm.
-# * At KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH, and random features do not get there. So KH's robustness is real, and little of it is due to learning: rows that look like images have it.
+# * At KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH, and random features do not get there. So KH's robustness is real, and the smaller part of it is due to learning: rows that look like images have the larger.
 # * In small networks, near the end of KH's path, weight decay has more of it at the same accuracy, and so has plain backpropagation.
 #
 # The first two are findings at the paper's scale with {glue:text}`ro-full-seeds`. All else here is about small networks of {glue:text}`ro-units` units, with {glue:text}`ro-seeds` to {glue:text}`ro-most-seeds` seeds of each layer.
