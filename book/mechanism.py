@@ -204,7 +204,7 @@ text |= {
     "twice-narrow": f"{2 * pixel_alpha[NARROW]:.2f}",
     "kh-images-narrow": f"{narrow[:, 0].mean():.2f}",
     "kh-rows-narrow": f"{narrow[:, 1].mean():.2f}",
-    "kh-printed": paper()["exponents"]["images"]["values"]["kh"],
+    "kh-printed": paper()["exponent"]["images"]["values"]["kh"],
 }
 glue_all(text)
 

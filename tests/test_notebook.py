@@ -125,6 +125,13 @@ def test_spread_gives_two_seeds_as_two_values():
     assert notebook.spread([1.0, 2.0, 3.0], 1) == "2.0\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1.0"
 
 
+def test_prose_gets_a_no_break_space_and_not_its_code():
+    """What is glued is shown by its repr, without the quotes."""
+    text = notebook.spread([1.0, 2.0, 3.0], 1)
+    assert repr(notebook.Unbroken(text)) == f"'{text}'"
+    assert repr(notebook.Unbroken("KH's \\ one")) == repr("KH's \\ one")
+
+
 def test_a_table_aligns_numbers_and_leaves_out_columns_of_dashes():
     shown = Table(["model", "norm", "none", "note"], [["KH", "0.12", "–", "a"], ["BP", "–", "–", "b"]])
     assert shown.header == ["model", "norm", "note"]

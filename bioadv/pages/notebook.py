@@ -124,6 +124,14 @@ class Table:
         return "\n".join(line.rstrip() for line in lines)
 
 
+class Unbroken(str):
+    """A text whose repr, which prose shows, has its no-break spaces and not their code."""
+
+    def __repr__(self) -> str:
+        """As of a text, in quotes."""
+        return super().__repr__().replace("\\xa0", "\N{NO-BREAK SPACE}")
+
+
 def glue_all(values: Mapping[str, Any]) -> None:
     """Make values available to the prose under their names, without showing them here.
 
@@ -135,7 +143,7 @@ def glue_all(values: Mapping[str, Any]) -> None:
         return
 
     for name, value in values.items():
-        glue(name, value, display=False)
+        glue(name, Unbroken(value) if isinstance(value, str) else value, display=False)
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
