@@ -65,7 +65,7 @@ def test_places_can_be_asked_for():
     assert wording.of_seeds([0.47314, 0.4732], places=4) == "0.4731 and 0.4732"
     assert wording.of_seeds([74.2, 180.8], places=0) == "74 and 181"
     assert wording.of_seeds([1e-9, 3e-9, -1e-9], places=2) == "0.00"  # an error that nobody could see
-    assert wording.of_seeds([1.29, 1.2901, 1.2902], places=2) == "1.29"
+    assert wording.of_seeds([1.29, 1.29001, 1.29002], places=2) == "1.29"
 
 
 def test_bands_and_shares():
