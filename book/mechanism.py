@@ -324,7 +324,7 @@ for images_name, marker in zip(SETS, "os^Dv", strict=True):
         look = replace(look, short=f"{look.short}, small", marker=marker)
         add(look, exponents(name, FEW, "small", images_name), True)
 
-# %% mystnb={"figure": {"caption": "Exponents on images before the activation: measured against the sum of that of the rows and that of the pixels (above), and the difference (below); a point for every run that is stored, all seeds, nulls included. Filled: 2000 units on CIFAR-10, ranks 11 to 100. Open: layers in small, of 100 units, ranks 5 to 50, on CIFAR-10 (circles), MNIST (squares), photo patches (triangles), CIFAR-10 with scrambled phases (diamonds) and whitened (triangles, point down); crosses: layers of 100 and 200 units with other parameters. The band is 0.25 wide to either side.", "name": "fig-mech-scatter"}, "image": {"alt": "Points along a diagonal, from near zero to almost four, most of them within the band around it. Far above it lies the whole KH layer in small, a little below it the spectral model as stated."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents on images before the activation: measured against the sum of that of the rows and that of the pixels (above), and the difference (below); a point for every run that is stored, all seeds, nulls included. Filled: 2000 units on CIFAR-10, ranks 11 to 100. Open: layers in small, of 100 units, ranks 5 to 50, on CIFAR-10 (circles), MNIST (squares), photo patches (triangles), CIFAR-10 with scrambled phases (diamonds) and whitened (triangles, point down); crosses: layers of 100 and 200 units with other parameters. The band is 0.25 wide to either side.", "name": "fig-mech-scatter"}, "image": {"alt": "Points along a diagonal, from near zero to almost five, most of them within the band around it or at its upper edge. Far above it lies the whole KH layer in small; below it the spectral model as stated and, further, four layers with other parameters."}} tags=["hide-input"]
 _ = plots_mechanism.scatter(groups, 0.25)
 
 # %% [markdown]
@@ -392,7 +392,7 @@ for name, label in (("units-100", "kh"), ("exemplars-100", "exemplars")):
     if found:
         before, behind_power = np.mean(found, 0)
         glue_all({f"whitened-{label}-behind": f"{behind_power:.2f}"})
-        glue_all({f"whitened-{label}": f"{before:.2f}"})
+        glue_all({f"whitened-{label}-before": f"{before:.2f}"})
 glue_all({"whitened-near": median_near("units-100", WHITENED)})
 glue_all({"small-near": median_near("settled-100", "cifar10")})
 
@@ -597,7 +597,7 @@ glue_all(
 # %% [markdown]
 # Behind a ReLU the formula holds: no exponent is off by more than {glue:text}`behind-relu`.
 #
-# Behind the power of KH it does not, at least not for all rows and images; the largest difference is {glue:text}`behind-power`, for rows that are whitened images: they have an exponent of {glue:text}`whitened-exemplars-behind` there, and of {glue:text}`whitened-exemplars` before. A high power looks at the tails of the latents, a few images to which a unit responds most, and two moments know nothing of tails. So there is a prediction
+# Behind the power of KH it does not, at least not for all rows and images; the largest difference is {glue:text}`behind-power`, for rows that are whitened images: they have an exponent of {glue:text}`whitened-exemplars-behind` there, and of {glue:text}`whitened-exemplars-before` before. A high power looks at the tails of the latents, a few images to which a unit responds most, and two moments know nothing of tails. So there is a prediction
 # for a rectified layer, and none, from second moments alone, for the power of the KH model.
 #
 # ## The predictions
