@@ -43,7 +43,7 @@ glue_all({f"count-{label.replace(' ', '-')}": n for label, n in counts.items()})
 # A verdict rests on as many training seeds as stand beside it. With one seed it compares one training of ours with one of the authors',
 # and says no more than that.
 
-# %% mystnb={"figure": {"caption": "Verdicts by kind of claim; CIFAR-10, 2000 hidden units, all training seeds. Computed from the stored results by the rules of the ledger.", "name": "fig-claims-groups"}, "image": {"alt": "Horizontal stacked bars, one for each part of the ledger. Accuracies and critical perturbations are all reproduced. Among the statements that the argument rests on, the exponents, and the Jacobian norms and pruned units some are reproduced in part or not."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Verdicts by kind of claim; CIFAR-10, 2000 hidden units, all training seeds. Computed from the stored results by the rules of the ledger.", "name": "fig-claims-groups"}, "image": {"alt": "Horizontal stacked bars, one for each part of the ledger. Accuracies and critical perturbations are all reproduced. Among the statements that the argument rests on, the exponents, and the Jacobian norms and pruned units some are reproduced in part or not; of our readings of its words none is."}} tags=["hide-input"]
 _ = plots.verdict_bars(shown.count(ledger, verdicts))
 
 # %% [markdown]

@@ -152,7 +152,7 @@ glue_all({"readout-seeds": "one seed" if count == 1 else f"{count} seeds"})
 #
 # *Not the landscape.* Its smoothness comes with the steep activation, and random weights with that activation have it too ({ref}`ch-geometry`).
 #
-# *Margin per gradient.* How large weights are does not count, but how little a network responds to what images hardly differ in, for the margin that it has ({ref}`ch-readout`). Backpropagation gets there as well. Among networks with weight decay, trained for a tenth of the epochs, the one that is as accurate as KH is as hard to fool: KH needs {glue:text}`equal` times its perturbation. What KH has over the published
+# *Margin per gradient.* How large weights are does not count, but how little a network responds to what images hardly differ in, for the margin that it has ({ref}`ch-readout`). Backpropagation gets there as well, when it ends early. Networks trained for a tenth of the epochs, with weight decay of several strengths or none, lie on one line of accuracy and robustness, and at KH's accuracy KH needs {glue:text}`equal` times their perturbation ({ref}`ch-beyond`). What KH has over the published
 # L2 model, a factor of {glue:text}`over-l2`, goes with {glue:text}`accuracy-kh` per cent of the images decided correctly instead of {glue:text}`accuracy-l2`.
 #
 # *And training that ends early.* Of KH only the readout is trained with labels, for a fixed time. A readout of the same layer that is trained further gets {glue:text}`readout-gain` more of a hundred images right and keeps {glue:text}`readout-loss` of the

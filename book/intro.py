@@ -48,7 +48,7 @@ glue_all(
 
 # %% [markdown]
 # {numref}`fig-intro-hero` is the finding in one picture. Higher is harder to fool, further right is more accurate. KH, the network with the local rule, stands high above BP, plain backpropagation: that is the paper's claim, and it holds. But a line
-# runs to KH: networks trained by backpropagation, for a shorter time, with *weight decay*, a penalty that keeps weights small. And the network whose spectrum is close to that of cortex, "{glue:text}`intro-spectral`", is easier to fool than BP.
+# runs close to KH: networks trained by backpropagation for a tenth of the time, with *weight decay*, a penalty that keeps weights small, or without. And the network whose spectrum is close to that of cortex, "{glue:text}`intro-spectral`", is easier to fool than BP.
 
 # %% mystnb={"figure": {"caption": "How accurate each network is on the CIFAR-10 test images, and how long a perturbation has to be, at the median, to change its decision about an image (our best attack; images have a length of about three and a half). A point for each training seed, 2000 hidden units. Bars reach down to what a certificate proves. Line: weight decay of growing strength, as multiples of the published one, trained for a tenth of the epochs.", "name": "fig-intro-hero"}, "image": {"alt": "A scatter plot with accuracy to the right and length of the perturbation upwards, logarithmic. KH stands at the upper left, about three times as high as BP, which is at the right; random features are at the lower left, a little lower than BP, and the spectral model as stated at the lower right. A line of weight decay falls from the upper left to the right and ends in KH; the published L2 model lies to the right of the line."}} tags=["hide-input", "picture"]
 best, certain = "PGD in an L2 ball", "certified in L2"
@@ -73,7 +73,7 @@ check("KH over weight decay of its accuracy", lead.value, 0.9, 1.1)
 #
 # * **The numbers come out again.** Accuracies, critical perturbations and most exponents are those of the authors' code, though not that of KH itself; {ref}`ch-claims` has each of them beside ours.
 # * **KH is harder to fool** than plain backpropagation (BP), as both were published, under every attack tried and by proof ({ref}`ch-robustness`).
-# * **But it is less accurate, and at its accuracy backpropagation is as hard to fool.** That is so for networks with weight decay that were trained for a shorter time ({ref}`ch-beyond`), and in small for the hidden layers of BP and of weight decay with other readouts ({ref}`ch-readout`).
+# * **But it is less accurate, and at its accuracy backpropagation is as hard to fool.** That is so for networks that were trained for a tenth of the time, with weight decay or without ({ref}`ch-beyond`), and in small for the hidden layers of BP and of weight decay with other readouts ({ref}`ch-readout`).
 # * **A spectrum like that of cortex does not do it.** There the variance falls as $1/n$ with the rank $n$ of a direction. The one network here that has such a spectrum is easier to fool than BP ({ref}`ch-beyond`).
 # * **The power law is shorter than claimed.** Before the activation of its units it ends earlier, where rounding in single precision does not carry it on; after it there is one, as there is for random weights ({ref}`ch-spectra`).
 # * **The spectrum comes from the images.** Take training images, drawn at random, as the weights: the spectrum is the same, and nothing was learned ({ref}`ch-mechanism`).
