@@ -153,7 +153,7 @@ curves, filled, hollow = (
     for some in (decay, models, others_swept)
 )
 
-# %% mystnb={"figure": {"caption": "Median L2 norm of the critical perturbation against accuracy, by two attacks: CIFAR-10, 2000 hidden units, each model on the images it classifies correctly. Line: L2, strengths in units of the published one, 100 epochs. Open: other short runs, 100 epochs. Filled: models of the paper, 1000 epochs. One point per training seed.", "name": "fig-beyond-frontier"}, "image": {"alt": "Two panels of critical norm against test accuracy. A line through four points falls from strong weight decay, robust and less accurate, to weak. The models of the paper are filled points near it or below it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median L2 norm of the critical perturbation against accuracy, by two attacks: CIFAR-10, 2000 hidden units, each model on the images it classifies correctly. Line: L2, strengths in units of the published one, 100 epochs. Open: other short runs, 100 epochs. Filled: models of the paper, 1000 epochs. One point per training seed.", "name": "fig-beyond-frontier"}, "image": {"alt": "Two panels of critical norm against test accuracy. A line through five points falls from strong weight decay, robust and less accurate, to none. KH lies on it, the published L2 model to the right of its end, the other models of the paper below."}} tags=["hide-input"]
 _ = plots_robustness.frontier(curves, filled, hollow)
 
 # %%
@@ -276,12 +276,12 @@ for model in ("short-scalefree", "short-norm", "specreg", "bp"):
 # | question | answer | shown in |
 # |---|---|---|
 # | How much of an exponent is there before anything is learned? | On images {glue:text}`null-share` of KH's, and next to nothing on noise. | {numref}`fig-spectra-paper` |
-# | Is the long power law a property of the layer? | Not before the activation: its reach is the estimator's rounding. After it there is one, as there is for random features. | {numref}`fig-spectra-arithmetic`, {numref}`fig-spectra-after` |
+# | Is the long power law a property of the layer? | Before the activation it ends earlier than claimed, where the estimator's rounding does not carry it on. After it there is one, as there is for random features. | {numref}`fig-spectra-arithmetic`, {numref}`fig-spectra-after` |
 # | Does pruning change more than the first components? | Yes; it also removes most of the Jacobian norm before the activation. | {numref}`fig-prune-spectra` |
 # | Does the steep activation hide its gradient? | No: no gradient is zero, and attacks without gradients need more. | {numref}`tab-rob-doubts`, {numref}`tab-rob-referees` |
 # | How much of the robustness is proven? | For the typical image a good part of what the best attack found. | {numref}`fig-rob-paper-brackets` |
 # | Does the order hold on the same images, and in absolute accuracy? | KH's lead over BP and random features does, beyond the smallest perturbations. | {numref}`tab-rob-common`, {numref}`fig-rob-paper-absolute` |
-# | Is it KH, or its accuracy? | Weight decay of the same accuracy is about as robust. | {numref}`fig-beyond-frontier`, {numref}`tab-beyond-matched` |
+# | Is it KH, or its accuracy? | At the same accuracy, backpropagation that ends early is about as robust. | {numref}`fig-beyond-frontier`, {numref}`tab-beyond-matched` |
 # | Does a spectrum near $1/n$ make a network robust? | Not by itself: the one network here that has it is less robust than BP. | {numref}`fig-beyond-norms` |
 # | Is the smooth landscape learned? | No, it comes with the power of the activation. | {numref}`fig-geo-controls` |
 # ```
