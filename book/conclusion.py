@@ -46,7 +46,7 @@ def after(model):
 #
 # The thesis has four parts. {numref}`tab-conclusion` has the verdict of the ledger on each, and our reading of it.
 
-# %% mystnb={"figure": {"caption": "The argument of the paper in four steps, with the verdicts of the ledger ({ref}`ch-claims`) on CIFAR-10.", "name": "tab-conclusion"}} tags=["hide-input"]
+# %% tags=["hide-input"]
 steps = {
     "KH is harder to fool than BP": (
         "kh-beats-bp",
@@ -67,6 +67,7 @@ steps = {
 }
 
 
+# %% mystnb={"figure": {"caption": "The argument of the paper in four steps, with the verdicts of the ledger ({ref}`ch-claims`) on CIFAR-10.", "name": "tab-conclusion"}} tags=["hide-input"]
 def verdict(claim):
     found = verdicts[claim]
     counted = (
@@ -98,6 +99,7 @@ for model in ("kh", "specreg", "random"):
     glue_all({f"after-{model}": wording.of_seeds(after(model), places=2)})
 
 
+# %% tags=["hide-input"]
 def before(model, scale="paper", images="cifar10", window=(11, 500)):
     """Exponents before the activation, one per seed."""
     found = predictions.exponents(model, window, scale, images)

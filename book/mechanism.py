@@ -181,6 +181,8 @@ def accuracy(name):
 names = [study.LAYER, *study.EXPERIMENTS]
 wide = {name: exponents(name, WIDE) for name in names}
 wide = {name: by_seed for name, by_seed in wide.items() if by_seed}
+
+# %% tags=["hide-input"]
 text = {}
 for name, by_seed in wide.items():
     images, rows, pixel = np.array(list(by_seed.values())).T
@@ -379,6 +381,7 @@ for label, name, of in (
     glue_all({f"{label}-pixels": f"{pixel:.2f}"})
 
 
+# %% tags=["hide-input"]
 def median_near(name, of):
     """Median cosine of the synapses with the nearest training image; seed 0."""
     found = alone(name, of)
@@ -471,9 +474,8 @@ for name, window in cases:
     glue_all({f"{name}-small-rows": f"{rows:.2f}"})
     glue_all({f"{name}-small-pixels": f"{pixel:.2f}"})
 
-# %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share, and exponents at ranks 5 to 20 and 5 to 50. CIFAR-10, in small; of two seeds both, of more their mean and standard deviation.", "name": "tab-mech-parameters"}} tags=["hide-input"]
 
-
+# %% tags=["hide-input"]
 def changed(name):
     """What a layer in small has that ``settled-100`` has not: Δ = 0.1."""
     what, _, value = name.removeprefix("settled-").rpartition("-")
@@ -497,6 +499,7 @@ def at_their_norm(name):
     return [changed(name), *(notebook.spread(column, 2) for column in columns)]
 
 
+# %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share, and exponents at ranks 5 to 20 and 5 to 50. CIFAR-10, in small; of two seeds both, of more their mean and standard deviation.", "name": "tab-mech-parameters"}} tags=["hide-input"]
 three = ("rows", "rows + pixels", "on images")
 header = [
     "",

@@ -220,7 +220,7 @@ EXPERIMENTS = {
         power=KH_POWER,
         pruned=True,
     ),
-    "short-l2-0": _frontier("L2 × 0", Look("L2 × 0", GREEN, "x", "dotted"), None),
+    "short-l2-0": _frontier("L2 × 0", Look("L2 × 0", GREEN, "h", "dotted"), None),
     "short-l2-0.5": _frontier("L2 × 0.5", Look("L2 × 0.5", GREEN, "1", "dashed"), L2(2.5e-4)),
     "short-l2-1": _frontier("L2 × 1", Look("L2 × 1", GREEN, "2", "dash-dot"), L2(5e-4)),
     "short-l2-1.5": _frontier("L2 × 1.5", Look("L2 × 1.5", GREEN, "3", "long"), L2(7.5e-4)),
