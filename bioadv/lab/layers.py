@@ -82,17 +82,17 @@ HUNDRED = {
     **{f"{kind}-100": Layer(kind, FEW, IMAGES) for kind in ("exemplars", "gaussian", "white")},
 }
 # The same with other parameters, again of the units that are at their norm.
+CHANGES: dict[str, dict[str, Any]] = {
+    "delta-0.1": {"delta": 0.1},
+    "delta-0.3": {"delta": 0.3},
+    "k-4": {"k": 4},
+    "k-7": {"k": 7},
+    "p-2": {"p": 2.0},
+    "p-4": {"p": 4.0},
+    "200": {"hidden": 200},
+}
 SETTLED_VARIED = {
-    f"settled-{name}": Layer("settled", replace(FEW, **changes), IMAGES)
-    for name, changes in {
-        "delta-0.1": {"delta": 0.1},
-        "delta-0.3": {"delta": 0.3},
-        "k-4": {"k": 4},
-        "k-7": {"k": 7},
-        "p-2": {"p": 2.0},
-        "p-4": {"p": 4.0},
-        "200": {"hidden": 200},
-    }.items()
+    f"settled-{name}": Layer("settled", replace(FEW, **changes), IMAGES) for name, changes in CHANGES.items()
 }
 LAYERS: dict[str, dict[str, dict[str, Layer]]] = {  # by scale and images
     "small": {name: {study.LAYER: _local(), **HUNDRED, **NULLS} for name in SETS},
