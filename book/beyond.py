@@ -232,6 +232,8 @@ for name, measure in tried.items():
     glue_all(
         {f"{pair}-{name}": str(compared[pair][name]) for pair in ("free", "near")}
     )
+
+# %% tags=["hide-input"]
 zero, short = frontier.first("short-l2-0"), frontier.first("short-kh")
 at_short = frontier.lead_at("short-kh", best, "accuracy", common=True)
 check("KH that ends early over weight decay", at_short.value, 0.9, 1.3)
