@@ -502,7 +502,7 @@ def at_their_norm(name):
 # %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share, and exponents at ranks 5 to 20 and 5 to 50. CIFAR-10, in small; of two seeds both, of more their mean and standard deviation.", "name": "tab-mech-parameters"}} tags=["hide-input"]
 three = ("rows", "rows + pixels", "on images")
 header = [
-    "",
+    "layer",
     "at their norm",
     *(f"{n}, {a} to {b}" for a, b in (LEADING, FEW) for n in three),
 ]
