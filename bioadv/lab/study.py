@@ -210,7 +210,7 @@ EXPERIMENTS = {
     **_untrained("kmeans", "cluster centres", RED, "oX", SMALL),
     **_untrained("pca", "principal components", ORANGE, "oX", SMALL),
     **_untrained("white", "white, KH's lengths", PURPLE, "o*"),
-    # KH for as short. Strengths of L2 in units of the published one; the last but one is the control of the last.
+    # KH, for as short as the others below.
     "short-kh": Experiment(
         "KH, short",
         Look("KH, short", BLUE, "1", "dashed"),
@@ -220,6 +220,7 @@ EXPERIMENTS = {
         power=KH_POWER,
         pruned=True,
     ),
+    # Strengths of L2 in units of the published one; the last but one is the control of the last.
     "short-l2-0": _frontier("L2 × 0", Look("L2 × 0", GREEN, "h", "dotted"), None),
     "short-l2-0.5": _frontier("L2 × 0.5", Look("L2 × 0.5", GREEN, "1", "dashed"), L2(2.5e-4)),
     "short-l2-1": _frontier("L2 × 1", Look("L2 × 1", GREEN, "2", "dash-dot"), L2(5e-4)),
