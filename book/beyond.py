@@ -177,7 +177,7 @@ for measure in (coded, margin, best):
 # loss, and {glue:text}`matched-half-accuracy` times under noise. Where it has the same Jacobian norm, it is {glue:text}`matched-coded-jacobian` times that of L2 under PGD as coded, {glue:text}`matched-margin-jacobian` times with a margin loss. KH's certificate is {glue:text}`matched-proven-accuracy` times as
 # large, though a bound on a steeper activation is a looser one.
 #
-# So at its own accuracy KH is about as robust as networks trained by backpropagation for a tenth of the epochs. Weight decay has little part in that: the network without any is on the same line. It is right on {glue:text}`zero-accuracy` per cent of the test images, more than KH, and needs {glue:text}`zero-over-bp` times the perturbation of BP, which is the same training ten times as long (common images, best attack). Ending early does here what a penalty does. KH's lead over the published L2 model goes with a lower accuracy.
+# So at its own accuracy KH is about as robust as networks trained by backpropagation for a tenth of the epochs. Weight decay has little part in that: the network without any is on the same line. It is right on {glue:text}`zero-accuracy` per cent of the test images, more than KH, and needs {glue:text}`zero-over-bp` times the perturbation of BP, which is the same training with ten times the epochs, its falling learning rate stretched to match (common images, best attack). Ending early does here what a penalty does. KH's lead over the published L2 model goes with a lower accuracy.
 #
 # To compare like with like, KH's readout can end after a tenth of its epochs as well. It is then right on {glue:text}`short-kh-accuracy` per cent of the test images and needs {glue:text}`short-kh-lead` times the perturbation of the line at that accuracy, where the line is weight decay of several times the published strength. That is a lead, if a small one.
 #
@@ -334,7 +334,7 @@ Table(["model", "training", *probes, "together"], rows)
 # ## What we conclude
 #
 # * Corrected one by one, the measurements leave KH's lead over BP and over random features, and about half of its published lead over L2.
-# * At KH's accuracy backpropagation for a tenth of the epochs is as robust, with weight decay or without; KH itself, ended as early, is less accurate and leads by {glue:text}`short-kh-lead`.
+# * At KH's accuracy backpropagation for a tenth of the epochs is as robust, with weight decay or without; KH itself, ended as early, is less accurate and needs {glue:text}`short-kh-lead` times the perturbation of a stronger decay that is as accurate.
 # * A spectral penalty can help, but not by way of a spectrum of $1/n$; the model that has such a spectrum is less robust than BP.
 # * What remains remarkable is that a hidden layer without labels gets there at all.
 #

@@ -419,9 +419,9 @@ Table(
     [
         "hidden layer",
         "seeds",
-        "over KH at 42 %",
+        f"over KH at {100 * EARLY:.0f} %",
         "at KH's",
-        "at 50 %",
+        f"at {100 * LATE:.0f} %",
         "best accuracy",
         "norm at best",
     ],

@@ -9,16 +9,16 @@ from bioadv.lab.claims import IN_PART, NOT, REPRODUCED, UNMEASURED, UNTESTABLE, 
 from bioadv.pages import wording
 from bioadv.pages.notebook import Html, escaped
 
+READINGS = "Our readings of its words"
 # Where a claim stands on the page, by how its identifier begins; all others are what the argument rests on.
 PARTS: dict[str, tuple[str, ...]] = {
     "What the argument rests on": (),
-    "Our readings of its words": (),
+    READINGS: (),
     "Critical perturbations": ("critical-",),
     "Accuracy": ("accuracy-kh", "accuracy-bp", "accuracy-l2", "accuracy-jreg", "accuracy-specreg"),
     "Exponents of spectra": ("exponent-",),
     "Jacobian norms and pruned units": ("plane-", "kh-jac", "bp-jac", "pruned-units"),
 }
-READINGS = "Our readings of its words"
 MARKS = {REPRODUCED: "✓", IN_PART: "◐", NOT: "✗", UNTESTABLE: "–", UNMEASURED: "…"}
 # Digits after the point by statistic, the longest beginning that fits; accuracies are percentages.
 PLACES = {

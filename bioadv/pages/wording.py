@@ -64,9 +64,8 @@ def of_seeds(values: Sequence[float], digits: int = 3, places: int | None = None
     if not known:
         return NOTHING
     spread = float(np.std(known, ddof=1)) if len(known) > 2 else 0.0
-    if (
-        len(known) > 2 and places is not None and spread < 0.01 * 10.0**-places
-    ):  # they agree in the digits shown, and in two more
+    # An error that is nothing two digits beyond those shown is not worth showing.
+    if len(known) > 2 and places is not None and spread < 0.01 * 10.0**-places:
         known, spread = [round(float(np.mean(known)), places + 2)], 0.0
     if spread > 0:
         return with_error(float(np.mean(known)), spread)
