@@ -460,7 +460,7 @@ check("KH over random features, at 45 per cent", lead, 2, 10)
 #
 # ## The predictions
 #
-# {numref}`tab-ro-predictions` has every prediction of this chapter. Of {glue:text}`ro-count`, {glue:text}`ro-holds` hold, {glue:text}`ro-holds-in-part` hold in part, {glue:text}`ro-fails` fail, and {glue:text}`ro-not-measured` are not measured, and {glue:text}`ro-withdrawn` were withdrawn. Those that are not measured ask for the weights of BP, L2 or the Jacobian penalty at the paper's scale, which are not among the stored results, or for an accuracy that a layer does not reach. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
+# {numref}`tab-ro-predictions` has every prediction of this chapter. Of {glue:text}`ro-count`, {glue:text}`ro-holds` hold, {glue:text}`ro-holds-in-part` hold in part, {glue:text}`ro-fails` fail, {glue:text}`ro-not-measured` are not measured, and {glue:text}`ro-withdrawn` were withdrawn, with the reason. Those that are not measured ask for the weights of BP, L2 or the Jacobian penalty at the paper's scale, which are not among the stored results. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
 
 # %% tags=["hide-input"]
 entries = [entry for entry in predictions.read() if entry.hypothesis == 2]
