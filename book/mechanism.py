@@ -495,16 +495,16 @@ def at_their_norm(name):
     for window in (LEADING, FEW):
         by_seed = exponents(name, window, "small")
         images, rows, pixel = np.array(list(by_seed.values())).T
-        columns += [rows, rows + pixel, images]
+        columns += [rows + pixel, images]
     return [changed(name), *(notebook.spread(column, 2) for column in columns)]
 
 
 # %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share, and exponents at ranks 5 to 20 and 5 to 50. CIFAR-10, in small; of two seeds both, of more their mean and standard deviation.", "name": "tab-mech-parameters"}} tags=["hide-input"]
-three = ("rows", "rows + pixels", "on images")
+both = ("rows + pixels", "on images")
 header = [
     "layer",
     "at their norm",
-    *(f"{n}, {a} to {b}" for a, b in (LEADING, FEW) for n in three),
+    *(f"{n}, {a} to {b}" for a, b in (LEADING, FEW) for n in both),
 ]
 known = [n for n in layers.SETTLED_VARIED if exponents(n, FEW, "small")]
 Table(header, [at_their_norm(name) for name in ("settled-100", *known)])

@@ -44,7 +44,7 @@ def along(paths: Paths, trainings: Paths) -> Figure:
     """Median critical L2 norm against clean accuracy, and against the norm of the readout.
 
     paths: of penalties, a line per hidden layer and seed; trainings: along the paper's training, dashed, with the
-    number of epochs at each dot of the first seed.
+    number of epochs above the crosses of all seeds.
     """
     figure, (left, right) = plt.subplots(2, 1, figsize=(WIDTH, 6.6), height_ratios=(3, 2))
     for model, seeds in paths.items():
@@ -54,16 +54,14 @@ def along(paths: Paths, trainings: Paths) -> Figure:
             places = readout_numbers.rising(path)
             right.plot(path["scaled_norm"][places], median[places], **_look(model))
     for model, seeds in trainings.items():
-        for number, path in enumerate(seeds):
-            median = np.exp([readout_numbers.log_best(path, place) for place in range(len(path["place"]))])
+        heights = [np.exp([readout_numbers.log_best(path, n) for n in range(len(path["place"]))]) for path in seeds]
+        for path, median in zip(seeds, heights, strict=True):
             left.plot(path["accuracy"], median, color=study.look(model).colour, linewidth=1, linestyle="--", marker="x")
-            for epoch, accuracy, height in zip(path["place"], path["accuracy"], median, strict=True):
-                if number == 0:
-                    place = (accuracy, height)
-                    left.annotate(
-                        f"{epoch:,.0f} epoch{'s' * int(epoch != 1)}", place, (-3, -4), textcoords="offset points",
-                        fontsize=8, ha="right", va="top",
-                    )  # fmt: skip
+        rightmost, highest = np.max([path["accuracy"] for path in seeds], axis=0), np.max(heights, axis=0)
+        for epoch, *corner in zip(seeds[0]["place"], rightmost, highest, strict=True):
+            label = f"{epoch:,.0f} epoch{'s' * int(epoch != 1)}"  # above all seeds and to their right, where no line is
+            left.annotate(label, corner, (3, 4), textcoords="offset points", fontsize=8, ha="left", va="bottom")
+    left.margins(y=0.1)
     left.set(xlabel="clean accuracy", ylabel="median critical norm", yscale="log")
     right.set(xlabel="norm of the readout, units of variance 1", ylabel="median critical norm")
     right.set(xscale="log", yscale="log")
