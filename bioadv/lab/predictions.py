@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from bioadv.data import shipped
-from bioadv.lab import readout_numbers, runs, schemas, study
+from bioadv.lab import corrections, frontier, readout_numbers, runs, schemas, study
 from bioadv.lab.runs import Run
 from bioadv.lab.schemas import PredictionEntry as Prediction
 from bioadv.measure import powerlaw
@@ -318,6 +318,24 @@ def _best_accuracy(subject: Subject) -> float:
     return readout_numbers.best_accuracy(_path(subject))
 
 
+# Of models whose readout was trained as KH's is, from the probe `perturbations`: PGD in an L2 ball, in units of the
+# unit-L3 image, on the images that both of a comparison decide correctly.
+BALL = "PGD in an L2 ball"
+
+
+def _log_over_kh(subject: Subject) -> float:
+    pair = [subject.run("perturbations.json", model) for model in (None, "kh")]
+    one, kh = corrections.medians(pair, BALL, common=True)
+    return float(np.log(one / kh))
+
+
+def _log_over_decay(subject: Subject) -> float:
+    beside = frontier.beside(subject.run("perturbations.json"), "accuracy")
+    if beside is None:
+        raise MissingError(f"{subject.model}, seed {subject.seed}: no weight decay is as accurate")
+    return float(np.log(corrections.compared([beside], BALL, common=True, replicates=0).value))
+
+
 STATISTICS: dict[str, Callable[[Subject], float]] = {
     "alpha(images)": lambda subject: alpha(subject, "images"),
     "alpha(rows)": lambda subject: alpha(subject, "rows"),
@@ -331,6 +349,8 @@ STATISTICS: dict[str, Callable[[Subject], float]] = {
     "log best at the accuracy of l2": _log_best_at_l2,
     **{f"log best at {place:g}": partial(_log_best_at, accuracy=place) for place in (0.32, 0.34, 0.38, 0.4)},
     "log best": _log_best,
+    "log critical norm over KH": _log_over_kh,
+    "log critical norm over weight decay of its accuracy": _log_over_decay,
     "log of median margin over gradient norm": _log_linear,
     "median ratio of certificate to best": _certified,
     "alpha(after ReLU)": lambda subject: alpha(subject, "after_1"),
