@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from bioadv.data import files
-from bioadv.lab import corrections, frontier, numbers, runs
+from bioadv.lab import corrections, frontier, numbers, predictions, runs
 from bioadv.lab.corrections import NOTHING, PLUS_MINUS, Comparison, Estimate, compared
+from bioadv.lab.predictions import MissingError, Subject
 from bioadv.lab.runs import Run
 from bioadv.measure.critical import NOISE_GRID
 
@@ -166,7 +167,12 @@ def test_a_model_beside_a_penalty_of_several_strengths(at_hand):
     assert frontier.leads_at("kh")["PGD (as coded)"]["accuracy"][1].value == pytest.approx(1.5)
     name = "critical norm over weight decay of equal accuracy"
     assert numbers.measured(name, "kh") == {0: pytest.approx(1.5)}
+    statistic, over = predictions.statistic, "log critical norm over"
+    assert statistic(f"{over} weight decay of its accuracy", Subject("kh", 0)) == pytest.approx(np.log(1.5))
+    assert statistic(f"{over} KH", Subject("short-norm", 0)) == pytest.approx(np.log(0.5 / 3))
     at_hand("kh", 1, 0.7, 3.0)  # more accurate than any of them
+    with pytest.raises(MissingError, match="kh, seed 1: no weight decay is as accurate"):
+        statistic(f"{over} weight decay of its accuracy", Subject("kh", 1))
     assert list(numbers.measured(name, "kh")) == [0]
     with pytest.raises(ValueError, match="model = 'l2': no seed of it has perturbations.json here"):
         frontier.first("l2")
