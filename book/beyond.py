@@ -26,7 +26,7 @@ plots.use_style()
 models = study.members("paper")
 
 # %% [markdown]
-# ## What the arithmetic and the tap do to an exponent
+# ## What the arithmetic and the place of measurement do to an exponent
 #
 # {numref}`fig-beyond-exponents` reads the spectrum of each model five times:
 #
@@ -51,7 +51,7 @@ alphas = {
 figure = plots_robustness.rows_of_choices(alphas)
 _ = figure.axes[0].set(xlabel=r"exponent $\alpha$")
 
-# %% mystnb={"figure": {"caption": "The KH model in the same five readings: exponent, and the rank at which the spectrum leaves its fitted line by a factor of two. CIFAR-10; of two seeds both, of more their mean and standard deviation.", "name": "tab-beyond-exponents"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The KH model in the same five readings: exponent, and the rank at which the spectrum leaves its fitted line by a factor of two. CIFAR-10; mean ± standard deviation over seeds, or both of two.", "name": "tab-beyond-exponents"}} tags=["hide-input"]
 rows = [
     [
         name,
@@ -285,7 +285,7 @@ for model in ("short-scalefree", "short-norm", "specreg", "bp"):
 # | question | answer | shown in |
 # |---|---|---|
 # | How much of an exponent is there before anything is learned? | On images {glue:text}`null-share` of KH's, and next to nothing on noise. | {numref}`fig-spectra-paper` |
-# | Is the long power law a property of the layer? | Before the activation it ends earlier than claimed, where the estimator's rounding does not carry it on. After it there is one, as there is for random features. | {numref}`fig-spectra-arithmetic`, {numref}`fig-spectra-after` |
+# | Is the long power law a property of the layer? | Before the activation it ends well before the rank that is claimed; the estimator's rounding can make it look longer. After the activation there is one, but random features have one too. | {numref}`fig-spectra-arithmetic`, {numref}`fig-spectra-after` |
 # | Does pruning change more than the first components? | Yes; it also removes most of the Jacobian norm before the activation. | {numref}`fig-prune-spectra` |
 # | Does the steep activation hide its gradient? | No: no gradient is zero, and attacks without gradients need more. | {numref}`tab-rob-doubts`, {numref}`tab-rob-referees` |
 # | How much of the robustness is proven? | For the typical image a good part of what the best attack found. | {numref}`fig-rob-paper-brackets` |

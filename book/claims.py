@@ -7,7 +7,7 @@
 # Which of the paper's statements hold when someone else runs the study?
 #
 # Of {glue:text}`claims` claims of the paper {glue:text}`count-reproduced` are reproduced, {glue:text}`count-reproduced-in-part` in part, and {glue:text}`count-not-reproduced` are not; {glue:text}`count-not-testable` cannot be tested here. Most numbers come out again. What does
-# not is the exponent of KH, the reach of its power law and what pruning leaves alone. Of {glue:text}`readings` readings of ours, which make words of the abstract definite enough to be tested, {glue:text}`readings-not` are not reproduced.
+# not is the exponent of KH, the reach of its power law, how many units are pruned and what that leaves alone, and the largest Jacobian norm on a plane. Of {glue:text}`readings` readings of ours, which make words of the abstract definite enough to be tested, {glue:text}`readings-not` are not reproduced.
 # ```
 #
 # This chapter is a ledger. Each entry is a claim, in our words; what our runs on CIFAR-10 say about it; and a verdict, computed when this page is

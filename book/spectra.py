@@ -6,8 +6,8 @@
 # :class: answer
 # Does the locally learned layer spread its variance over many directions as a power law, as cortex does?
 #
-# After the activation, yes, with an exponent near two; a layer of random weights is as straight, with a smaller exponent. Before the activation, where the paper looks, the pruned layer has no power
-# law: its slope rises all the way, and where it seems to reach far, rounding in single precision has lifted its end.
+# After the activation, yes, with an exponent near two; a layer of random weights is as straight, with a smaller exponent. Before the activation, where the paper looks, there is none up to rank {glue:text}`claimed-end`: the slope of the layer that the paper shows, without the units that its training left
+# unfinished ({ref}`ch-pruning`), wavers between {glue:text}`kh-local-low` and {glue:text}`kh-local-high` up to rank 100 and then rises without end, to {glue:text}`kh-local-end` at rank 500. Where it seems to reach far, rounding in single precision has lifted its end.
 # ```
 #
 # Show a network many images and its hidden units trace out a cloud of points. How the cloud's variance is shared out among its
@@ -327,7 +327,7 @@ observe(data, "exponent of the KH layer on noise", found["noise", "kh"], 0.4, 1.
 # %% [markdown]
 # How to read it: on patches nothing is flat, not even the pixels. Neighbouring pixels agree with each other, so natural images have a steep spectrum to begin with, and a random layer
 # passes it on with hardly a change. On noise, which has no such structure, both nulls are nearly flat (not quite: a finite sample is never exactly white). So the
-# *difference* to the nulls is what learning did, and there is one, on patches and on noise. On noise it is the weights alone that speak: the units of the KH layer are smooth and similar to each
+# *difference* to these two nulls comes with KH's weights, and there is one, on patches and on noise. Whether it takes learning is another question: {ref}`ch-mechanism` has a third null, images used as weights, that closes most of it. On noise it is the weights alone that speak: the units of the KH layer are smooth and similar to each
 # other, so they agree about most noise images too.
 #
 # Is any of these lines straight? {numref}`fig-spectra-local` fits a line in a narrow window around each rank. A power law would be horizontal.
@@ -378,7 +378,7 @@ parts = {
 }
 _ = plots_spectra.populations(whole, parts)
 
-# %% mystnb={"figure": {"caption": "Exponents on CIFAR-10, beside the authors' one seed; of two training seeds both, of more their mean and standard deviation. Images: ranks 11 to 500, noise: 11 to 100; before the activation unless it says after. The standard errors of least squares that the authors print are left out: they do not measure how well an exponent is known.", "name": "tab-spectra-paper"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents on CIFAR-10, beside the authors' one seed; mean ± standard deviation over training seeds, or both of two. Images: ranks 11 to 500, noise: 11 to 100; before the activation unless it says after. The standard errors of least squares that the authors print are left out: they do not measure how well an exponent is known.", "name": "tab-spectra-paper"}} tags=["hide-input"]
 exponents = theirs["exponent"]
 
 
@@ -438,6 +438,17 @@ def end_narrow(values):
     return powerlaw.reach(values, fit(values, powerlaw.NOISE))
 
 
+def between(ranks):
+    return " to ".join(f"{n:,}" for n in dict.fromkeys((min(ranks), max(ranks))))
+
+
+def local_exponents(arrays):
+    """Smallest and largest at ranks 11 to 100, and that at rank 500."""
+    n, alpha = powerlaw.local_exponent(arrays["images_before"])
+    early = alpha[(n >= 11) & (n <= 100)]
+    return early.min(), early.max(), float(alpha[n == 500][0])
+
+
 # %% tags=["hide-input"]
 for name, values in (("pixels", "data"), ("random", "random")):
     glue_all(
@@ -454,7 +465,12 @@ for measure, number in (("alpha", wide), ("low", narrow)):
     text = over_seeds(at_hand.get("random", []), "images_after", number)
     glue_all({f"random-after-{measure}": text})
 ends = [end_narrow(seed["images_float32"].real) for seed in kh_seeds]
-glue_all({"kh-float32-ends": ", ".join(f"{end:,}" for end in sorted(ends))})
+glue_all({"kh-float32-first": f"{ends[0]:,}"})
+glue_all({"kh-float32-others": between(ends[1:])})
+low, high, end = zip(*(local_exponents(seed) for seed in kh_seeds), strict=True)
+glue_all({"kh-local-low": f"{np.mean(low):.1f}"})
+glue_all({"kh-local-high": f"{np.mean(high):.1f}"})
+glue_all({"kh-local-end": f"{np.mean(end):.1f}"})
 positive = over_seeds(kh_seeds, "images_float32", powerlaw.positive, 0)
 glue_all({"kh-float32-positive": positive})
 kh_paper = exponents["images"]["values"]["kh"]
@@ -502,7 +518,7 @@ if kh_seeds:
         one, list(windows.values()), theirs["power_law_end"]
     )
 
-# %% mystnb={"figure": {"caption": "The KH layer on CIFAR-10 test images with each estimator: exponents, share of the variance explained at ranks 11 to 500, the rank up to which the spectrum stays within a factor 2 of the line fitted over each window, and how many leading eigenvalues are positive: every estimator in float32 ends in rounding, and the shift decides at which rank. Of two training seeds both, of more their mean and standard deviation.", "name": "tab-spectra-arithmetic"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The KH layer on CIFAR-10 test images with each estimator: exponents, share of the variance explained at ranks 11 to 500, the rank up to which the spectrum stays within a factor 2 of the line fitted over each window, and how many leading eigenvalues are positive: every estimator in float32 ends in rounding, and the shift decides at which rank. Exponents: mean and standard deviation over training seeds; ranks: smallest and largest.", "name": "tab-spectra-arithmetic"}} tags=["hide-input"]
 
 
 def r_squared(values):
@@ -520,8 +536,15 @@ columns = {
 
 
 def estimator_row(seeds, layer, key, label):
-    numbers = [over_seeds(seeds, f"images_{key}", *how) for how in columns.values()]
-    return [layer, label, *numbers]
+    found = [seed[f"images_{key}"].real for seed in seeds]
+    numbers = [
+        (list(map(number, found)), digits) for number, digits in columns.values()
+    ]
+    return [
+        layer,
+        label,
+        *(notebook.spread(v, n) if n else between(v) for v, n in numbers),
+    ]
 
 
 header = ["layer", "computed in", *columns]
@@ -537,7 +560,7 @@ Table(header, rows)
 #
 # * **The shoulder is rounding.** In double precision the spectrum bends *down*, smoothly. The authors' float32 leaves it where the eigenvalues have fallen to a few ten-millionths of the largest: a floor of the kind in
 #   {numref}`fig-spectra-known`, whose height depends on the mean of the units. Beyond rank {glue:text}`kh-float32-positive` its eigenvalues are negative or complex.
-# * **So is what there is of a long reach.** Extend the line that fits the leading ranks ({glue:text}`window-noise`): the authors' estimator follows it within a factor of two up to rank {glue:text}`kh-float32-ends`, by training seed. (An early end is a dip to just below half of the line, from which the floor lifts it again.) In double precision
+# * **So is what there is of a long reach.** Extend the line that fits the leading ranks ({glue:text}`window-noise`): the authors' estimator follows it within a factor of two up to rank {glue:text}`kh-float32-first` in the first seed, the one in {numref}`fig-spectra-arithmetic`, and up to {glue:text}`kh-float32-others` in the others. (There it dips to just below half of the line, before the floor lifts it again; in the first seed it stays just above.) In double precision
 #   the spectrum leaves the line at {glue:text}`kh-before-end`, for good. The floor happens to cross the line's continuation in just the range of the claim, $n$ < {glue:text}`claimed-end`.
 # * **The exponent moves.** At ranks {glue:text}`window-images` it is {glue:text}`kh-before-alpha` in double precision and {glue:text}`kh-float32-alpha` with the authors' arithmetic; they print {glue:text}`kh-paper`. So arithmetic accounts for {glue:text}`kh-alpha-arithmetic` of the
 #   {glue:text}`kh-alpha-gap` between our exact value and theirs. The floor makes the tail shallower and the line straighter.
@@ -600,7 +623,7 @@ glue_all({"kh-power": study.KH_POWER})
 #
 # The claim holds, then, for a quantity that the stored figures do not show.
 #
-# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight, with a smaller exponent ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`), and so is BP beyond the first dozens of ranks. What is KH's own is the exponent, not the straightness.
+# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight, with a smaller exponent ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`), and so is BP beyond the first dozens of ranks. What sets KH apart from random weights is the exponent, not the straightness.
 
 # %%
 for seed in kh_seeds:
@@ -650,7 +673,7 @@ moves = {
     "after the activation": (kh_seeds, "images_after", wide),
 }
 
-# %% mystnb={"figure": {"caption": "The KH layer's exponent on CIFAR-10 test images under changes of the measurement, one point per seed. Bars on the first row: twice the bootstrap error over images. Dotted: the value that the authors print.", "name": "fig-spectra-moves"}, "image": {"alt": "A list of measurements with a dot for each: estimators, pruning, windows, weights, random units and the tap, spread between about two and three. The bootstrap bar is narrower than its dot."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The KH layer's exponent on CIFAR-10 test images under changes of the measurement, one point per seed. Bars on the first row: twice the bootstrap error over images. Dotted: the value that the authors print.", "name": "fig-spectra-moves"}, "image": {"alt": "A list of measurements with a dot for each: estimators, pruning, windows, weights, random units and the place of measurement, spread between about two and three. The bootstrap bar is narrower than its dot."}} tags=["hide-input"]
 figure, axes = plt.subplots(figsize=(plots.WIDTH, 3.4))
 for place, (seeds, array, number) in enumerate(moves.values()):
     values = [number(seed[array].real) for seed in seeds]
@@ -676,7 +699,7 @@ _ = axes.set(xlabel=r"$\alpha$")
 #
 # ```{admonition} The authors' code
 # :class: code
-# * **Tap.** Spectra are those of the latent before the activation, for all models; the text speaks of the representation.
+# * **Where it is measured.** Spectra are those of the latent before the activation, for all models; the text speaks of the representation.
 # * **Arithmetic.** One pass in float32, shifted by the mean pixel of the first batch, and `eigvals` for general matrices, whose real parts are sorted. On our KH layer this puts a floor under the
 #   tail ({ref}`sec-spectra-floor`). For the other models, the steeper L2 and Jacobian included, it makes little or no difference: what matters is how large the
 #   units' common mean is against their spread (compare the two panels of {numref}`fig-spectra-known`).
@@ -688,7 +711,7 @@ _ = axes.set(xlabel=r"$\alpha$")
 # ## What we conclude
 #
 # * The exponents of the nulls and of BP are reproduced, and the KH layer's on noise closely. On images KH, L2 and Jacobian are steeper than printed; the authors' arithmetic explains {glue:text}`kh-alpha-share` of that for KH and next to nothing for the other two.
-# * Before the activation the spectrum of the pruned KH layer is not a power law: its local exponent rises all the way. Where it looks like one up to the thousandth rank, on our weights, the rounding floor of the estimator has lifted its end. Not pruned, the layer comes closer to one, up to rank {glue:text}`raw-before-end`.
+# * Before the activation the spectrum of the pruned KH layer is not a power law over the paper's window: beyond rank 100 its local exponent rises without end. Where it looks like one up to the thousandth rank, on our weights, the rounding floor of the estimator has lifted its end. Not pruned, the layer comes closer to one, up to rank {glue:text}`raw-before-end`.
 # * After the activation it is close to a power law over nearly two decades, with an exponent near two rather than one; so, with smaller exponents, are random features and BP. The one model near one is the spectral one as stated ({glue:text}`stated-after-alpha` after the activation); {ref}`ch-beyond` asks whether it helps.
 # * Neither says that the code is smooth. For that there are the Jacobians of {ref}`ch-regularization`.
 #

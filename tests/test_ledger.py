@@ -38,5 +38,12 @@ def test_an_order_names_its_models_in_words():
     assert found == [("here", "KH 0.120 > L2 0.100 > Jacobian 0.070 > BP 0.040")]
 
 
+def test_no_order_is_stated_that_numbers_do_not_have():
+    (claim,) = (one for one in CLAIMS if one.id == "most-robust-pgd")
+    values = {f"critical norm, PGD, {m}": [v] for m, v in zip(claim.models, (0.12, 0.1, 0.03, 0.04), strict=True)}
+    found = ledger.measured(claim, Verdict(claims.NOT, 1, values))
+    assert found == [("here", "KH 0.120 > L2 0.100 > Jacobian 0.030 < BP 0.040")]
+
+
 def test_counts_add_up():
     assert sum(sum(counts.values()) for counts in ledger.count(CLAIMS, VERDICTS).values()) == len(CLAIMS)

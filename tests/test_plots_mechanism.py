@@ -84,7 +84,7 @@ def test_the_table_has_the_seeds_that_decide():
     measured = [Measured("kh", 0, 9.0, 1.0, decides=False), Measured("kh", 1, 2.0, 1.0), Measured("kh", 2, 3.0, 1.0)]
     measured.append(Measured("units-100", 0, 0.5, 1.5))
     statement, predicted, found, verdict, seeds = cells(HOLDS, measured)
-    assert statement == "A &lt; B. <small>(in small, CIFAR-10)</small>"
+    assert statement == "A &lt; B. <small>(at small scale, CIFAR-10)</small>"
     assert predicted == "0.75 to 1.25<br>1.25 to 1.75"
     assert found == "KH: 2.00 and 3.00<br>units-100: 0.50"
     assert verdict == '<span class="verdict reproduced">holds</span>'

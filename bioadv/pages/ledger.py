@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
 
 from bioadv.lab import claims, study
 from bioadv.lab.claims import IN_PART, NOT, REPRODUCED, UNMEASURED, UNTESTABLE, Claim, Verdict
@@ -20,6 +23,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Jacobian norms and pruned units": ("plane-", "kh-jac", "bp-jac", "pruned-units"),
 }
 MARKS = {REPRODUCED: "✓", IN_PART: "◐", NOT: "✗", UNTESTABLE: "–", UNMEASURED: "…"}
+NAMES = {"end of the power law": "here, leaves its line at rank"}  # of statistics for which "here" is not enough
 # Digits after the point by statistic, the longest beginning that fits; accuracies are percentages.
 PLACES = {
     "accuracy": 2,
@@ -59,15 +63,23 @@ def measured(claim: Claim, verdict: Verdict) -> list[tuple[str, str]]:
     if claim.value is not None and claim.rule != "untestable":
         bound = f"{claim.rule} " if claim.rule in ("at least", "at most") else ""
         lines.append(("paper", f"{bound}{value(claim.statistics[0], [claim.value])}"))
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[tuple[float, str]]] = {}
     for key, values in verdict.values.items():
         statistic, model = key.rsplit(", ", 1)
         title = "" if claim.rule == "close" else f"{study.title(model)} "
-        found.setdefault(statistic, []).append(f"{title}{value(statistic, values)}")
-    for statistic, texts in found.items():
-        name = statistic.rsplit(", ", 1)[-1] if len(found) > 1 else "here"
-        lines.append((name, (" > " if claim.rule == "order" else ", ").join(texts)))
+        found.setdefault(statistic, []).append((float(np.mean(values)), f"{title}{value(statistic, values)}"))
+    for statistic, numbers in found.items():
+        name = statistic.rsplit(", ", 1)[-1] if len(found) > 1 else NAMES.get(statistic, "here")
+        lines.append((name, _in_order(numbers) if claim.rule == "order" else ", ".join(text for _, text in numbers)))
     return lines
+
+
+def _in_order(numbers: Sequence[tuple[float, str]]) -> str:
+    """In the order of the claim, each with the sign that is true between it and the next."""
+    text = numbers[0][1]
+    for (before, _), (after, shown) in pairwise(numbers):
+        text += f" {'>' if before > after else '<'} {shown}"
+    return text
 
 
 def card(claim: Claim, verdict: Verdict) -> str:

@@ -163,6 +163,9 @@ def brackets(lower: Mapping[str, np.ndarray], upper: Mapping[str, np.ndarray], u
         axes.plot(rank, upper[model][order], color=_colour(model), label="attacked")
         axes.plot(rank, lower[model][order], color=INK, linewidth=0.7, label="certified")
         axes.set(yscale="log", title=_short(model), xticks=[0, 1], xticklabels=["0", "1"])
+    # Three decades: with the few images that lie almost on a boundary, a band twice as high as it is low looks thin.
+    highest = max(values.max() for values in upper.values())
+    panels[0].set_ylim(1e-3 * highest, 1.5 * highest)
     figure.supylabel(unit, fontsize=10)
     figure.supxlabel("images, by rank of the attack", fontsize=10)
     return figure

@@ -19,7 +19,7 @@ BADGES = {  # the style sheet's names for the verdicts of the ledger
     predictions.WITHDRAWN: "not-testable",
 }
 RULES = {"close": "≈", "at least": "≥", "at most": "≤"}
-SCALES = {"small": "in small", "untrained": "without learning"}
+SCALES = {"small": "at small scale", "untrained": "without learning"}
 IMAGES = {
     "cifar10": "CIFAR-10",
     "mnist": "MNIST",
@@ -27,6 +27,7 @@ IMAGES = {
     "cifar10-scrambled": "CIFAR-10 with scrambled phases",
     "cifar10-whitened": "CIFAR-10, whitened",
 }
+SMALL = 0.1
 TABLE = ["prediction", "predicted", "measured", "verdict", "seeds"]
 
 
@@ -45,12 +46,14 @@ def row(outcome: Outcome) -> list[object]:
         if decides:
             name = f"{_name(model)}: " if len(entry.models) > 1 else ""
             value = float(np.mean([one.value for one in decides]))
+            # Two digits of a small number would be too few to see what its verdict follows from.
+            places = 2 if max(abs(number) for one in decides for number in (one.value, one.statistic)) >= SMALL else 4
             if entry.rule == "close" and entry.tolerance:
-                low, high = (wording.to_place(value + side * entry.tolerance, 2) for side in (-1, 1))
+                low, high = (wording.to_place(value + side * entry.tolerance, places) for side in (-1, 1))
                 values.append(f"{low} to {high}")
             else:
-                values.append(f"{RULES[entry.rule]} {wording.to_place(value, 2)}")
-            measured.append(name + _shown([one.statistic for one in decides]))
+                values.append(f"{RULES[entry.rule]} {wording.to_place(value, places)}")
+            measured.append(name + _shown([one.statistic for one in decides], places))
     if not values and outcome.measured:
         known = [_shown([one.statistic for one in found]) for model in entry.models if (found := outcome.of(model))]
         measured.append(f"known before: {', '.join(known)}")
@@ -63,8 +66,8 @@ def row(outcome: Outcome) -> list[object]:
     return [Html(escaped(entry.statement) + where + reason), *lines, Html(badge), str(outcome.seeds or "–")]
 
 
-def _shown(values: Sequence[float]) -> str:
-    return wording.of_seeds(values, places=2)
+def _shown(values: Sequence[float], places: int = 2) -> str:
+    return wording.of_seeds(values, places=places)
 
 
 def _images(data: str) -> str:
