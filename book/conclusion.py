@@ -96,7 +96,9 @@ glue_all({f"over-{m}": str(lead) for m, lead in over.items()})
 glue_all({"proof": wording.number(proof, 2), "equal": str(equal)})
 glue_all({"near": str(near)})
 short = frontier.lead_at("short-kh", best, "accuracy", common=True)
-glue_all({"equal-short": str(short)})
+drawn = frontier.lead_at("exemplars", best, "accuracy", common=True)
+check("images as weights over weight decay", drawn.value, 0.9, 1.15)
+glue_all({"equal-short": str(short), "equal-images": str(drawn)})
 for model in ("kh", "specreg", "random"):
     glue_all({f"after-{model}": wording.of_seeds(after(model), places=2)})
 
@@ -156,7 +158,7 @@ glue_all({"readout-seeds": "one seed" if count == 1 else f"{count} seeds"})
 #
 # *Not the landscape.* Its smoothness comes with the steep activation, and random weights with that activation have it too ({ref}`ch-geometry`).
 #
-# *Margin per gradient.* What counts is the margin of an image divided by how strongly the network responds to small changes of it; the size of the weights alone does not matter ({ref}`ch-readout`). Backpropagation gets there as well, when it ends early. Networks trained for a tenth of the epochs, with weight decay of several strengths or none, lie on one line of accuracy and robustness, and at KH's accuracy KH needs {glue:text}`equal` times their perturbation. If KH's readout ends as early, it is right on {glue:text}`accuracy-short-kh` per cent and needs {glue:text}`equal-short` times that of weight decay there, a small lead ({ref}`ch-beyond`). What KH has over the published
+# *Margin per gradient.* What counts is the margin of an image divided by how strongly the network responds to small changes of it; the size of the weights alone does not matter ({ref}`ch-readout`). Backpropagation gets there as well, when it ends early. Networks trained for a tenth of the epochs, with weight decay of several strengths or none, lie on one line of accuracy and robustness, and at KH's accuracy KH needs {glue:text}`equal` times their perturbation. If KH's readout ends as early, it is right on {glue:text}`accuracy-short-kh` per cent and needs {glue:text}`equal-short` times that of weight decay there, a small lead ({ref}`ch-beyond`). Nor is learning needed to get there: training images drawn at random, put in the place of KH's weights before the readout is trained as in the paper, need {glue:text}`equal-images` times the perturbation of weight decay of their accuracy ({ref}`ch-readout`). What KH has over the published
 # L2 model, a factor of {glue:text}`over-l2`, goes with {glue:text}`accuracy-kh` per cent of the images decided correctly instead of {glue:text}`accuracy-l2`.
 #
 # *And training that ends early.* Of KH only the readout is trained with labels, for a fixed time. A readout of the same layer that is trained further gets {glue:text}`readout-gain` more of a hundred images right and keeps {glue:text}`readout-loss` of the

@@ -281,9 +281,10 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
         axes.plot(*np.transpose(sorted(strengths.values())), ".-", color=GREY, zorder=1, label="weight decay")
     for number, (model, place) in enumerate(sorted(strengths.items(), key=lambda item: item[1])):
         text = f"× {_short(model)[5:]}" if number else f"weight decay × {_short(model)[5:]}"
-        # In turn above and below, the last below: there the line ends among the models.
-        over = (number % 2 == 0 and place[0] < max(x for x, _ in strengths.values())) or len(strengths) == 1
-        offset, ha, va = ((0, 6), "center", "bottom") if over else ((-3, -5), "right", "top")
+        # Below the line, above which models are named; the third centred, since the bar of a model stands to its left.
+        offset, ha, va = ((0, 6), "center", "bottom") if not number else ((-3, -5), "right", "top")
+        if number == 2:
+            offset, ha = (-1, -5), "center"
         axes.annotate(text, place, offset, textcoords="offset points", fontsize=9, ha=ha, va=va)
     last = np.zeros(2)
     for model, seeds in sorted(points.items(), key=lambda item: float(np.mean(item[1], axis=0)[0])):
@@ -297,7 +298,7 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
         axes.plot(*np.transpose(seeds), **plots.points(model), markersize=8)
         strong = model in ("kh", "l2", "bp", "random")
         axes.annotate(
-            _short(model).replace(", ", ",\n"), place, (8, -12 if near else 4), textcoords="offset points",
+            _short(model).removesuffix(f", q = {study.KH_POWER:g}").replace(", ", ",\n"), place, (8, -12 if near else 4), textcoords="offset points",
             fontsize=10 if strong else 9, weight="bold" if strong else "normal",
         )  # fmt: skip
     axes.margins(x=0.2, y=0.12)
