@@ -479,7 +479,8 @@ for name, window in cases:
 def changed(name):
     """What a layer at small scale has that ``settled-100`` has not: Δ = 0.1."""
     what, _, value = name.removeprefix("settled-").rpartition("-")
-    return f"{what.replace('delta', 'Δ')} = {value}" if what else f"{value} units"
+    text = f"{what.replace('delta', 'Δ')} = {value}" if what else f"{value} units"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def shares(name):
