@@ -6,7 +6,7 @@ from pathlib import Path
 import jupytext
 import pytest
 
-from bioadv.data import files, image_files
+from bioadv.data import datasets, files, image_files
 from bioadv.lab import accept, runs
 from bioadv.lab.accept import Fault
 from tests.test_study import command, small_scale, tiny, train
@@ -29,7 +29,7 @@ def test_the_command_that_makes_lost_weights_again(tiny, tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         runs.load_model(folder)
     words = typed(str(error.value), "bioadv train")
-    assert words == ["bioadv", "train", "random", f"--data={data}", "--seed=3", f"--out={out}"]
+    assert words == ["bioadv", "train", "random", f"--data={data}", "--seed=3", "--epochs=4", f"--out={out}"]
     assert command(*words[1:], "--no-progress").exit_code == 0
     runs.load_model(folder)
 
@@ -68,3 +68,29 @@ def test_the_command_that_executes_a_chapter(tmp_path):
     with pytest.raises(ValueError, match="has other code") as error:
         notebooks.reword(source, stored)
     assert typed(str(error.value), "python -m") == ["python", "-m", "tools.notebooks", "run", str(source)]
+
+
+def test_options_of_a_training_are_in_the_command_that_repeats_it():
+    recipe = {"experiment": {"recipe": {"epochs": 2}}}
+    assert runs._options({**recipe, "dtype": "torch.bfloat16"}) == ["--epochs=2", "--dtype=bfloat16"]
+    assert runs._options({**recipe, "layer": {"epochs": 2}, "screened": True}) == ["--epochs=2", "--screen"]
+    assert runs._options({**recipe, "layer": {"epochs": 3}}) == []  # as the scale has it: one option sets both
+    assert runs._options({"layer": {"epochs": 3}}) == ["--epochs=3"]
+
+
+def test_results_elsewhere_are_listed_and_accepted_with_their_root(tiny, tmp_path, capsys):
+    train("random", tiny, tmp_path / "out")
+    with pytest.raises(SystemExit):
+        accept.main([str(tmp_path / "out")])
+    assert "is not below results; give --root, the folder that holds DATASET/MODEL/seed-S" in capsys.readouterr().err
+    assert accept.main([f"--root={tmp_path / 'out'}", str(tmp_path / "out")]) == 0
+
+
+def test_sizes_of_the_photo_patches_are_those_of_the_images(tmp_path):
+    """They follow from the number of images, which a stand-in does not have."""
+    folder = tmp_path / "photo-patches" / "bp" / "seed-0"
+    folder.mkdir(parents=True)
+    files.write_json(
+        folder / "manifest.json", {"dataset": "photo-patches", "configuration": {}, "source": "", "seconds": 1.0}
+    )
+    assert len(accept._data(folder / "manifest.json").train) == len(datasets.load("photo-patches").train)

@@ -165,3 +165,22 @@ def test_second_order_is_refused_for_other_balls():
     model, x, y = trained_like(1.0)
     with pytest.raises(ValueError, match=r"method = 'all' is for L2 balls; with norm = 'linf' choose"):
         certificates.certified_radius(model, x, y, "linf", "all")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"norm": "linf", "method": "second order"}, "method = 'second order' is for L2 balls"),
+        ({"norm": "linf", "method": "all"}, "method = 'all' is for L2 balls"),
+        ({"method": "liner"}, "method = 'liner' is not known; choose from linear, interval"),
+        ({"norm": "l3"}, "norm = 'l3'"),
+        ({"radius": torch.full((200,), -0.1)}, r"radius has shape \(200,\), smallest -0.1.*; give one number >= 0"),
+        ({"radius": torch.full((200,), torch.nan)}, "radius has shape .* give one number >= 0"),
+        ({"radius": torch.tensor(0.1)}, r"radius has shape \(\), .* for each of 200 images"),
+    ],
+)
+def test_no_bound_for_what_it_does_not_hold_for(changes, message):
+    model, x, y = trained_like(2.0)
+    given = {"radius": torch.full((200,), 0.05), **changes}
+    with pytest.raises(ValueError, match=message):
+        certificates.margin_bound(model, x, y, **given)

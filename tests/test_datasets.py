@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from urllib.error import URLError
 
@@ -274,8 +275,8 @@ def test_every_dataset_has_a_folder_of_its_own(tmp_path, monkeypatch):
     assert datasets.folder_name("..") == tmp_path.name
     with pytest.raises(ValueError, match="dataset '/' has no name to file its results under; give a folder below it"):
         datasets.folder_name("/")
-    assert datasets.results_folder(Path("out"), "..") == Path("out") / tmp_path.name
-    for name, out in (("mine", "."), ("mine.npz", "../here"), (".", "..")):
+    assert datasets.results_folder(Path("../out"), ".") == Path("../out") / "here"
+    for name, out in (("mine", "."), ("mine.npz", "../here"), (".", ".."), (".", "out"), ("..", "out"), ("in", "in")):
         with pytest.raises(ValueError, match="would put the results into the images, .*; give another folder"):
             datasets.results_folder(Path(out), name)
     assert datasets.results_folder(Path("."), "cifar10") == Path("cifar10")
@@ -345,3 +346,11 @@ def test_ceiling_is_full_scale():
     images = Images(pixels, torch.zeros(5, dtype=torch.int64).numpy(), ("a",), "test")
     raw = torch.from_numpy(pixels.reshape(5, -1) / 255.0)
     torch.testing.assert_close(unit_lp(images) / datasets.ceiling(images), raw.float())
+
+
+def test_a_norm_beyond_float32_is_refused():
+    images = Images(np.full((2, 32, 32, 3), 200, np.uint8), np.array([0, 1]), ("a", "b"), "mine")
+    assert float(torch.linalg.vector_norm(datasets.unit_lp(images, 14), 14, dim=1)[0]) == pytest.approx(1, rel=1e-5)
+    assert float(datasets.unit_lp(images, math.inf).max()) == 1
+    with pytest.raises(ValueError, match="p = 20: the norms of 'mine' are beyond float32; give a smaller p"):
+        datasets.unit_lp(images, 20)

@@ -197,3 +197,10 @@ def test_every_prediction_about_layers_alone_is_about_one_that_exists():
                 layers.layer(entry.scale, entry.data, model)
             assert isinstance(layers.layer(entry.scale, entry.data, entry.models[0]), Layer)
     assert tuple(layers.LAYERS) == predictions.ALONE
+
+
+@pytest.mark.parametrize("images", [(), ("--images", "mnist")])
+def test_a_misspelt_layer_is_refused(images, tmp_path):
+    result = CliRunner().invoke(cli.app, ["layers", "small", *images, "--layer", "kh-layr", "--out", str(tmp_path)])
+    assert "layer = 'kh-layr' is not known there; choose from" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []

@@ -271,3 +271,17 @@ def test_noise_is_not_what_the_weights_started_from():
         noise = datasets.gaussian_noise(50, 300, torch.Generator().manual_seed(seed))
         overlap = torch.cosine_similarity(noise, model.hidden.detach()).mean()
         assert bool(overlap > 0.9) == same
+
+
+def test_a_run_is_the_same_however_its_path_is_written(run, tiny, monkeypatch):
+    folder = run("random")
+    options = ["--probe", "spectra", "--no-progress", "--data", tiny]
+    for here, path in ((folder.parent, "seed-0"), (folder, "."), (folder.parents[1], "random/seed-0")):
+        monkeypatch.chdir(here)
+        result = RUNNER.invoke(cli.app, ["probe", path, *options])
+        assert result.exit_code == 0, result.output
+        assert RUNNER.invoke(cli.app, ["info", path]).exit_code == 0
+    monkeypatch.chdir(folder.parents[2])
+    before = (folder / "spectra.json").read_bytes()
+    assert RUNNER.invoke(cli.app, ["probe", "tiny.npz/random/seed-0", *options]).exit_code == 0
+    assert (folder / "spectra.json").read_bytes() == before

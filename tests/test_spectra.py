@@ -256,3 +256,19 @@ def test_moments_are_a_value_object(latent):
     with pytest.raises(AttributeError):
         moments(latent).count = 3
     assert isinstance(moments(latent), Moments)
+
+
+@pytest.mark.parametrize(
+    ("latent", "message"),
+    [
+        (torch.rand(1, 12), "latent has 1 rows; give at least 2"),
+        (
+            torch.rand(50, 12).index_fill(1, torch.tensor([4]), torch.nan),
+            "latent has NaN, infinite or too large values",
+        ),
+        (torch.rand(50, 12) * 1e25, "latent has NaN, infinite or too large values"),
+    ],
+)
+def test_the_published_estimator_refuses_what_its_solver_dies_of(latent, message):
+    with pytest.raises(ValueError, match=message):
+        spectra.published(latent.split(20), 0.0)

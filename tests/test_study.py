@@ -218,7 +218,7 @@ def test_another_configuration_is_refused_and_nothing_lost(tiny, tmp_path):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     result = train("bp", tiny, tmp_path, epochs=5)
     assert result.exit_code != 0
-    assert "holds a run with experiment = " in str(result.exception)
+    assert "holds a run with experiment.recipe.epochs = 4, not 5; give" in str(result.exception)
     assert "give another --out folder" in str(result.exception)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

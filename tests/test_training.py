@@ -464,3 +464,11 @@ def test_published_jacobian_term_is_a_weight_decay_in_training():
             optimizer.step()
     torch.testing.assert_close(model.hidden, other.hidden, atol=1e-5, rtol=0)
     assert regularizers.decay(kind)[1] == 0
+
+
+def test_accuracy_refuses_labels_that_do_not_fit():
+    model = TwoLayer(12, 5, 3, 2.0)
+    x, y = torch.rand(50, 12), torch.zeros(50, dtype=torch.long)
+    for images, labels in ((x, y[:, None]), (x, y[:1]), (x, y + 3), (x[:, :5], y), (x[:0], y[:0])):
+        with pytest.raises(ValueError, match="accuracy: (inputs|labels) have shape"):
+            training.accuracy(model, images, labels)

@@ -186,10 +186,11 @@ def results_folder(out: Path, name: str) -> Path:
     """The folder below ``out`` of what is made with a dataset, see :func:`folder_name`.
 
     Two sets of one name in different places are told apart by their content: where the first has results, the second is
-    refused. Raises ``ValueError`` if the results would lie among the images themselves.
+    refused. Raises ``ValueError`` if the results would lie among the images themselves, or in a folder among them.
     """
     folder = out / folder_name(name)
-    if name not in KNOWN and os.path.abspath(folder) == os.path.abspath(name):
+    images, there = Path(os.path.abspath(name)), Path(os.path.abspath(folder))
+    if name not in KNOWN and (there == images or images in there.parents):
         raise ValueError(f"out = {str(out)!r} would put the results into the images, {name!r}; give another folder")
     return folder
 
@@ -198,7 +199,7 @@ def unit_lp(images: Images, p: float = 3.0) -> torch.Tensor:
     """Images as rows of unit L^p norm, x / ||x||_p on raw pixels, no centring (paper: p = 3).
 
     Returns (N, D) float32, pixels in the order height, width, channel. Raises ``ValueError`` if p < 1 or an image is
-    all zero (it has no direction).
+    all zero (it has no direction), or if p is so large that the norm of an image is beyond float32.
 
     >>> pixels = np.array([[[[3], [4], [5]]]], np.uint8)  # one grey image, 1 pixel high and 3 wide
     >>> unit_lp(Images(pixels, np.array([0]), ("a",), "mine"))  # 216 = 27 + 64 + 125 is 6 cubed
@@ -214,6 +215,8 @@ def unit_lp(images: Images, p: float = 3.0) -> torch.Tensor:
         if not norms.all():
             index = start + int((norms == 0).nonzero()[0, 0])
             raise ValueError(f"image {index} of {images.name!r} is all zero and has no unit-norm version; remove it")
+        if not norms.isfinite().all():
+            raise ValueError(f"p = {p}: the norms of {images.name!r} are beyond float32; give a smaller p, or infinity")
         part /= norms
     return x
 

@@ -206,7 +206,9 @@ def accept(found: list[Fault], root: Path, reason: str, date: str) -> list[dict[
     fixed = [fault for fault in found if not fault.new]
     if fixed:
         raise ValueError(f"this cannot be accepted: {fixed[0]}")
-    pairs = {(fault.old, fault.new): fault.file.relative_to(root).as_posix() for fault in reversed(found)}
+    pairs = {
+        (fault.old, fault.new): fault.file.resolve().relative_to(root.resolve()).as_posix() for fault in reversed(found)
+    }
     new = [
         {"old": pair[0], "new": pair[1], "date": date, "reason": reason, "result": file} for pair, file in pairs.items()
     ]
@@ -224,7 +226,8 @@ def _data(file: Path) -> Dataset:
     """The images that a result was made with; of the well-known ones only the name is needed."""
     manifest = provenance.read_manifest(file.parent)
     name = manifest["dataset"] if manifest else variants.base(file.parent.parent.parent.name)
-    return stand_in(name) if name in datasets.KNOWN else _loaded(name)
+    # Sizes of a study on the photo patches, which are at hand, follow from their number.
+    return stand_in(name) if name in datasets.KNOWN and name != "photo-patches" else _loaded(name)
 
 
 @functools.cache
@@ -244,6 +247,9 @@ def main(arguments: list[str] | None = None) -> int:
     described = sorted({file for folder in given.folders for file in stored(folder)})
     if not described:
         parser.error(f"no results in {', '.join(map(str, given.folders))}")
+    outside = [file for file in described if given.root.resolve() not in file.resolve().parents]
+    if outside:
+        parser.error(f"{outside[0]} is not below {given.root}; give --root, the folder that holds DATASET/MODEL/seed-S")
     try:
         found = [fault for file in described for fault in faults(file, given.root, _data(file))]
     except (ValueError, OSError) as error:

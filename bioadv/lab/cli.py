@@ -11,7 +11,7 @@ import typer
 
 import bioadv
 from bioadv.data import datasets, shipped
-from bioadv.lab import chapters, probes, processes, provenance, readout_study, runner, study, weights
+from bioadv.lab import chapters, probes, processes, provenance, readout_study, runner, runs, study, weights
 from bioadv.lab import layers as alone
 from bioadv.lab.runs import Run
 
@@ -82,7 +82,7 @@ def probe(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Measure a trained model; the result lies beside it. What is finished is not measured again."""
-    chosen = probes.probe(probe)
+    chosen, run = probes.probe(probe), runs.whole(run)
     manifest = provenance.read_manifest(run)
     needs_none = chosen.layer and probes.untrained(run.parent.name)
     if run.parent.name == probes.PIXELS or needs_none:  # nothing was trained: the images themselves, or untrained rows
@@ -116,9 +116,12 @@ def layers(
 ) -> None:
     """Make hidden layers alone and measure their spectra. What is finished is left alone."""
     for scale in scales:
+        known = {one for name in images or alone.sets(scale) for one in alone.names(scale, name)}
+        for one in layer or ():
+            if one not in known:
+                raise ValueError(f"layer = {one!r} is not known there; choose from {', '.join(sorted(known))}")
         for name in images or alone.sets(scale):
-            known = alone.names(scale, name)
-            chosen = layer if layer and images else [one for one in known if not layer or one in layer]
+            chosen = [one for one in alone.names(scale, name) if not layer or one in layer]
             for folder in alone.make(scale, name, chosen, seed or list(alone.SEEDS), out):
                 typer.echo(folder)
 
@@ -143,7 +146,7 @@ def fetch(
 @app.command()
 def info(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Print the manifest of a run."""
-    manifest = provenance.read_manifest(run)
+    manifest = provenance.read_manifest(runs.whole(run))
     if manifest is None:
         raise FileNotFoundError(f"{run} holds no finished run")
     typer.echo(json.dumps(manifest, indent=1))

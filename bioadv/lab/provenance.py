@@ -258,11 +258,20 @@ def same_configuration(folder: Path, wanted: dict[str, Any], *names: str) -> boo
     manifest = read_manifest(folder)
     if manifest is None:
         return False
-    for name, (stored, value) in differences(manifest.get("configuration", {}), describe_all(wanted)).items():
+    for name, pair in differences(manifest.get("configuration", {}), describe_all(wanted)).items():
+        name, stored, value = _first_leaf(name, *pair)
         raise ValueError(
             f"{folder} holds a run with {name} = {stored}, not {value}; give another --out folder, or remove this one"
         )
     return intact(folder / MANIFEST, *names)
+
+
+def _first_leaf(name: str, stored: Any, wanted: Any) -> tuple[str, Any, Any]:
+    """Of two parameters that differ, and may be tables of others, the first value that does: ``recipe.epochs``."""
+    while isinstance(stored, dict) and isinstance(wanted, dict):
+        key = next(key for key in sorted({*stored, *wanted}) if stored.get(key) != wanted.get(key))
+        name, stored, wanted = f"{name}.{key}", stored.get(key), wanted.get(key)
+    return name, stored, wanted
 
 
 def differences(stored: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -116,12 +116,27 @@ class Run:
         about = self.about
         if not provenance.intact(self.manifest, self.weights.name):
             words = ["bioadv", "train", self.model, f"--data={about['dataset']}", f"--seed={self.seed}"]
-            command = shlex.join([*words, f"--out={self.root.parent}"])
+            command = shlex.join([*words, *_options(about["configuration"]), f"--out={self.root.parent}"])
             raise FileNotFoundError(
                 f"{self.folder} has its manifest but not its weights, {self.weights.name} (git does not keep them); "
                 "`bioadv fetch` gets published ones, or "
                 f"train it again: {command}"
             )
+
+
+def _options(configuration: dict[str, Any]) -> list[str]:
+    """Options of ``bioadv train`` that make this configuration again."""
+    parts = [configuration.get("layer"), (configuration.get("experiment") or {}).get("recipe")]
+    epochs = {part["epochs"] for part in parts if part}
+    options = [f"--epochs={epochs.pop()}"] if len(epochs) == 1 else []  # of both, or else those of the scale
+    if configuration.get("dtype") == "torch.bfloat16":
+        options.append("--dtype=bfloat16")
+    return [*options, *(["--screen"] if configuration.get("screened") else [])]
+
+
+def whole(folder: Path) -> Path:
+    """The path of a run's folder with the names of its model and dataset, which ``.`` and ``seed-0`` leave out."""
+    return folder if len(folder.parts) > 2 and ".." not in folder.parts else Path(os.path.abspath(folder))
 
 
 def named(seed: int | str) -> str:

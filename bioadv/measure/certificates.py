@@ -42,8 +42,15 @@ def margin_bound(
     """Lower bound (B,) on right logit minus largest wrong one, over the ball of each radius (B,) around each image.
 
     method: ``linear``, ``interval``, ``both``, the larger of the two; ``second order``, in L2 balls only; or ``all``,
-    the largest of the three.
+    the largest of the three. Raises ``ValueError`` for an unknown norm or method, or radii that are not one number
+    >= 0 for each image.
     """
+    _check(norm, method)
+    if radius.shape != (len(x),) or not bool((radius >= 0).all()):
+        raise ValueError(
+            f"radius has shape {tuple(radius.shape)}, smallest {float(radius.min()) if radius.numel() else '-'}; give "
+            f"one number >= 0 for each of {len(x)} images"
+        )
     weights = folded(model)[0]
     overlaps = products.product(weights, weights).abs() if method in ("second order", "all") else weights.new_zeros(0)
     reach = radius[:, None] * torch.linalg.vector_norm(weights, attacks.dual(norm), dim=1)
@@ -125,16 +132,20 @@ def certified_radius(
     linearisation's distance can be certified. Raises ``ValueError`` for an unknown norm or method, or images and
     labels that do not fit.
     """
-    attacks.dual(norm)  # raises for an unknown one
-    if method not in METHODS:
-        raise ValueError(f"method = {method!r} is not known; choose from {', '.join(METHODS)}")
-    if norm != "l2" and method in ("second order", "all"):
-        raise ValueError(f"method = {method!r} is for L2 balls; with norm = {norm!r} choose linear, interval or both")
+    _check(norm, method)
     attacks.check(model, x, y)
     radii, model = np.zeros(len(x)), frozen(model)
     for chosen in bar(torch.arange(len(x)).split(size), progress):
         radii[chosen.numpy()] = _bisect(model, x[chosen], y[chosen], norm, method).cpu().numpy()
     return radii
+
+
+def _check(norm: str, method: str) -> None:
+    attacks.dual(norm)  # raises for an unknown one
+    if method not in METHODS:
+        raise ValueError(f"method = {method!r} is not known; choose from {', '.join(METHODS)}")
+    if norm != "l2" and method in ("second order", "all"):
+        raise ValueError(f"method = {method!r} is for L2 balls; with norm = {norm!r} choose linear, interval or both")
 
 
 def _bisect(model: TwoLayer, x: Tensor, y: Tensor, norm: str, method: str) -> Tensor:

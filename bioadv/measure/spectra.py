@@ -100,7 +100,8 @@ def published(latent: Iterable[Tensor], shift: float | Tensor, rounded: bool = F
     One float32 pass over batches (B, H) sums (h - shift) and (h - shift)(h - shift)^T, where the shift is the mean
     *pixel* of the first batch (a mean latent (H,) would be better); the mean is subtracted at the end; the solver is
     the one for general matrices. Rounding can make eigenvalues negative or complex: the code keeps the real parts.
-    rounded: products of TF32 operands.
+    rounded: products of TF32 operands. Raises ``ValueError`` for fewer than two latents, or products that are not
+    finite numbers, on which the solver can end the process.
     """
     count, total, products = 0, torch.zeros(0), torch.zeros(0)
     for part in latent:
@@ -110,8 +111,13 @@ def published(latent: Iterable[Tensor], shift: float | Tensor, rounded: bool = F
         products = square if count == 0 else products + square
         total = shifted.sum(0) if count == 0 else total + shifted.sum(0)
         count += len(part)
+    if count < 2:
+        raise ValueError(f"latent has {count} rows; give at least 2")
     mean = tf32(total) if rounded else total
-    eigenvalues = torch.linalg.eigvals((products - torch.outer(mean, mean) / count) / (count - 1))
+    covariance = (products - torch.outer(mean, mean) / count) / (count - 1)
+    if not bool(covariance.isfinite().all()):
+        raise ValueError("latent has NaN, infinite or too large values: its covariance is not finite in float32")
+    eigenvalues = torch.linalg.eigvals(covariance)
     return eigenvalues[eigenvalues.real.argsort(descending=True)]
 
 

@@ -235,7 +235,11 @@ def _diverged(what: str, keeping: Keeping, done: int) -> TrainingDiverged:
 
 @torch.no_grad()
 def accuracy(model: TwoLayer, x: Tensor, y: Tensor, readout_only: bool = False, size: int = 1000) -> float:
-    """Fraction of right answers on images (N, D), or on latents (N, H) with ``readout_only``."""
+    """Fraction of right answers on images (N, D), or on latents (N, H) with ``readout_only``.
+
+    Raises ``ValueError`` for inputs or labels (N,) that do not fit the model or each other.
+    """
+    _check("accuracy", model, x, y, readout_only)
     answer = model.logits if readout_only else model
     parts = zip(x.split(size), y.split(size), strict=True)
     return sum(int((answer(inputs).argmax(1) == labels).sum()) for inputs, labels in parts) / len(x)

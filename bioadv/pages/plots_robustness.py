@@ -297,8 +297,9 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
             )
         axes.plot(*np.transpose(seeds), **plots.points(model), markersize=8)
         strong = model in ("kh", "l2", "bp", "random")
+        name = _short(model).removesuffix(f", q = {study.KH_POWER:g}")
         axes.annotate(
-            _short(model).removesuffix(f", q = {study.KH_POWER:g}").replace(", ", ",\n"), place, (8, -12 if near else 4), textcoords="offset points",
+            name.replace(", ", ",\n"), place, (8, -12 if near else 4), textcoords="offset points",
             fontsize=10 if strong else 9, weight="bold" if strong else "normal",
         )  # fmt: skip
     axes.margins(x=0.2, y=0.12)
