@@ -91,6 +91,12 @@ def test_sizes_of_the_photo_patches_are_those_of_the_images(tmp_path):
     folder = tmp_path / "photo-patches" / "bp" / "seed-0"
     folder.mkdir(parents=True)
     files.write_json(
-        folder / "manifest.json", {"dataset": "photo-patches", "configuration": {}, "source": "", "seconds": 1.0}
+        folder / "manifest.json",
+        {
+            "dataset": "photo-patches",
+            "configuration": {"model": "bp", "seed": 0, "data": ""},
+            "source": "",
+            "seconds": 1.0,
+        },
     )
     assert len(accept._data(folder / "manifest.json").train) == len(datasets.load("photo-patches").train)
