@@ -95,6 +95,22 @@ def test_another_process_and_another_mirror_go_on_as_well(fetch, tmp_path):
     assert asked == [("/x.bin", "bytes=70000-")]
 
 
+@pytest.mark.parametrize(
+    "address", ["http://localhost:99999", "http://[bad", "http://.x", "http:////", "http://a..b", "http://a b"]
+)
+def test_an_address_that_cannot_be_used_costs_no_part(fetch, tmp_path, address):
+    """Some are refused by requests, some by the libraries below it; all of them as a ``ValueError``."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "x.bin.part").write_bytes(CONTENT[:70_000])
+    with pytest.raises(FileNotFoundError, match=r"x\.bin: this address cannot be used \(.*\); correct it") as told:
+        fetch(address)
+    assert "another SHA-256" not in str(told.value)
+    assert left(tmp_path) == {"x.bin.part": 70_000}
+    with serve(tmp_path / "mirror") as (url, asked):
+        assert fetch(address, url).read_bytes() == CONTENT
+    assert asked == [("/x.bin", "bytes=70000-")]
+
+
 @pytest.mark.parametrize("part", [CONTENT[:10] + b"x" * 1000, CONTENT[:-1] + b"x", CONTENT + b"more"])
 def test_a_damaged_part_is_dropped(fetch, tmp_path, part):
     (tmp_path / "cache").mkdir()

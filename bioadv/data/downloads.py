@@ -10,7 +10,7 @@ import os
 import shlex
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,10 @@ class Remote:
 
 class BrokenError(ValueError):
     """What a mirror gave is not the file."""
+
+
+class AddressError(requests.RequestException):
+    """A mirror's address, or one that it sends on to, is none that can be asked."""
 
 
 def cache() -> Path:
@@ -88,7 +92,7 @@ def _from(url: str, remote: Remote, folder: Path, progress: bool) -> Path:
                 pooch.retrieve(
                     url, f"sha256:{remote.sha256}", remote.name, folder, downloader=_Resume(remote, progress)
                 )
-        except ValueError as error:  # pooch's, of the digest, or ours
+        except ValueError as error:  # pooch's, of the digest, or ours; AddressError is none
             part.unlink(missing_ok=True)
             raise (
                 error if isinstance(error, BrokenError) else BrokenError("the file there has another SHA-256")
@@ -112,6 +116,14 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def _asked(url: str, headers: Mapping[str, str]) -> requests.Response:
+    """The answer of a mirror, before its content; raises what requests does, ``AddressError`` for a bad address."""
+    try:
+        return requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+    except ValueError as error:  # requests' own for most addresses, of the libraries below it for some
+        raise AddressError(f"this address cannot be used ({error}); correct it") from error
 
 
 def _size(path: Path) -> int:
@@ -143,7 +155,7 @@ class _Resume:
         have = _size(part) if _size(part) < self.remote.size else 0
         # Not compressed on the way: a range counts the bytes of what is sent.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        with _asked(url, headers) as response:
             response.raise_for_status()
             if response.status_code != requests.codes.partial_content:
                 have = 0  # this mirror does not resume
