@@ -1,5 +1,6 @@
 """Runs with damaged, foreign and read-only files: refused with the file's name and a remedy, never taken for good."""
 
+import errno
 import hashlib
 import json
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from bioadv.data import datasets
+from bioadv.data import datasets, files
 from bioadv.lab import probes, provenance, runs
 from bioadv.lab.probes import Probe
 from tests.test_study import command, small_scale, tiny, train
@@ -98,6 +99,29 @@ def test_a_damaged_measurement_is_refused_with_its_name(tiny, tmp_path, monkeypa
     damaged(folder / runs.WEIGHTS)
     with pytest.raises(ValueError, match=r"model\.safetensors is not the file that"):
         probes.run(folder, "ones", data)
+
+
+@pytest.mark.parametrize("full", ["new.npz", "new.json"])
+def test_on_a_full_disk_a_measurement_stays_as_it_was(tmp_path, monkeypatch, full):
+    """Arrays and description change together: neither lies beside what belongs to the other."""
+    about, arrays = tmp_path / "new.json", {"ones": np.ones(9)}
+    provenance.write_measurement(about, arrays, configuration={}, source="old")
+    before, atomic = {path.name: path.read_bytes() for path in tmp_path.iterdir()}, files.atomic
+    assert before.keys() == {"new.json", "new.npz"}
+
+    def no_space(path):
+        if path.name == full:
+            raise files.refused(path, OSError(errno.ENOSPC, ""))
+        return atomic(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "atomic", no_space)
+        with pytest.raises(OSError, match=rf"cannot write {tmp_path}, no space left on device: .*nothing was changed"):
+            provenance.write_measurement(about, {"ones": np.ones(3)}, configuration={}, source="new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    provenance.write_measurement(about, {"ones": np.ones(3)}, configuration={}, source="new")
+    assert provenance.intact(about, "new.npz")
+    assert len(files.read_arrays(tmp_path / "new.npz")["ones"]) == 3
 
 
 def test_a_finished_run_on_a_read_only_disk_is_read(tiny, tmp_path, monkeypatch):

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ from bioadv.lab.accept import stand_in
 from bioadv.lab.looks import Look
 from bioadv.lab.provenance import source_hash
 from bioadv.lab.runner import Where
+from bioadv.lab.runs import Run
 from bioadv.lab.study import EXPERIMENTS, LAYER
 from bioadv.network import local_learning, models, pruning, regularizers, streams, training
 from bioadv.network.hidden import Kind
@@ -299,46 +301,89 @@ def test_a_run_that_lost_its_weights_is_trained_again(tiny, tmp_path):
     assert (layer / runs.SYNAPSES).is_file()
 
 
-def test_a_manifest_never_describes_other_weights(tiny, tmp_path, monkeypatch):
-    """Trained again after a loss and interrupted while writing, a run is unfinished; until then it is as it was."""
+@pytest.mark.parametrize("model", ["bp", LAYER])
+@pytest.mark.parametrize("full", [runs.WEIGHTS, runs.LOG, provenance.MANIFEST])
+def test_on_a_full_disk_a_lost_run_stays_as_it_was(tiny, tmp_path, monkeypatch, model, full):
+    """Trained again as in a clone: manifest and log stay until all that takes their place is written."""
+    train(model, tiny, tmp_path)
+    run = Run(tmp_path / "tiny.npz", model, 0)
+    run.weights.unlink()
+    before, full = contents(run.folder), run.weights.name if full == runs.WEIGHTS else full
+    atomic = files.atomic
+
+    def no_space(path):
+        if path.name == full:
+            raise files.refused(path, OSError(errno.ENOSPC, ""))
+        return atomic(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "atomic", no_space)
+        refused = train(model, tiny, tmp_path).exception
+    assert f"cannot write {run.folder}, no space left on device: free some space" in str(refused)
+    assert "(nothing was changed)" in str(refused)
+    assert contents(run.folder) | before == contents(run.folder)
+    assert contents(run.folder).keys() - before.keys() == {run.checkpoint.name}
+    assert train(model, tiny, tmp_path).exit_code == 0
+    assert contents(run.folder).keys() == {*before, run.weights.name}
+
+
+def contents(folder):
+    """Files of a folder, by name, and folders."""
+    return {path.name: path.read_bytes() if path.is_file() else None for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_a_manifest_never_describes_other_weights(tiny, tmp_path, monkeypatch, moved):
+    """Trained again after a loss and stopped while its files take their places, a run is unfinished."""
     train("bp", tiny, tmp_path)
-    folder = tmp_path / "tiny.npz" / "bp" / "seed-0"
-    (folder / runs.WEIGHTS).unlink()
-    during = []
+    run, during = Run(tmp_path / "tiny.npz", "bp", 0), []
+    run.weights.unlink()
+    fit, replace = training.fit, os.replace
 
-    def fit(*given, **more):
-        during.append((folder / "manifest.json").is_file())
-        return original(*given, **more)
+    def fitted(*given, **more):
+        during.append(run.manifest.is_file())
+        return fit(*given, **more)
 
-    def full(*given, **more):
-        raise OSError("no space left")
+    def stop(source, target):
+        if Path(source).parent.name.startswith(".manifest") and Path(target).parent == run.folder:
+            assert not run.manifest.is_file()
+            during.append(Path(target).name)
+            if len(during) > moved + 1:
+                raise KeyboardInterrupt
+        replace(source, target)
 
-    original = training.fit
-    monkeypatch.setattr(training, "fit", fit)
-    monkeypatch.setattr(files, "write_arrays", full)
-    assert isinstance(train("bp", tiny, tmp_path).exception, OSError)
-    assert during == [True]
-    assert {path.name for path in folder.iterdir()} == {runs.WEIGHTS, "log.npz", "checkpoint.safetensors"}
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "fit", fitted)
+        patch.setattr(files.os, "replace", stop)
+        assert train("bp", tiny, tmp_path).exit_code != 0
+    assert during[0] is True
+    assert provenance.MANIFEST not in during[:-1]
+    assert not run.manifest.exists()
+    assert run.checkpoint.is_file()
+    assert train("bp", tiny, tmp_path).exit_code == 0
+    assert contents(run.folder).keys() == {runs.WEIGHTS, runs.LOG, provenance.MANIFEST}
 
 
 def test_a_run_stopped_behind_its_manifest_is_tidied(tiny, tmp_path, monkeypatch):
-    original = provenance.write_manifest
-    for model, weights in (("bp", runs.WEIGHTS), (LAYER, runs.SYNAPSES)):
+    unlink = Path.unlink
 
-        def stop(*given, **about):
-            original(*given, **about)
+    def stop(path, missing_ok=False):
+        if path.name == "checkpoint.safetensors":
             raise KeyboardInterrupt
+        unlink(path, missing_ok)
 
-        monkeypatch.setattr(provenance, "write_manifest", stop)
+    for model, weights in (("bp", runs.WEIGHTS), (LAYER, runs.SYNAPSES)):
+        monkeypatch.setattr(Path, "unlink", stop)
         train(model, tiny, tmp_path)
-        monkeypatch.setattr(provenance, "write_manifest", original)
-        folder = tmp_path / "tiny.npz" / model / "seed-0"
-        assert (folder / "checkpoint.safetensors").is_file()
-        written = (folder / weights).stat().st_mtime_ns
+        monkeypatch.setattr(Path, "unlink", unlink)
+        run = Run(tmp_path / "tiny.npz", model, 0)
+        assert run.checkpoint.is_file()
+        files.staging(run.manifest).mkdir()  # as one that was killed before leaves it
+        (files.staging(run.manifest) / weights).write_bytes(b"half")
+        written = run.weights.stat().st_mtime_ns
         assert train(model, tiny, tmp_path).exit_code == 0
-        assert {path.name for path in folder.iterdir()} == {weights, "log.npz", provenance.MANIFEST}
-        assert (folder / weights).stat().st_mtime_ns == written
+        assert contents(run.folder).keys() == {weights, runs.LOG, provenance.MANIFEST}
+        assert run.weights.stat().st_mtime_ns == written
 
 
 def test_the_precision_of_a_stored_run_is_no_obstacle_unless_one_is_asked_for(tiny, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import tempfile
 import time
 import zipfile
@@ -73,6 +74,36 @@ def atomic(path: Path | str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def together(description: Path) -> Iterator[Path]:
+    """Give a folder to write files and their description into; on success all of them move to where it belongs.
+
+    What is there stays until all is written. Then the old description goes first and the new one comes last, so that
+    none ever lies beside files that it does not describe, whatever stops the writer. For one writer at a time. Raises
+    ``OSError`` with the remedy when the disk is full or may not be written; nothing is changed then.
+    """
+    folder = staging(description)
+    try:
+        try:
+            tidy(folder)
+            folder.mkdir(parents=True)
+            yield folder
+        except OSError as error:
+            if error.errno not in REMEDIES:
+                raise
+            raise refused(description.parent, error) from error  # the temporary folder is nobody's concern
+        description.unlink(missing_ok=True)
+        for file in sorted(folder.iterdir(), key=lambda file: file.name == description.name):
+            os.replace(file, description.with_name(file.name))
+    finally:
+        tidy(folder)
+
+
+def staging(description: Path) -> Path:
+    """The folder that :func:`together` gives; one that a killed writer left goes when it is next asked for."""
+    return description.with_name(f".{description.name}.tmp")
+
+
 def refused(path: Path | str, error: OSError) -> OSError:
     """The error of a disk that does not take ``path``, with the remedy; the error itself if there is none."""
     if error.errno not in REMEDIES:
@@ -90,9 +121,12 @@ def _sweep(path: Path) -> None:
 
 
 def tidy(path: Path) -> None:
-    """Remove a file that nobody needs any more, if it is there and may be removed; a read-only disk is no obstacle."""
-    with contextlib.suppress(OSError):
-        path.unlink()
+    """Remove a file or folder that nobody needs any more, if it is there and may go; a read-only disk does no harm."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def write_json(path: Path | str, value: Any) -> None:

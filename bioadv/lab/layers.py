@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from bioadv.data import files, variants
+from bioadv.data import variants
 from bioadv.data.moments import Moments
 from bioadv.data.variants import Rows
 from bioadv.lab import processes, provenance, study
@@ -169,16 +169,14 @@ def _measure(run: Run, chosen: Layer, about: dict[str, Any], pictures: Rows, of:
     source, start = source_of(chosen.kind), time.perf_counter()
     arrays, health = measured(chosen, run.seed, pictures, of, known)
     seconds = time.perf_counter() - start
-    files.write_arrays(run.folder / f"{FILE}.npz", arrays)
     about = {
         "configuration": provenance.describe_all({**about, "data": pictures.digest}),
         "seconds": round(seconds, 1),
         "source": source,
         "environment": provenance.environment(),
         "health": health,
-        provenance.DIGESTS: provenance.digests(run.folder, [f"{FILE}.npz"]),
     }
-    files.write_json(run.measured(FILE), about)
+    provenance.write_measurement(run.measured(FILE), arrays, **about)
 
 
 # What moves a number; the source of all this, and of what it refers to, is hashed into each description.

@@ -136,18 +136,14 @@ def _measure(folder: Path, name: str, data: Dataset, progress: bool) -> Path:
         part_arrays = files.read_arrays(parts[-1])
         seconds += float(part_arrays.pop(SECONDS))  # of every part, in whichever session it was measured
         arrays |= part_arrays
-    files.write_arrays(file, arrays)
-    files.write_json(
-        about,
-        {
-            "configuration": provenance.describe_all(configuration),
-            "seconds": round(seconds, 1),
-            "source": source,
-            "environment": provenance.environment(),
-            "training": training,
-            provenance.DIGESTS: provenance.digests(folder, [file.name]),
-        },
-    )
+    described = {
+        "configuration": provenance.describe_all(configuration),
+        "seconds": round(seconds, 1),
+        "source": source,
+        "environment": provenance.environment(),
+        "training": training,
+    }
+    provenance.write_measurement(about, arrays, **described)
     for part_file in parts:
         part_file.unlink()
     return file

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import json
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -156,12 +156,23 @@ def describe(value: Any) -> Any:
 
 
 def write_manifest(folder: Path, vouched: Iterable[str] = (), **about: Any) -> None:
-    """Write a run's manifest: what is given, and the environment. It is written last, so it marks a whole run.
+    """Write a run's manifest: what is given, and the environment. It comes last, so it marks a whole run.
 
     vouched: names of the files in ``folder`` that it describes; their digests are kept, see :func:`intact`.
     """
     about = {name: describe(value) for name, value in about.items()}
     files.write_json(folder / MANIFEST, {**about, "environment": environment(), DIGESTS: digests(folder, vouched)})
+
+
+def write_measurement(description: Path, arrays: Mapping[str, np.ndarray], **about: Any) -> None:
+    """Write arrays and the description beside them, ``NAME.npz`` and ``NAME.json``, both or neither.
+
+    about: what the description holds besides the digest of the arrays.
+    """
+    name = description.with_suffix(".npz").name
+    with files.together(description) as new:
+        files.write_arrays(new / name, arrays)
+        files.write_json(new / description.name, {**about, DIGESTS: digests(new, [name])})
 
 
 def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
@@ -216,11 +227,6 @@ def read_description(path: Path, **needed: type | tuple[type, ...]) -> dict[str,
     if not isinstance(about.get(DIGESTS, {}), dict):
         raise ValueError(f"{path} has {DIGESTS} that are no JSON object; delete it and make it again")
     return about
-
-
-def remove_manifest(folder: Path) -> None:
-    """Remove a run's manifest, before anything that it describes is written anew."""
-    (folder / MANIFEST).unlink(missing_ok=True)
 
 
 def identity(manifest: dict[str, Any]) -> str:

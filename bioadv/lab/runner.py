@@ -5,11 +5,13 @@ A run that was killed goes on from its checkpoint; a finished one is left alone.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bioadv.data import datasets, files, image_arrays
@@ -184,10 +186,9 @@ def _make_model(job: Job) -> None:
     source, keeping = source_of(job.name, job.screened), job.where.keeping(run)
     fitted = fit(model.to(job.device), sets, chosen, job.seed, job.dtype, keeping, job.where.progress)
     accuracy = accuracies(fitted.model, sets)
-    provenance.remove_manifest(run.folder)
-    models.save(fitted.model, run.weights)
-    files.write_arrays(run.log, fitted.log)
-    _finish(job, {**wanted, "dtype": str(job.dtype)}, fitted.seconds, source, accuracy=accuracy)
+    wanted = {**wanted, "dtype": str(job.dtype)}
+    save = functools.partial(models.save, fitted.model)
+    _finish(job, wanted, save, fitted.log, fitted.seconds, source, accuracy=accuracy)
 
 
 def _make_layer(job: Job) -> None:
@@ -197,12 +198,10 @@ def _make_layer(job: Job) -> None:
     keeping, progress = job.where.keeping(run), job.where.progress
     screen = Screen if job.screened else None
     trained, health = train_synapses(job.data, params, job.seed, job.device, keeping, progress, screen)
-    provenance.remove_manifest(run.folder)
-    files.write_tensors(run.weights, {"synapses": trained.synapses})
     arrays = {"norms": health.norms, "wins": health.wins, "alive": health.alive, "mean_weight": health.mean_weight}
-    files.write_arrays(run.log, {**trained.history, **arrays})
     shares = {"converged": health.converged, "live": health.live, "winning": health.winning}
-    _finish(job, wanted, trained.seconds, source, health=shares)
+    save = functools.partial(files.write_tensors, tensors={"synapses": trained.synapses})
+    _finish(job, wanted, save, {**trained.history, **arrays}, trained.seconds, source, health=shares)
 
 
 def _check_size(name: str, data: Dataset, units: int, chosen: Experiment | None = None) -> None:
@@ -224,15 +223,30 @@ def _check_size(name: str, data: Dataset, units: int, chosen: Experiment | None 
 
 
 def _finished(run: Run, wanted: dict[str, Any]) -> bool:
-    """Whether the run is there, whole; tidies up behind one that was stopped between its last two steps."""
+    """Whether the run is there, whole; tidies up behind one that was stopped between its last two steps.
+
+    Also behind one that was killed while it wrote, and whose weights were then fetched.
+    """
     done = provenance.same_configuration(run.folder, wanted, run.weights.name, run.log.name)
     if done:
         files.tidy(run.checkpoint)
+        files.tidy(files.staging(run.manifest))
     return done
 
 
-def _finish(job: Job, wanted: dict[str, Any], seconds: float, source: str, **outcome: Any) -> None:
-    """Write the manifest, which marks the run as whole; then its checkpoint is of no more use."""
+def _finish(
+    job: Job,
+    wanted: dict[str, Any],
+    save: Callable[[Path], None],
+    log: dict[str, np.ndarray],
+    seconds: float,
+    source: str,
+    **outcome: Any,
+) -> None:
+    """Write weights and log, and the manifest, which marks the run as whole; then its checkpoint is of no more use.
+
+    save: writes the weights to a file. Until all three are written, what an earlier training left stays as it is.
+    """
     run = job.run
     about = {
         "configuration": provenance.describe_all(wanted),
@@ -241,7 +255,10 @@ def _finish(job: Job, wanted: dict[str, Any], seconds: float, source: str, **out
         "seconds": round(seconds, 1),
         "source": source,
     }
-    provenance.write_manifest(run.folder, (run.weights.name, run.log.name), **about, **outcome)
+    with files.together(run.manifest) as new:
+        save(new / run.weights.name)
+        files.write_arrays(new / run.log.name, log)
+        provenance.write_manifest(new, (run.weights.name, run.log.name), **about, **outcome)
     run.checkpoint.unlink(missing_ok=True)
 
 

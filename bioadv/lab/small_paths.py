@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bioadv.data import datasets, files
+from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
 from bioadv.lab import live, probe_paths, processes, provenance, runner, study
 from bioadv.lab.runs import Run
@@ -52,18 +52,15 @@ def make(model: str, seed: int, data: Dataset, out: Path, probe: str = "paths", 
         source, start = source_of(probe, model), time.perf_counter()
         few, (measure, settings) = first(data), PROBES[probe]
         network = trained(model, seed, few, SIZES)
-        files.write_arrays(file, measure(network, few, settings, progress))
-        files.write_json(
-            about,
-            {
-                "configuration": provenance.describe_all(wanted),
-                "seconds": round(time.perf_counter() - start, 1),
-                "source": source,
-                "environment": provenance.environment(),
-                "health": health(model, network, few),
-                provenance.DIGESTS: provenance.digests(run.folder, [file.name]),
-            },
-        )
+        arrays = measure(network, few, settings, progress)
+        described = {
+            "configuration": provenance.describe_all(wanted),
+            "seconds": round(time.perf_counter() - start, 1),
+            "source": source,
+            "environment": provenance.environment(),
+            "health": health(model, network, few),
+        }
+        provenance.write_measurement(about, arrays, **described)
     return file
 
 
