@@ -1,5 +1,6 @@
 """Trainings of live cells are kept for the next chapter: found again bit by bit, and never mistaken for another."""
 
+import errno
 import os
 import time
 from dataclasses import replace
@@ -106,6 +107,44 @@ def test_without_a_cache_it_trains_each_time(tmp_path, data, sizes, monkeypatch)
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv(downloads.CACHE_VARIABLE, str(tmp_path / "a file"))
     assert torch.equal(live.train_layer(data, sizes).synapses, live.train_layer(data, sizes).synapses)
+
+
+@pytest.mark.parametrize("problem", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_takes_no_more_costs_no_training(cache, data, sizes, monkeypatch, problem):
+    """It is full, or fails, at the end of the training: that is returned all the same, and kept next time."""
+    layer = live.train_layer(data, sizes).synapses
+    model = live.train("kh", data, layer, sizes).model
+    for file in cache.iterdir():
+        file.unlink()
+
+    def refuse(*_, **__):
+        raise OSError(problem, os.strerror(problem))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", refuse)
+        assert torch.equal(live.train_layer(data, sizes).synapses, layer)
+        assert equal(weights(live.train("kh", data, layer, sizes).model), weights(model))
+        assert list(cache.iterdir()) == []
+        with pytest.raises(OSError, match=os.strerror(problem)[1:]):  # what a run needs to go on from is another matter
+            files.write_checkpoint(cache / "x.safetensors", {}, 1, 0.0, {})
+    live.train_layer(data, sizes)
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("harm", ["unreadable", "damaged"])
+def test_a_file_that_cannot_be_read_or_removed_is_passed_over(cache, data, sizes, monkeypatch, harm):
+    layer = live.train_layer(data, sizes).synapses
+    (file,) = cache.iterdir()
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    if harm == "unreadable":
+        monkeypatch.setattr(files.Path, "read_bytes", refuse)
+    else:
+        file.write_bytes(b"damaged")
+    monkeypatch.setattr(files.Path, "unlink", refuse)
+    assert torch.equal(live.train_layer(data, sizes).synapses, layer)
 
 
 def test_what_nobody_asked_for_in_a_month_leaves(cache, data, sizes):

@@ -245,14 +245,20 @@ def digest(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class Spare(str):
+    """The path of a state that a training can do without: where the disk refuses it, the training goes on."""
+
+
 def write_checkpoint(
     path: Path | str, tensors: Mapping[str, torch.Tensor], epoch: int, seconds: float, identity: Mapping[str, Any]
 ) -> None:
     """Write the state of a training after ``epoch``, for :func:`read_checkpoint`.
 
-    identity: JSON-able values that must agree between this run and the one that goes on from it.
+    path: a :class:`Spare` for a state that may be lost; identity: JSON-able values that must agree between this run and
+    the one that goes on from it.
     """
-    write_tensors(path, tensors, epoch=epoch, seconds=seconds, identity=identity)
+    with contextlib.suppress(OSError) if isinstance(path, Spare) else contextlib.nullcontext():
+        write_tensors(path, tensors, epoch=epoch, seconds=seconds, identity=identity)
 
 
 def read_checkpoint(

@@ -69,7 +69,8 @@ def kept(name: str, **about: Any) -> Keeping:
     """Where a finished training is kept, or found, in the folder of :func:`bioadv.data.downloads.cache`.
 
     name: of the model, or of the KH layer; about: what it depends on beside code, libraries, processor and threads. A
-    folder that cannot be written costs the next chapter some waiting and nothing else; a damaged file is made again.
+    folder that cannot be written, or a full disk, costs the next chapter some waiting and nothing else; a file that is
+    damaged is made again.
     """
     folder = downloads.cache() / "live"
     code = provenance.source_hash(*runner.roots(name), train, train_layer)
@@ -85,11 +86,11 @@ def kept(name: str, **about: Any) -> Keeping:
         return Keeping()
     try:
         files.read_tensors(path)
-    except FileNotFoundError:
-        pass
-    except ValueError:
-        path.unlink(missing_ok=True)
-    return Keeping(path if os.access(folder, os.W_OK) else None, every=10**9)  # the end is enough
+    except (OSError, ValueError):  # absent, damaged or not to be read
+        files.tidy(path)
+        if path.exists():
+            return Keeping()
+    return Keeping(files.Spare(path) if os.access(folder, os.W_OK) else None, every=10**9)  # the end is enough
 
 
 def _tidy(folder: Path) -> None:
