@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import re
 import threading
+import urllib.parse
 
 
 @contextlib.contextmanager
@@ -19,7 +20,7 @@ def serve(folder, ranges=True, cut=0, wrong=False, endless=False):
         protocol_version = "HTTP/1.0"
 
         def do_GET(self):
-            path = folder / self.path.lstrip("/")
+            path = folder / urllib.parse.unquote(self.path).lstrip("/")
             path = path / "index.html" if path.is_dir() else path
             first = self.path not in [seen for seen, _ in asked]
             asked.append((self.path, self.headers.get("Range")))

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -153,7 +154,10 @@ def test_the_committed_list_is_whole():
         (lambda listed: listed.pop("licence"), "licence is missing"),
         (lambda listed: listed.update(mirrors=["ftp://x"]), "mirrors"),
         (lambda listed: listed["runs"][KH]["log.npz"].update(sha256="12"), "64 hexadecimal digits"),
-        (lambda listed: listed["runs"][KH]["log.npz"].update(name="../x"), "a file name"),
+        *(
+            (lambda listed, name=name: listed["runs"][KH]["log.npz"].update(name=name), "a file name")
+            for name in ("../x", "..", ".x", "a/b", "a\\b", "a\n", "a\x7f", "")
+        ),
     ],
 )
 def test_a_bad_list_is_named(release, tmp_path, change, words):
@@ -162,6 +166,42 @@ def test_a_bad_list_is_named(release, tmp_path, change, words):
     (tmp_path / "weights.json").write_text(json.dumps(listed))
     with pytest.raises(ValueError, match=rf"weights\.json: .*{words}"):
         weights.read(tmp_path / "weights.json")
+
+
+ODD = "my photos #1 & 50%41?ü+"
+
+
+def test_a_release_of_images_with_any_name_is_read_back(release, tmp_path, monkeypatch):
+    """In the names of its files are only characters that Zenodo and GitHub leave as they are; the runs keep theirs."""
+    monkeypatch.setenv(downloads.CACHE_VARIABLE, str(tmp_path / "cache"))
+    for name in (ODD, ODD.replace("#", "&"), ".hidden"):
+        shutil.copytree(release / "results" / "tiny.npz", tmp_path / "results" / name)
+    gather_release.gather(tmp_path / "release", [tmp_path / "results"], [])
+    published = weights.read(tmp_path / "release" / "weights.json")
+    for entries in published.runs.values():
+        assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]+", remote.name) for remote in entries.values())
+    assert len({remote.name for entries in published.runs.values() for remote in entries.values()}) == 3 * 3 * 3
+    with serve(tmp_path / "release") as (url, _):
+        words = ["fetch", "kh-unpruned", "--data", tmp_path / "elsewhere" / ODD, "--out", tmp_path / "out"]
+        words += ["--list", tmp_path / "release" / "weights.json", "--mirror", url, "--no-progress"]
+        result = CliRunner().invoke(cli.app, list(map(str, words)))
+    assert result.exit_code == 0, result.exception
+    assert Run(tmp_path / "out" / ODD, "kh-unpruned", 0).load().hidden.shape == (30, 16)
+
+
+def test_a_list_may_name_its_files_as_it_likes(release, fetch, tmp_path):
+    """What means something else in an address is quoted there, and only there."""
+    shutil.copytree(release / "release", tmp_path / "release")
+    listed = json.loads((tmp_path / "release" / "weights.json").read_text())
+    for inside, entry in listed["runs"][KH].items():
+        (tmp_path / "release" / entry["name"]).rename(tmp_path / "release" / f"{ODD} {inside}")
+        entry["name"] = f"{ODD} {inside}"
+    (tmp_path / "release" / "weights.json").write_text(json.dumps(listed))
+    with serve(tmp_path / "release") as (url, asked):
+        options = ["--list", tmp_path / "release" / "weights.json", "--data", "tiny.npz", "--mirror", url]
+        assert "model.safetensors" in fetch("kh-unpruned", *options, own=False)
+    assert ("/my%20photos%20%231%20%26%2050%2541%3F%C3%BC%2B%20log.npz", None) in asked
+    assert (tmp_path / "cache" / f"{ODD} log.npz").is_file()
 
 
 def test_a_list_with_a_file_missing_is_named(fetch, release, tmp_path):

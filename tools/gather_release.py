@@ -10,6 +10,9 @@ list by which ``bioadv fetch`` finds all this. Copy that to ``bioadv/lab/weights
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
+import re
 import shutil
 import sys
 import zipfile
@@ -24,6 +27,7 @@ from tools import edition
 
 LICENCE = "CC-BY-4.0"
 RESULTS = "bioadv-results.zip"
+PLAIN = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # GitHub puts dots for other characters in the name of a file
 README = """\
 # Trained weights and measurements of bioadv {version}
 
@@ -46,8 +50,20 @@ def runs(root: Path) -> list[Run]:
 
 
 def flat(run: Run, file: str) -> str:
-    """The name of a run's file in a folder without sub-folders."""
-    return f"{run.root.name}--{run.model}--{run.folder.name}--{file}"
+    """The name of a run's file in a folder without sub-folders, with no character that one of the places replaces."""
+    return "--".join((plain(run.root.name), plain(run.model), run.folder.name, file))
+
+
+def plain(name: str) -> str:
+    """A name as it is if all its characters are plain, else with ``_`` for the others and a digest to tell it apart.
+
+    >>> plain("photos.npz"), plain("my photos")
+    ('photos.npz', 'my_photos-d3522f7d')
+    """
+    if re.fullmatch(PLAIN, name):
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9_.-]|^[.-]', '_', name)}-{digest}"
 
 
 def gather(folder: Path, roots: Sequence[Path], mirrors: Sequence[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from tqdm import TqdmWarning, tqdm
@@ -69,7 +70,7 @@ def fetch(remote: Remote, mirrors: Sequence[str], folder: Path, offline: bool = 
         )
     answers = []
     for mirror in mirrors:
-        url = f"{mirror.rstrip('/')}/{remote.name}"
+        url = f"{mirror.rstrip('/')}/{quote(remote.name)}"
         try:
             return _from(url, remote, folder, progress)
         except (requests.RequestException, BrokenError) as error:

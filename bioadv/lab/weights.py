@@ -28,7 +28,13 @@ MIRRORS_VARIABLE = "BIOADV_MIRRORS"
 class FileEntry(schemas.Closed):
     """A published file."""
 
-    name: Annotated[str, Field(pattern=r"^[\w.+-]+$", description="a file name, as below each mirror")]
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*$",
+            description="a file name, as below each mirror: no slashes or control characters, no dot in front",
+        ),
+    ]
     size: Annotated[int, Field(ge=1, description="bytes, an integer >= 1")]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits")]
 
