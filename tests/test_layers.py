@@ -102,6 +102,12 @@ def test_rows_of_untrained_layers_have_one_length(tiny):
         layers.layer("small", "photo-patches", "kmean")
 
 
+def test_a_seed_that_no_run_can_have_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ValueError, match="seed = 20000; give an integer from 0 to 9999"):
+        layers.make("small", "photo-patches", ["white"], [0, 20000], tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_layer_is_measured_by_the_definitions(tiny):
     of = spectra.moments(tiny.test)
     known = alignment.components(of)

@@ -163,6 +163,9 @@ def test_which_paths_there_are(tiny, in_small, tmp_path, capsys):  # noqa: F811
     data = datasets.load(tiny)
     with pytest.raises(ValueError, match="model = 'kh-layer' has no path at this scale"):
         list(readout_study.make("paper", data, tmp_path, ["kh-layer"]))
+    with pytest.raises(ValueError, match="seed = 20000; give an integer from 0 to 9999"):
+        next(readout_study.make("small", data, tmp_path / "none", ["random"], [0, 20000]))
+    assert not (tmp_path / "none").exists()
     assert list(readout_study.make("paper", data, tmp_path, ["bp"], [0])) == []
     assert "bp/seed-0: left out, its weights are not here; train it first" in capsys.readouterr().err
     (file,) = readout_study.make("small", data, tmp_path, ["random"], [0])

@@ -127,9 +127,11 @@ def _known(what: str, key: str, table: Mapping[str, T]) -> T:
 def make(scale: str, images: str, names: list[str], seeds: list[int], out: Path, progress: bool = True) -> list[Path]:
     """Make and measure layers on one set of images and return their folders; what is finished is left alone.
 
-    Raises ``ValueError`` for what is not known or was made with other parameters, ``RuntimeError`` if another process
-    makes it.
+    Raises ``ValueError`` for what is not known, a seed that no run can have, or what was made with other parameters,
+    ``RuntimeError`` if another process makes it.
     """
+    for seed in seeds:
+        streams.pick(streams.START, seed)  # all of them before any work
     folders, loaded = list[Path](), dict[tuple[int | None, float], tuple[Rows, Moments, Components]]()
     for seed in seeds:
         for name in names:

@@ -10,6 +10,7 @@ from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
 from bioadv.lab import probes, small_paths, study
 from bioadv.lab.runs import Run
+from bioadv.network import streams
 
 SCALES = ("small", "paper")
 SEEDS = (0, 1, 2)
@@ -32,12 +33,14 @@ def make(
     """Measure models with all seeds and give the files; what is finished is left alone.
 
     At the paper's scale a model that has to be trained before, and whose weights are not here, is left out with a word
-    on stderr. Raises ``ValueError`` for an unknown scale or model.
+    on stderr. Raises ``ValueError`` for an unknown scale or model, or a seed that no run can have.
     """
     known = names(scale)
     for model in models or ():
         if model not in known:
             raise ValueError(f"model = {model!r} has no path at this scale; choose from {', '.join(known)}")
+    for seed in seeds or ():
+        streams.pick(streams.START, seed)  # all of them before any work
     for seed in seeds or SEEDS:
         for model in models or known:
             for probe in ("paths", "epochs") if model in ALONG[scale] else ("paths",):

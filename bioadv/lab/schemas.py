@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.types import Strict
 
+from bioadv.network import streams
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -29,7 +31,8 @@ def _path(value: Any) -> Any:
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, description="an integer >= 1")]
-Seed = Annotated[int, Field(ge=0, description="integers >= 0, as a list such as [0, 1]")]
+SEEDS = f"integers from 0 to {len(streams.START) - 1}"
+Seed = Annotated[int, Field(ge=0, lt=len(streams.START), description=f"{SEEDS}, as a list such as [0, 1]")]
 Words = Annotated[list[Text], Field(description="a list of names, such as [kh, bp]")]
 PathText = Annotated[str, Field(min_length=1), BeforeValidator(_path)]
 
@@ -44,7 +47,7 @@ class StageEntry(Closed):
     """A stage of a study."""
 
     models: Annotated[Words, Field(min_length=1, description="a list of models, such as [kh, bp]")]
-    seeds: Annotated[list[Seed], Field(min_length=1, description="integers >= 0, as a list such as [0, 1]")]
+    seeds: Annotated[list[Seed], Field(min_length=1, description=f"{SEEDS}, as a list such as [0, 1]")]
 
 
 class Cost(Closed):
@@ -78,7 +81,7 @@ class StudyFile(Closed):
     epochs: Annotated[Count | None, Field(description="an integer >= 1, such as 1000, or leave it out")] = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu or cuda")] = "auto"
     dtype: Annotated[str, Field(pattern="^(auto|float32|bfloat16)$", description="auto, float32 or bfloat16")] = "auto"
-    seeds: Annotated[list[Seed], BeforeValidator(_listed), Field(description="integers >= 0, such as 0 1")] = []
+    seeds: Annotated[list[Seed], BeforeValidator(_listed), Field(description=f"{SEEDS}, such as 0 1")] = []
     models: Annotated[Words, BeforeValidator(_listed), Field(description="names of models, such as kh bp")] = []
     retrain: Annotated[bool, Strict(False), Field(description="yes or no, 1 or 0")] = False
 
@@ -87,7 +90,7 @@ class SeriesFile(Closed):
     """What is made one after the other, without Snakemake; ``seeds`` and ``models`` leave out all others."""
 
     out: Annotated[PathText, Field(description="a folder, without control characters")] = "results"
-    seeds: Annotated[list[Seed], BeforeValidator(_listed), Field(description="integers >= 0, such as 0 1")] = []
+    seeds: Annotated[list[Seed], BeforeValidator(_listed), Field(description=f"{SEEDS}, such as 0 1")] = []
     models: Annotated[Words, BeforeValidator(_listed), Field(description="names, such as kh or kh-layer")] = []
 
 
@@ -140,7 +143,7 @@ class PredictionEntry(Closed):
         list[Count] | None, Field(min_length=2, max_length=2, description="the first and last rank, as [11, 500]")
     ] = None
     tolerance: Annotated[float | None, Field(gt=0, description="a number > 0")] = None
-    known: Annotated[list[Seed], Field(description="integers >= 0, as a list such as [0, 1]")] = []
+    known: Annotated[list[Seed], Field(description=f"{SEEDS}, as a list such as [0, 1]")] = []
     if_it_fails: str = ""
     withdrawn: Annotated[str, Field(description="the reason, a text")] = ""
 
