@@ -162,7 +162,7 @@ glue_all({"readout-seeds": "one seed" if count == 1 else f"{count} seeds"})
 # L2 model, a factor of {glue:text}`over-l2`, goes with {glue:text}`accuracy-kh` per cent of the images decided correctly instead of {glue:text}`accuracy-l2`.
 #
 # *And training that ends early.* Of KH only the readout is trained with labels, for a fixed time. A readout of the same layer that is trained further gets {glue:text}`readout-gain` more of a hundred images right and keeps {glue:text}`readout-loss` of the
-# critical perturbation; at the same accuracy, layers whose weights are images that nobody learned are almost as hard to fool as KH. Random features never get as accurate, and on the way are far easier to fool ({ref}`ch-readout`). What counts, then, is what the weights look like and how far the readout was trained, not the rule that made them.
+# critical perturbation; at the same accuracy, layers whose weights are images that nobody learned are almost as hard to fool as KH. Random features hardly get as accurate, and are far easier to fool ({ref}`ch-readout`). What counts, then, is what the weights look like and how far the readout was trained, not the rule that made them.
 #
 # ## What would change our mind
 #

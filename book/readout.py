@@ -468,7 +468,7 @@ check("KH over random features, at 45 per cent", lead, 2, 10)
 # The published readout stands in the middle of its path ({numref}`fig-ro-full`). With a weaker penalty, the weakest that was tried, the same layer gets from {glue:text}`ro-full-own` to {glue:text}`ro-full-best` per cent, and there its critical norm is {glue:text}`ro-full-loss` times what it was. Counted as robust accuracy at small radii, the early end was a good one: the curve is near its top there, going on gains little or nothing, and in the end what is gained on unchanged images is lost on changed ones. A training that simply goes on, ten times as long (one seed), gets from {glue:text}`ro-longer-from` to {glue:text}`ro-longer-to` per cent and keeps {glue:text}`ro-longer-keeps` of the critical norm. In short, what the paper's comparison shows of KH is, to a good part, when its training ended.
 #
 # Three of the four layers begin as one curve, and towards the right KH pulls away from the other two ({numref}`tab-ro-full`). Training images drawn at random need {glue:text}`ro-early-exemplars` times KH's perturbation at {glue:text}`ro-early`, {glue:text}`ro-full-exemplars` times at KH's own accuracy, and {glue:text}`ro-late-exemplars` times at {glue:text}`ro-late`. Our prediction allowed for a sixth at KH's accuracy, which is about what is missing. Gaussian rows with the images' mean and covariance fall behind sooner, {glue:text}`ro-full-gaussian` times at KH's accuracy:
-# at this size two moments are not all that counts. Random features never get as accurate as KH; their best readout is right on {glue:text}`ro-full-best-random` per cent, and on the way there they are far below all others.
+# at this size two moments are not all that counts. Random features hardly get as accurate as KH: their best readout is right on {glue:text}`ro-full-best-random` per cent. On the way there they are far below all others, and where one gets there, just, it withstands {glue:text}`ro-full-random` times as much as KH.
 #
 # So learning the rows does add something at this size, the more the further the readout is trained: some accuracy at the end of the path, and robustness on the way there. Most of what sets KH apart from random features, images have without it. How the hidden layers of BP and of weight decay do with other readouts is known at small scale only.
 #
@@ -519,7 +519,7 @@ Table(
 #
 # ## The predictions
 #
-# {numref}`tab-ro-predictions` has every prediction of this chapter. Of {glue:text}`ro-count`, {glue:text}`ro-holds` hold, {glue:text}`ro-holds-in-part` hold in part, {glue:text}`ro-fails` fail, {glue:text}`ro-not-measured` are not measured, and {glue:text}`ro-withdrawn` were withdrawn, with the reason. Those that are not measured ask for the weights of BP, L2 or the Jacobian penalty at the paper's scale, which are not among the stored results. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
+# {numref}`tab-ro-predictions` has every prediction of this chapter. Of {glue:text}`ro-count`, {glue:text}`ro-holds` hold, {glue:text}`ro-holds-in-part` hold in part, {glue:text}`ro-fails` fail, {glue:text}`ro-not-measured` are not measured, and {glue:text}`ro-withdrawn` were withdrawn, with the reason. Those that are not measured ask for models at the paper's scale whose weights or readouts are not among the stored results. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
 
 # %% tags=["hide-input"]
 entries = [entry for entry in predictions.read() if entry.hypothesis == 2]
@@ -554,7 +554,7 @@ prediction_table.table(outcomes)
 # ## What we conclude
 #
 # * How robust a network is depends on its hidden layer and on how far its readout was trained. The published readout of KH is unfinished: a better one gains accuracy and keeps {glue:text}`ro-full-loss` of the critical norm.
-# * At KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH, and random features do not get there. So KH's robustness is real, and the smaller part of it is due to learning: rows that look like images have the larger.
+# * At KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH, and random features hardly get there. So KH's robustness is real, and the smaller part of it is due to learning: rows that look like images have the larger.
 # * Put in KH's place in the paper's own training, images lie on the same line of accuracy and robustness as KH, and as backpropagation with weight decay.
 # * In small networks, near the end of KH's path, weight decay has more of it at the same accuracy, and so has plain backpropagation.
 #
