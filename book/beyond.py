@@ -51,7 +51,7 @@ alphas = {
 figure = plots_robustness.rows_of_choices(alphas)
 _ = figure.axes[0].set(xlabel=r"exponent $\alpha$")
 
-# %% mystnb={"figure": {"caption": "The KH model in the same five readings: exponent, and the rank at which the spectrum leaves its fitted line by a factor of two. CIFAR-10; mean ± standard deviation over seeds, or both of two.", "name": "tab-beyond-exponents"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The KH model in the same five readings: exponent, and the rank at which the spectrum leaves its fitted line by a factor of two. CIFAR-10; mean and standard deviation over seeds, or both of two.", "name": "tab-beyond-exponents"}} tags=["hide-input"]
 rows = [
     [
         name,

@@ -500,7 +500,7 @@ def at_their_norm(name):
     return [changed(name), *(notebook.spread(column, 2) for column in columns)]
 
 
-# %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share, and exponents at ranks 5 to 20 and 5 to 50. CIFAR-10, at small scale; mean ± standard deviation over seeds, or both of two.", "name": "tab-mech-parameters"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share, and exponents at ranks 5 to 20 and 5 to 50. CIFAR-10, at small scale; mean and standard deviation over seeds, or both of two.", "name": "tab-mech-parameters"}} tags=["hide-input"]
 both = ("rows + pixels", "on images")
 header = [
     "layer",
@@ -574,7 +574,7 @@ if panels:
 #
 # {numref}`tab-mech-activation` compares the formula, which is given nothing but the mean and covariance before the activation, with what is measured. Images are not Gaussian, and this is where it could fail.
 
-# %% mystnb={"figure": {"caption": "Exponents before and behind the activation, measured and as predicted for Gaussian latents of the same mean and covariance; layers at small scale; mean ± standard deviation over seeds, or both of two. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-activation"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents before and behind the activation, measured and as predicted for Gaussian latents of the same mean and covariance; layers at small scale; mean and standard deviation over seeds, or both of two. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-activation"}} tags=["hide-input"]
 
 
 BEHIND = ("images", "after_1", "gaussian_1", "after_4.5", "gaussian_4.5")
@@ -631,7 +631,7 @@ glue_all(
 )
 glue_all({"mech-count": len(outcomes)})
 
-# %% mystnb={"figure": {"caption": "Predictions on the source of the spectrum: what was predicted, what was measured (mean ± standard deviation over the seeds that decide, or both of two), the verdict by the rule that was written down with it, and the number of seeds.", "name": "tab-mech-predictions"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Predictions on the source of the spectrum: what was predicted, what was measured (mean and standard deviation over the seeds that decide, or both of two), the verdict by the rule that was written down with it, and the number of seeds.", "name": "tab-mech-predictions"}} tags=["hide-input"]
 prediction_table.table(outcomes)
 
 # %% [markdown]

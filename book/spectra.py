@@ -378,7 +378,7 @@ parts = {
 }
 _ = plots_spectra.populations(whole, parts)
 
-# %% mystnb={"figure": {"caption": "Exponents on CIFAR-10, beside the authors' one seed; mean ± standard deviation over training seeds, or both of two. Images: ranks 11 to 500, noise: 11 to 100; before the activation unless it says after. The standard errors of least squares that the authors print are left out: they do not measure how well an exponent is known.", "name": "tab-spectra-paper"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents on CIFAR-10, beside the authors' one seed; mean and standard deviation over training seeds, or both of two. Images: ranks 11 to 500, noise: 11 to 100; before the activation unless it says after. The standard errors of least squares that the authors print are left out: they do not measure how well an exponent is known.", "name": "tab-spectra-paper"}} tags=["hide-input"]
 exponents = theirs["exponent"]
 
 
@@ -464,6 +464,8 @@ for layer, seeds in (("kh", kh_seeds), ("raw", raw_seeds)):
 for measure, number in (("alpha", wide), ("low", narrow)):
     text = over_seeds(at_hand.get("random", []), "images_after", number)
     glue_all({f"random-after-{measure}": text})
+
+# %% tags=["hide-input"]
 ends = [end_narrow(seed["images_float32"].real) for seed in kh_seeds]
 glue_all({"kh-float32-first": f"{ends[0]:,}"})
 glue_all({"kh-float32-others": between(ends[1:])})
