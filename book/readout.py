@@ -495,6 +495,8 @@ for n, (over_kh, over_decay) in beside.items():
     glue_all({f"ro-trained-{n}-decay": str(over_decay)})
     accuracy = wording.of_seeds(accuracy, places=1)
     glue_all({f"ro-trained-{n}-accuracy": accuracy})
+count = len(attacked["exemplars"])
+glue_all({"ro-trained-seeds": "one seed" if count == 1 else f"{count} seeds"})
 line = beside["exemplars"][1].value
 check("images as rows over weight decay of their accuracy", line, 0.9, 1.15)
 check("KH over weight decay of its accuracy", beside["kh"][1].value, 0.9, 1.15)
@@ -558,7 +560,7 @@ prediction_table.table(outcomes)
 # * Put in KH's place in the paper's own training, images lie on the same line of accuracy and robustness as KH, and as backpropagation with weight decay.
 # * In small networks, near the end of KH's path, weight decay has more of it at the same accuracy, and so has plain backpropagation.
 #
-# The first two are findings at the paper's scale with {glue:text}`ro-full-seeds`. All else here is about small networks of {glue:text}`ro-units` units, with {glue:text}`ro-seeds` seeds of each layer.
+# The first two are findings at the paper's scale with {glue:text}`ro-full-seeds`, the third with {glue:text}`ro-trained-seeds`. All else here is about small networks of {glue:text}`ro-units` units, with {glue:text}`ro-seeds` seeds of each layer.
 #
 # ## Exercises
 #

@@ -467,8 +467,7 @@ for measure, number in (("alpha", wide), ("low", narrow)):
 
 # %% tags=["hide-input"]
 ends = [end_narrow(seed["images_float32"].real) for seed in kh_seeds]
-glue_all({"kh-float32-first": f"{ends[0]:,}"})
-glue_all({"kh-float32-others": between(ends[1:])})
+glue_all({"kh-float32-ends": ", ".join(f"{end:,}" for end in sorted(ends))})
 low, high, end = zip(*(local_exponents(seed) for seed in kh_seeds), strict=True)
 glue_all({"kh-local-low": f"{np.mean(low):.1f}"})
 glue_all({"kh-local-high": f"{np.mean(high):.1f}"})
@@ -562,7 +561,7 @@ Table(header, rows)
 #
 # * **The shoulder is rounding.** In double precision the spectrum bends *down*, smoothly. The authors' float32 leaves it where the eigenvalues have fallen to a few ten-millionths of the largest: a floor of the kind in
 #   {numref}`fig-spectra-known`, whose height depends on the mean of the units. Beyond rank {glue:text}`kh-float32-positive` its eigenvalues are negative or complex.
-# * **So is what there is of a long reach.** Extend the line that fits the leading ranks ({glue:text}`window-noise`): the authors' estimator follows it within a factor of two up to rank {glue:text}`kh-float32-first` in the first seed, the one in {numref}`fig-spectra-arithmetic`, and up to {glue:text}`kh-float32-others` in the others. (There it dips to just below half of the line, before the floor lifts it again; in the first seed it stays just above.) In double precision
+# * **So is what there is of a long reach.** Extend the line that fits the leading ranks ({glue:text}`window-noise`): the authors' estimator follows it within a factor of two up to rank {glue:text}`kh-float32-ends`, one for each seed. (Where that is early, it dips to just below half of the line, before the floor lifts it again; where it is late, as in {numref}`fig-spectra-arithmetic`, it stays just above, and the floor carries it on.) In double precision
 #   the spectrum leaves the line at {glue:text}`kh-before-end`, for good. The floor happens to cross the line's continuation in just the range of the claim, $n$ < {glue:text}`claimed-end`.
 # * **The exponent moves.** At ranks {glue:text}`window-images` it is {glue:text}`kh-before-alpha` in double precision and {glue:text}`kh-float32-alpha` with the authors' arithmetic; they print {glue:text}`kh-paper`. So arithmetic accounts for {glue:text}`kh-alpha-arithmetic` of the
 #   {glue:text}`kh-alpha-gap` between our exact value and theirs. The floor makes the tail shallower and the line straighter.
