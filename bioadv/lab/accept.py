@@ -15,7 +15,7 @@ import datetime
 import functools
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +217,13 @@ def accept(found: list[Fault], root: Path, reason: str, date: str) -> list[dict[
 
 
 def stand_in(name: str) -> Dataset:
-    """A dataset of that name without its images, for what depends on the name alone."""
+    """A dataset of that name without its images, for what depends on the name alone.
+
+    That of the photo patches, which are always here, has as many images as they: the sizes of a study follow from it.
+    """
+    if name == "photo-patches":
+        whole = _loaded(name)
+        return Dataset(name, replace(whole.train, name=STAND_IN), replace(whole.test, name=STAND_IN))
     image = Images(np.ones((2, 1, 1, 1), np.uint8), np.array([0, 1]), ("a", "b"), STAND_IN)
     return Dataset(name, image, image)
 
@@ -226,8 +232,7 @@ def _data(file: Path) -> Dataset:
     """The images that a result was made with; of the well-known ones only the name is needed."""
     manifest = provenance.read_manifest(file.parent)
     name = manifest["dataset"] if manifest else variants.base(file.parent.parent.parent.name)
-    # Sizes of a study on the photo patches, which are at hand, follow from their number.
-    return stand_in(name) if name in datasets.KNOWN and name != "photo-patches" else _loaded(name)
+    return stand_in(name) if name in datasets.KNOWN else _loaded(name)
 
 
 @functools.cache
