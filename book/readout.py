@@ -532,7 +532,7 @@ glue_all(
 )
 glue_all({"ro-count": len(outcomes)})
 
-# %% mystnb={"figure": {"caption": "Predictions on readouts: what was predicted, what was measured (mean and standard deviation over the seeds that decide, or both of two), the verdict by the rule that was written down with it, and the number of seeds. Critical norms are given by their natural logarithms, those after ten times the epochs as they are.", "name": "tab-ro-predictions"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Predictions on readouts: what was predicted, what was measured (mean and standard deviation over the seeds that decide, or both of two), the verdict by the rule that was written down with it, and the number of seeds. Critical norms and their ratios are given by their natural logarithms, those after ten times the epochs as they are.", "name": "tab-ro-predictions"}} tags=["hide-input"]
 prediction_table.table(outcomes)
 
 # %% [markdown]

@@ -1,6 +1,5 @@
 """Runs with damaged, foreign and read-only files: refused with the file's name and a remedy, never taken for good."""
 
-import errno
 import hashlib
 import json
 import subprocess
@@ -12,6 +11,7 @@ from bioadv.data import datasets, files
 from bioadv.lab import probes, provenance, runs
 from bioadv.lab.probes import Probe
 from tests.test_study import command, small_scale, tiny, train
+from tests.tiny import full_disk
 
 __all__ = ["small_scale", "tiny"]  # fixtures
 
@@ -102,22 +102,15 @@ def test_a_damaged_measurement_is_refused_with_its_name(tiny, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("full", ["new.npz", "new.json"])
-def test_on_a_full_disk_a_measurement_stays_as_it_was(tmp_path, monkeypatch, full):
+def test_on_a_full_disk_a_measurement_stays_as_it_was(tmp_path, full):
     """Arrays and description change together: neither lies beside what belongs to the other."""
     about, arrays = tmp_path / "new.json", {"ones": np.ones(9)}
     provenance.write_measurement(about, arrays, configuration={}, source="old")
-    before, atomic = {path.name: path.read_bytes() for path in tmp_path.iterdir()}, files.atomic
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert before.keys() == {"new.json", "new.npz"}
-
-    def no_space(path):
-        if path.name == full:
-            raise files.refused(path, OSError(errno.ENOSPC, ""))
-        return atomic(path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "atomic", no_space)
-        with pytest.raises(OSError, match=rf"cannot write {tmp_path}, no space left on device: .*nothing was changed"):
-            provenance.write_measurement(about, {"ones": np.ones(3)}, configuration={}, source="new")
+    refused = rf"cannot write {tmp_path}, no space left on device: .*nothing was changed"
+    with full_disk(full), pytest.raises(OSError, match=refused):
+        provenance.write_measurement(about, {"ones": np.ones(3)}, configuration={}, source="new")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     provenance.write_measurement(about, {"ones": np.ones(3)}, configuration={}, source="new")
     assert provenance.intact(about, "new.npz")

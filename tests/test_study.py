@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import signal
@@ -36,6 +35,7 @@ from bioadv.lab.study import EXPERIMENTS, LAYER
 from bioadv.network import local_learning, models, pruning, regularizers, streams, training
 from bioadv.network.hidden import Kind
 from bioadv.network.regularizers import JacobianPublished, LatentJacobian, Penalty, Spectral
+from tests.tiny import full_disk
 
 RUNNER = CliRunner()
 ROOT = Path(__file__).resolve().parent.parent
@@ -303,21 +303,13 @@ def test_a_run_that_lost_its_weights_is_trained_again(tiny, tmp_path):
 
 @pytest.mark.parametrize("model", ["bp", LAYER])
 @pytest.mark.parametrize("full", [runs.WEIGHTS, runs.LOG, provenance.MANIFEST])
-def test_on_a_full_disk_a_lost_run_stays_as_it_was(tiny, tmp_path, monkeypatch, model, full):
+def test_on_a_full_disk_a_lost_run_stays_as_it_was(tiny, tmp_path, model, full):
     """Trained again as in a clone: manifest and log stay until all that takes their place is written."""
     train(model, tiny, tmp_path)
     run = Run(tmp_path / "tiny.npz", model, 0)
     run.weights.unlink()
     before, full = contents(run.folder), run.weights.name if full == runs.WEIGHTS else full
-    atomic = files.atomic
-
-    def no_space(path):
-        if path.name == full:
-            raise files.refused(path, OSError(errno.ENOSPC, ""))
-        return atomic(path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "atomic", no_space)
+    with full_disk(full):
         refused = train(model, tiny, tmp_path).exception
     assert f"cannot write {run.folder}, no space left on device: free some space" in str(refused)
     assert "(nothing was changed)" in str(refused)

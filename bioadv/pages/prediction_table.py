@@ -27,7 +27,6 @@ IMAGES = {
     "cifar10-scrambled": "CIFAR-10 with scrambled phases",
     "cifar10-whitened": "CIFAR-10, whitened",
 }
-SMALL = 0.1
 TABLE = ["prediction", "predicted", "measured", "verdict", "seeds"]
 
 
@@ -46,16 +45,17 @@ def row(outcome: Outcome) -> list[object]:
         if decides:
             name = f"{_name(model)}: " if len(entry.models) > 1 else ""
             value = float(np.mean([one.value for one in decides]))
-            # Two digits of a small number would be too few to see what its verdict follows from.
-            places = 2 if max(abs(number) for one in decides for number in (one.value, one.statistic)) >= SMALL else 4
+            found = [one.statistic for one in decides]
+            # More digits where two do not show which is the larger, from which the verdict follows.
+            places = 4 if entry.rule != "close" and _shown(found) == wording.to_place(value, 2) else 2
             if entry.rule == "close" and entry.tolerance:
                 low, high = (wording.to_place(value + side * entry.tolerance, places) for side in (-1, 1))
                 values.append(f"{low} to {high}")
             else:
                 values.append(f"{RULES[entry.rule]} {wording.to_place(value, places)}")
-            measured.append(name + _shown([one.statistic for one in decides], places))
+            measured.append(name + _shown(found, places))
     if not values and outcome.measured:
-        known = [_shown([one.statistic for one in found]) for model in entry.models if (found := outcome.of(model))]
+        known = [_shown([one.statistic for one in given]) for model in entry.models if (given := outcome.of(model))]
         measured.append(f"known before: {', '.join(known)}")
     where = "" if entry.scale == "paper" else f" <small>({SCALES[entry.scale]}, {_images(entry.data)})</small>"
     reason = f" <em>{escaped(entry.withdrawn)}</em>" if entry.withdrawn else ""
