@@ -519,17 +519,10 @@ if kh_seeds:
         one, list(windows.values()), theirs["power_law_end"]
     )
 
-# %% mystnb={"figure": {"caption": "The KH layer on CIFAR-10 test images with each estimator: exponents, share of the variance explained at ranks 11 to 500, the rank up to which the spectrum stays within a factor 2 of the line fitted over each window, and how many leading eigenvalues are positive: every estimator in float32 ends in rounding, and the shift decides at which rank. Exponents: mean and standard deviation over training seeds; ranks: smallest and largest.", "name": "tab-spectra-arithmetic"}} tags=["hide-input"]
-
-
-def r_squared(values):
-    return fit(values).r_squared
-
-
+# %% mystnb={"figure": {"caption": "The KH layer on CIFAR-10 test images with each estimator: exponents, the rank up to which the spectrum stays within a factor 2 of the line fitted over each window, and how many leading eigenvalues are positive: every estimator in float32 ends in rounding, and the shift decides at which rank. Exponents: mean and standard deviation over training seeds; ranks: smallest and largest.", "name": "tab-spectra-arithmetic"}} tags=["hide-input"]
 columns = {
     "exponent, 11 to 500": (wide, 2),
     "exponent, 11 to 100": (narrow, 2),
-    "R², 11 to 500": (r_squared, 4),
     "line of 11 to 500 holds to": (end_wide, 0),
     "line of 11 to 100 holds to": (end_narrow, 0),
     "positive": (powerlaw.positive, 0),

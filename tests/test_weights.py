@@ -128,6 +128,7 @@ def test_what_is_not_published_is_said_with_how_to_train_it(fetch):
     assert "no weights are published for cifar10/l2/seed-9" in told
     assert "bioadv train l2 --data cifar10 --seed 9 --out " in told
     assert "nonsense" in fetch("nonsense")
+    assert "seed = 20000; give an integer from 0 to 9999" in fetch("kh-unpruned", "--seed", "20000")
 
 
 def test_the_pages_say_whether_this_edition_publishes_weights():
@@ -234,3 +235,14 @@ def test_a_damaged_run_is_not_released(release, tmp_path):
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(ValueError, match=r"model\.safetensors is not the file that .* describes"):
         gather_release.gather(tmp_path / "release", [tmp_path / "results"], [])
+
+
+def test_a_full_disk_leaves_no_half_release(release, tmp_path):
+    folder = tmp_path / "release"
+    with tiny.full_disk("weights.json"), pytest.raises(OSError, match="free some space"):
+        gather_release.gather(folder, [release / "results"], [])
+    assert not list(tmp_path.iterdir())
+    folder.mkdir()
+    listed = gather_release.gather(folder, [release / "results"], [])  # the same command, when there is space
+    assert listed == json.loads((folder / "weights.json").read_text())
+    assert list(tmp_path.iterdir()) == [folder]

@@ -67,13 +67,31 @@ def plain(name: str) -> str:
 
 
 def gather(folder: Path, roots: Sequence[Path], mirrors: Sequence[str]) -> dict[str, Any]:
-    """Fill ``folder``, which must be empty or absent, and return the list; ``ValueError`` says what is wrong."""
+    """Fill ``folder``, which must be empty or absent, and return the list; ``ValueError`` says what is wrong.
+
+    All of it appears at once: until then it is gathered beside the folder, on whose disk there may be too little room.
+    """
+    folder = folder.resolve()
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; give a new folder")
     chosen = {f"{run.root.name}/{run.model}/{run.folder.name}": run for root in roots for run in runs(root)}
     if not chosen:
         raise ValueError(f"no finished run with weights is in {', '.join(map(str, roots))}; name the folder of results")
-    folder.mkdir(parents=True, exist_ok=True)
+    staged = files.staging(folder)
+    files.tidy(staged)
+    try:
+        staged.mkdir(parents=True)
+        listed = _fill(staged, chosen, roots, mirrors)
+        if folder.exists():
+            folder.rmdir()
+        staged.rename(folder)
+    finally:
+        files.tidy(staged)
+    return listed
+
+
+def _fill(folder: Path, chosen: dict[str, Run], roots: Sequence[Path], mirrors: Sequence[str]) -> dict[str, Any]:
+    """Everything of a release but its place: copies of the runs' files, measurements, list, texts and digests."""
     listed: dict[str, Any] = {"licence": LICENCE, "mirrors": list(mirrors), "runs": {}}
     for name, run in chosen.items():
         entries = {}

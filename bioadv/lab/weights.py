@@ -21,6 +21,7 @@ from bioadv.data import downloads, files
 from bioadv.data.downloads import Remote
 from bioadv.lab import processes, provenance, schemas, study
 from bioadv.lab.runs import Run
+from bioadv.network import streams
 
 MIRRORS_VARIABLE = "BIOADV_MIRRORS"
 
@@ -121,6 +122,7 @@ def _check_names(name: str, entries: dict[str, Remote], run: Run) -> None:
 def _unpublished(run: Run, name: str, published: Published) -> str:
     if run.model != study.LAYER:
         study.experiment(run.model)  # an unknown name is another mistake
+    streams.pick(streams.START, run.seed)  # and so is a seed that no training takes
     data = shlex.quote(run.root.name)
     command = f"bioadv train {run.model} --data {data} --seed {run.seed} --out {shlex.quote(str(run.root.parent))}"
     others = ", ".join(sorted(published.runs))
