@@ -6,7 +6,7 @@
 # :class: answer
 # Which of the paper's statements hold when someone else runs the study?
 #
-# Of {glue:text}`claims` claims of the paper {glue:text}`count-reproduced` are reproduced, {glue:text}`count-reproduced-in-part` in part, and {glue:text}`count-not-reproduced` are not; {glue:text}`count-not-testable` cannot be tested here. Most numbers come out again. What does
+# Of {glue:text}`claims` statements and numbers, from the paper's abstract and discussion, a public summary, and the figures stored with its code, {glue:text}`count-reproduced` are reproduced, {glue:text}`count-reproduced-in-part` in part, and {glue:text}`count-not-reproduced` are not; {glue:text}`count-not-testable` cannot be tested here. Most numbers come out again. What does
 # not is the exponent of KH, the reach of its power law, how many units are pruned and what that leaves alone, and the largest Jacobian norm on a plane. Of {glue:text}`readings` readings of ours, which make words of the abstract definite enough to be tested, {glue:text}`readings-not` are not reproduced.
 # ```
 #

@@ -6,7 +6,7 @@
 # :class: answer
 # The landscape of the locally learned network looks smooth where the others look broken. Is that what it learned?
 #
-# No. It comes with the steep activation: random weights with that activation have it, the learned weights with an ordinary ReLU do not. And the steepness hides nothing from an attack.
+# No. Either of two things brings it about without learning: the steep activation, with any weights, or weights without negative entries, such as images, under which hardly a unit ever switches off. And the steepness hides nothing from an attack.
 # ```
 #
 # Robustness is a number; this chapter looks at the landscape behind it. Cut a plane through the space of images, colour each point by
@@ -401,14 +401,30 @@ header = ["model", "Jacobian norm, authors", "Jacobian norm, ours"]
 header += ["spread near the data", "spread far out", "exponent", "regions", "seeds"]
 Table(header, [row(name, title) for name, title in at_scale.items()])
 
+
 # %% tags=["hide-input"]
-glued = {"geo-norms": "–", "geo-kh-constant": "–", "geo-kh-linear": "–"}
+def constant(found):
+    """In how many of all cases the Jacobian with the other power is constant."""
+    spreads = np.concatenate([arrays["other_spread"][1] for arrays in found])
+    return f"{(spreads < landscapes.FLAT).sum()} of {len(spreads)}"
+
+
+unlearned = [
+    read_arrays(run / "landscape.npz")
+    for name in ("exemplars", "gaussian")
+    for run in stored(name, "landscape.npz").values()
+]
+keys = "norms", "kh-constant", "kh-linear", "planes", "kh-high-planes"
+glued = {f"geo-{key}": "–" for key in keys}
+glued["geo-unlearned-constant"] = constant(unlearned) if unlearned else "–"
 if probes["kh"]:
     every = list(probes["kh"].values())
     sizes_of = np.concatenate([arrays["norms"] for arrays in every])
     glued["geo-norms"] = f"{landscapes.PAPER_RADIUS / sizes_of.mean():.1f}"
-    flat = sum((a["other_spread"][1] < landscapes.FLAT).sum() for a in every)
-    glued["geo-kh-constant"] = f"{flat} of {len(sizes_of)}"
+    glued["geo-kh-constant"] = constant(every)
+    glued["geo-planes"] = f"{len(every[0]['norms'])}"
+    high = [arrays["high"][1, 0].std(ddof=1) for arrays in every]
+    glued["geo-kh-high-planes"] = f"{np.mean(high):.0f}"
     lowest = np.concatenate([arrays["other_low"] for arrays in every], axis=1)
     glued["geo-kh-linear"] = f"{np.median(lowest):.1f}"
 glue_all(glued)
@@ -438,11 +454,11 @@ regions = over_seeds("bp", "regions") / over_seeds("random", "regions")
 check("regions of BP over those of random features", regions, 0.5, 2)
 
 # %% [markdown]
-# Four things to note in the table. Our ranges overlap with the authors' for all models, and KH's is the widest for its mean (the spread), near the data as well as far out. The row of random features agrees with what the authors plot as their spectral model to within about half a unit, another sign that
+# Four things to note in the table. The rows are medians over {glue:text}`geo-planes` images, one plane each, and planes differ: KH's highest value has a standard deviation of {glue:text}`geo-kh-high-planes` over them. Our ranges overlap with the authors' for all models, and KH's is the widest for its mean (the spread), near the data as well as far out. The row of random features agrees with what the authors plot as their spectral model to within about half a unit, another sign that
 # this model hardly left its initial weights. The spread of KH is large only far out; near the data
 # it is smaller by an order of magnitude. And with $q = 1$ on the
-# same KH weights the Jacobian is not just smooth but *constant*, {glue:text}`geo-kh-linear`, over the whole plane for {glue:text}`geo-kh-constant` images, out to the paper's
-# radius: none of the units ever switches. For those images everything that can be seen in the KH column comes from the power. Unlike on the photo patches, BP has about as many regions here as random features.
+# same KH weights the Jacobian is not just smooth but *constant*, {glue:text}`geo-kh-linear`, over the whole plane in {glue:text}`geo-kh-constant` cases ({glue:text}`geo-planes` images, every training of KH), out to the paper's
+# radius: none of the units ever switches. In those cases everything that can be seen in the KH column comes from the power. That needs no learning either. It is what rows without negative entries do to images, which have none: with images as weights, or Gaussian rows like images, the Jacobian is constant in {glue:text}`geo-unlearned-constant` cases. Unlike on the photo patches, BP has about as many regions here as random features.
 #
 # (sec-geo-referees)=
 # ## Robust, or hard to differentiate?
@@ -541,8 +557,7 @@ for name, found in judged.items():
 _ = plots_geometry.paired(pairs, "with gradients (DDN)", "without (HopSkipJump)")
 
 # %% [markdown]
-# How to read them: a ratio above one says that gradients helped the attack. They do, for KH as for random features with their ordinary ReLU, and by about the same
-# factor.
+# How to read them: a ratio above one says that gradients helped the attack. They do. HopSkipJump is behind by about the same factor for KH as for random features with their ordinary ReLU; Square is behind by less for KH than for BP or random features, though behind.
 #
 # In {numref}`fig-geo-referees` the points lie close above the line; the few far above it are images on which HopSkipJump got stuck,
 # and the few below are fewer for KH than for random features. The Square attack, on a ladder of strengths of which each is twice the last, broke no image at a strength below the one that Auto-PGD found; an advantage of less than two it could miss.
@@ -576,8 +591,8 @@ _ = plots_geometry.paired(pairs, "with gradients (DDN)", "without (HopSkipJump)"
 #
 # ## What we conclude
 #
-# * The landscape of the KH model is smooth: its Jacobian has no jumps. That is a property of the activation $\max(0, h)^q$ with $q$ = {glue:text}`geo-power`, not of the learned weights. The paper's comparison varies both at once.
-# * What the local rule contributes is a hidden layer whose units practically never switch off, so that it is linear on the data but for the power.
+# * The landscape of the KH model is smooth: its Jacobian has no jumps. The activation $\max(0, h)^q$ with $q$ = {glue:text}`geo-power` has that with any weights, and at the paper's size KH's weights have it with an ordinary ReLU. The paper's comparison varies both at once. What only the power brings is the slow rise towards the rim.
+# * What the weights contribute is a hidden layer whose units practically never switch off, so that it is linear on the data but for the power. Images as weights contribute the same.
 # * The contrast in the paper's figure is a matter of scale as well: its plane goes far beyond any image, and each panel has its own colours. Near the data, on random planes, all models are nearly flat.
 # * The steep activation hides nothing. At the median, attacks that see no gradient find no shorter way than attacks that follow it. Whatever robustness KH has ({ref}`ch-robustness`), it is not an artefact of a gradient that cannot be used.
 #

@@ -6,8 +6,8 @@
 # :class: answer
 # Is it the local rule that makes the power law of its layer, or was that in the images all along?
 #
-# It was in the images. Where weights are aligned with the images, the exponent of a layer is that of the images plus that of its weights, whatever rule they came from; and at the paper's size its weights have the images' exponent, so that the layer has it twice. Two thousand training images, drawn at random and used as weights, give the
-# spectrum of such a layer without any learning. And where images have no power law, a small layer that learned from them has none, before its activation.
+# At the paper's size and parameters it was in the images. Where weights are aligned with the images, the exponent of a layer is that of the images plus that of its weights, whatever rule they came from; and there its weights have the images' exponent, so that the layer has it twice. Two thousand training images, drawn at random and used as weights, give the
+# exponent of such a layer without any learning. And where images have no power law, a small layer that learned from them has none, before its activation. With other parameters the rule makes other exponents out of the same images.
 # ```
 #
 # {ref}`ch-spectra` ends with an exponent: on images, the spectrum of a layer trained by the local rule falls about twice as steeply as that of the images themselves. The paper reads it as the mark
@@ -32,7 +32,7 @@ from bioadv.lab.layers import Layer
 from bioadv.lab.looks import INK
 from bioadv.lab.predictions import Subject, alpha
 from bioadv.lab.runs import at_hand, in_folder, paper
-from bioadv.measure.powerlaw import fit
+from bioadv.measure.powerlaw import fit, reach
 from bioadv.network import local_learning as ll
 from bioadv.pages import notebook, plots_mechanism, prediction_table, wording
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
@@ -59,8 +59,8 @@ x, x_test = unit_lp(data.train), unit_lp(data.test)[:2000]
 # \lambda_n(C) = \lambda_n(M M^\top)\, \lambda_n(\Sigma_x) \qquad\Longrightarrow\qquad \alpha_\text{images} = \alpha_\text{rows} + \alpha_\text{pixels} .
 # $$ (eq-mech-sum)
 #
-# $\lambda_n(MM^\top)$ is nothing new: it is the spectrum of the layer on white noise. If the two are turned against each other, {eq}`eq-mech-sum` fails, and always to the same side: the product of the first $n$ eigenvalues of $C$ is at most the product of those of
-# $M M^\top$ and of $\Sigma_x$ {cite}`horn1950singular`. How much is missing, per rank and in decades, measures how well rows and images are aligned.
+# $\lambda_n(MM^\top)$ is nothing new: it is the spectrum of the layer on white noise. If the two are turned against each other, {eq}`eq-mech-sum` fails, and for the eigenvalues always to the same side: the product of the first $n$ of $C$ is at most the product of those of
+# $M M^\top$ and of $\Sigma_x$ {cite}`horn1950singular`. (For exponents there is no such side: they are slopes, and a loss at the first ranks makes a spectrum flatter, one at the last ranks steeper.) How much is missing, per rank and in decades, measures how well rows and images are aligned.
 #
 # A second step would leave nothing free. Suppose that *rows look like images*. Then $M^\top M$, which has the eigenvalues of $M M^\top$, is a sum over rows that is proportional to the covariance of the images, up to their mean. The rows then have the
 # pixels' own spectrum, are aligned with it, and $\alpha_\text{images} = 2\, \alpha_\text{pixels}$.
@@ -396,8 +396,13 @@ for name, label in (("units-100", "kh"), ("exemplars-100", "exemplars")):
         before, behind_power = np.mean(found, 0)
         glue_all({f"whitened-{label}-behind": f"{behind_power:.2f}"})
         glue_all({f"whitened-{label}-before": f"{before:.2f}"})
-glue_all({"whitened-near": median_near("units-100", WHITENED)})
-glue_all({"small-near": median_near("settled-100", "cifar10")})
+for name, of, label in (
+    ("units-100", WHITENED, "whitened-near"),
+    ("white-100", WHITENED, "whitened-near-null"),
+    ("settled-100", "cifar10", "small-near"),
+    ("white-100", "cifar10", "small-near-null"),
+):
+    glue_all({label: median_near(name, of)})
 
 for label, window in (("wide", WIDE), ("narrow", NARROW)):
     images, rows, pixel = first("exemplars", scale="untrained", window=window)
@@ -406,6 +411,36 @@ for label, window in (("wide", WIDE), ("narrow", NARROW)):
     )
     kh = np.mean(list(exponents("kh", window).values()), 0)
     glue_all({f"kh-{label}": f"{kh[0]:.2f}", f"kh-{label}-rows": f"{kh[1]:.2f}"})
+
+
+# %% tags=["hide-input"]
+def eigenvalues(model, key):
+    found = at_hand(model, "spectra.json").values()
+    return [run.arrays("spectra")[key] for run in found]
+
+
+def largest(values):
+    """The largest eigenvalue against those of ranks 11 to 500, geometric mean."""
+    return float(np.log(values[0]) - np.log(values[10:500]).mean())
+
+
+tops = {
+    model: [largest(values) for values in eigenvalues(model, "images_before")]
+    for model in ("exemplars", "kh")
+}
+top = np.exp(np.mean(tops["exemplars"]) - np.mean(tops["kh"]))
+glue_all({"images-first": f"{top:.1f}"})
+ends = {}
+for model, label in (("kh", "kh"), ("exemplars", "images")):
+    found = eigenvalues(model, "images_after")
+    slopes = [fit(values, WIDE, truncate=True).alpha for values in found]
+    glue_all({f"{label}-behind": wording.of_seeds(slopes, places=2)})
+    ends[label] = [reach(values, fit(values, NARROW)) for values in found]
+    glue_all({f"{label}-behind-end": wording.of_seeds(ends[label], places=0)})
+further = min(ends["kh"]) / max(ends["images"])
+check(
+    "behind the activation: end of KH's line over that of images", further, 1.3, 2.5
+)
 
 # %%
 check("KH less images as rows, on images", kh[0] - images, -0.1, 0.1)
@@ -418,14 +453,14 @@ check(
 
 # %% [markdown]
 # Take two thousand training images of CIFAR-10, as they are, for rows. On test images their exponent over the paper's window is {glue:text}`images-wide`, and that of the paper's KH layer {glue:text}`kh-wide`; at ranks 11 to 100 they have {glue:text}`images-narrow` and {glue:text}`kh-narrow`. The rows alone have {glue:text}`images-wide-rows` and {glue:text}`kh-wide-rows`, at ranks 11 to 100 {glue:text}`images-narrow-rows` and {glue:text}`kh-narrow-rows`.
-# By their spectra one could not tell which of the two was learned.
+# By these exponents one could not tell which of the two was learned. By the first few ranks one could: relative to ranks 11 to 500, the largest eigenvalue of images as rows is {glue:text}`images-first` times KH's. And behind the activation KH's spectrum is flatter, {glue:text}`kh-behind` against {glue:text}`images-behind`, and follows the line of ranks 11 to 100 further, up to rank {glue:text}`kh-behind-end` against {glue:text}`images-behind-end`.
 #
 # Nothing changes where such rows take the very place of KH's, at the lengths that its rows have after pruning ({numref}`tab-mech-sums`): images as rows have {glue:text}`exemplars-images` over the wide window, Gaussian rows {glue:text}`gaussian-images`, and twice the pixels' is {glue:text}`twice-wide`. The centres of as many clusters of images, which are means over a few of them, are steeper, {glue:text}`kmeans-images`. And principal components, turned among
 # each other at random, are aligned with the images but flat; they have the pixels' own exponent, {glue:text}`pca-images`, as the sum says. A readout that was trained on these layers as KH's was decides {glue:text}`exemplars-accuracy`, {glue:text}`gaussian-accuracy`, {glue:text}`kmeans-accuracy` and {glue:text}`pca-accuracy` per cent of the test images correctly, KH's {glue:text}`kh-accuracy`.
 #
 # At small scale it is alike: a hundred images have an exponent of {glue:text}`small-exemplars` on test images, where twice the pixels' is {glue:text}`small-exemplars-twice`; as many Gaussian rows have {glue:text}`small-gaussian`, white ones {glue:text}`small-white`.
 #
-# The other half of the argument is on *whitened* images. Each principal component is divided by its standard deviation, so that none has more variance than another. The local rule settles there, too: every unit reaches its norm and wins images, though rows do not come close to single ones (the median cosine with the nearest image is {glue:text}`whitened-near`, on CIFAR-10 {glue:text}`small-near`). But a spectrum that can be passed on is not there, and the layer has none: its exponent is {glue:text}`whitened-kh`, that of random rows
+# The other half of the argument is on *whitened* images. Each principal component is divided by its standard deviation, so that none has more variance than another. The local rule settles there, too: every unit reaches its norm and wins images, though rows do not come close to single ones (the median cosine with the nearest image is {glue:text}`whitened-near`, that of white rows {glue:text}`whitened-near-null`; on CIFAR-10 {glue:text}`small-near` and {glue:text}`small-near-null`). But a spectrum that can be passed on is not there, and the layer has none: its exponent is {glue:text}`whitened-kh`, that of random rows
 # {glue:text}`whitened-white`, the pixels {glue:text}`whitened-kh-pixels` (not zero, as some ten thousand images are a finite sample).
 #
 # ## Rows that are not like images
@@ -569,7 +604,7 @@ if panels:
 # \operatorname{cov}(a_i, a_j) = \sum_{\ell \ge 1} c_{i\ell}\, c_{j\ell}\, \rho_{ij}^\ell , \qquad c_{i\ell} = \tfrac{1}{\sqrt{\ell!}}\; \mathbb{E}\, f(\bar h_i + \sigma_i \zeta)\, \mathrm{He}_\ell(\zeta) ,
 # $$ (eq-mech-activation)
 #
-# with $f$ the activation, $\bar h_i$ and $\sigma_i$ mean and standard deviation of the unit, $\zeta$ a standard normal number and $\mathrm{He}_\ell$ the Hermite polynomials. Without means this is the arc-cosine kernel {cite}`cho2009kernel`. Its first term is the covariance before the activation, with every unit stretched by its mean slope; the others only add to it. So no eigenvalue behind the activation is smaller than that of
+# with $f$ the activation, $\bar h_i$ and $\sigma_i$ mean and standard deviation of the unit, $\zeta$ a standard normal number and $\mathrm{He}_\ell$ the Hermite polynomials. For latents without means, and but for its constant term, this is the arc-cosine kernel {cite}`cho2009kernel` or, where $q$ is no integer, its analogue. Its first term is the covariance before the activation, with every unit stretched by its mean slope; the others only add to it. So no eigenvalue behind the activation is smaller than that of
 # this term. A spectrum may become flatter by what is added, or steeper by the stretching, which makes units unequal that were alike.
 #
 # {numref}`tab-mech-activation` compares the formula, which is given nothing but the mean and covariance before the activation, with what is measured. Images are not Gaussian, and this is where it could fail.
@@ -655,9 +690,9 @@ prediction_table.table(outcomes)
 # ## What we conclude
 #
 # * The exponent of a linear layer on images is a sum, and says what the rows look like and how they lie to the images. For the KH layer of the paper both summands are that of CIFAR-10: {glue:text}`kh-images-narrow` on images against {glue:text}`twice-narrow` at ranks 11 to 100.
-# * Its rows are aligned with the images better than those of any other network that was trained here, and about as well as images are. Training images as rows have the same spectrum.
+# * Its rows are aligned with the images better than those of any other network that was trained here, and about as well as images are. Training images as rows have the same exponents before the activation; behind it KH's spectrum is the flatter one.
 # * Part of what was predicted failed: at small scale, where a unit stands for more images, the rows have other exponents than the images, and with some parameters of the rule rows and images are not aligned.
-# * What did not fail is that the power law comes from the images. Where they have none, local learning makes none.
+# * What did not fail is that before the activation there is a power law where images have one, and none where they have none: at small scale, with whitened images, local learning makes none.
 #
 # ## Exercises
 #

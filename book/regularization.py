@@ -6,7 +6,7 @@
 # :class: answer
 # What are the penalties that the paper sets the local rule against, and what do they do to a network?
 #
-# Two of the three are the same thing: the Jacobian penalty, as coded, is a weight decay. The third, a spectral penalty, as coded has a target so steep that training stalls at once and leaves random
+# Two of the three are the same thing: the Jacobian penalty, as coded, is a weight decay. The third is a spectral penalty. In the run that was logged its target, it seems, was so steep that training stalled at once and left random
 # features. As stated, it trains well.
 # ```
 #
@@ -277,7 +277,7 @@ for power in (1.0, 4.5):
 # What happens when such a penalty meets Adam? In its first step Adam moves every weight by the full learning rate, in the direction
 # of the sign of its gradient. All pixels are positive, so if the signs agree across a unit's weights, its latent shifts by the same sign for all
 # images at once. {numref}`fig-reg-first-steps` follows the first steps of training for the target as stated, and for
-# the steeper target and the estimator of the code (*as coded*; {ref}`sec-reg-code` says how we know).
+# the steeper target and the estimator of the code (*as logged*; {ref}`sec-reg-code` says how we know).
 
 
 # %%
@@ -304,7 +304,7 @@ def first_steps(kind, steps=100):
 
 targets = {
     rf"$\alpha$ = {spec.alpha:g}, as stated": spec,
-    rf"$\alpha$ = {study.KH_ALPHA}, as coded": study.EXPERIMENTS[
+    rf"$\alpha$ = {study.KH_ALPHA}, as logged": study.EXPERIMENTS[
         "specreg-logged"
     ].recipe.penalty,
 }
@@ -327,12 +327,12 @@ _ = figure.legend(
 logged_penalty, logged_moved = traces[list(targets)[1]]
 observe(
     data,
-    "spectral penalty as coded: largest over first",
+    "spectral penalty as logged: largest over first",
     max(logged_penalty) / logged_penalty[0],
     1e5,
     1e8,
 )
-observe(data, "as coded: distance after 100 steps", logged_moved[-1], 0.03, 0.06)
+observe(data, "as logged: distance after 100 steps", logged_moved[-1], 0.03, 0.06)
 
 # %% [markdown]
 # How to read it: with the target as stated, the penalty of this small network simply falls, and its weights move. With the steeper
@@ -359,7 +359,7 @@ glue_all({"live-hidden": sizes.layer.hidden, "live-epochs": shorter.epochs})
 fitted = {name: live.train(name, data, sizes=shorter) for name in names}
 
 
-# %% mystnb={"figure": {"caption": "Training on photo patches with each penalty: cross-entropy on the training images, accuracy on test images, and norm of the Jacobian before the activation, which is the norm of the hidden weights (the batch norm of the scale-free model is not counted). Above: weight decay and Jacobian penalties. Below: spectral penalties and random features; BP is in both. 100 hidden units, one seed.", "name": "fig-reg-training"}, "image": {"alt": "Two rows of three panels against the epoch. Cross-entropy falls for most variants. Test accuracies end between one half and two thirds, BP at the top, random features and the spectral penalty as coded at the bottom. The Jacobian norm grows threefold for BP, much less for L2 and the Jacobian penalties, and stays where it started for the spectral penalty as coded and for random features."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Training on photo patches with each penalty: cross-entropy on the training images, accuracy on test images, and norm of the Jacobian before the activation, which is the norm of the hidden weights (the batch norm of the scale-free model is not counted). Above: weight decay and Jacobian penalties. Below: spectral penalties and random features; BP is in both. 100 hidden units, one seed.", "name": "fig-reg-training"}, "image": {"alt": "Two rows of three panels against the epoch. Cross-entropy falls for most variants. Test accuracies end between one half and two thirds, BP at the top, random features and the spectral penalty as logged at the bottom. The Jacobian norm grows threefold for BP, much less for L2 and the Jacobian penalties, and stays where it started for the spectral penalty as logged and for random features."}} tags=["hide-input"]
 def is_below(name):
     spectral = isinstance(study.experiment(name).recipe.penalty, Spectral)
     return spectral or probes.untrained(name)
@@ -388,9 +388,9 @@ for name in ("l2", "jreg", "jreg-latent"):
         6,
     )
 frozen = end["specreg-logged"][0] / end["random"][0]
-observe(data, "Jacobian norm, spectral as coded over random", frozen, 0.9, 1.1)
+observe(data, "Jacobian norm, spectral as logged over random", frozen, 0.9, 1.1)
 lead = end["specreg-logged"][1] - end["random"][1]
-observe(data, "accuracy, spectral as coded minus random", lead, -0.1, 0.1)
+observe(data, "accuracy, spectral as logged minus random", lead, -0.1, 0.1)
 
 # %% [markdown]
 # {numref}`fig-reg-training` shows the families. BP lets its weights grow as long as it pays. L2 and the published Jacobian term hold them
@@ -400,7 +400,7 @@ observe(data, "accuracy, spectral as coded minus random", lead, -0.1, 0.1)
 # The Jacobian of the logits lets the hidden weights grow further and pays in accuracy instead: at its published
 # strength it is the strongest of the three Jacobian penalties.
 #
-# The spectral penalty as coded leaves the hidden weights where they started, and
+# The spectral penalty as logged leaves the hidden weights where they started, and
 # its cross-entropy and, in the end, its accuracy are close to those of random features. The scale-free one fits the training images best
 # (it is the only one with batch norm) and is no better for it on test images.
 #
@@ -409,7 +409,7 @@ observe(data, "accuracy, spectral as coded minus random", lead, -0.1, 0.1)
 # {numref}`fig-reg-paper` shows the training of the models of the paper on CIFAR-10: {glue:text}`hidden` hidden units and {glue:text}`epochs`
 # epochs. {numref}`tab-reg-paper` has what is left at the end, ours beside the authors'. Their numbers are from one seed.
 
-# %% mystnb={"figure": {"caption": "Training at the paper's scale: CIFAR-10, 2000 hidden units, 1000 epochs, first seed of each model. Above: the local rule and weight decay; below: spectral penalties and random features; BP is in both.", "name": "fig-reg-paper"}, "image": {"alt": "Two rows of three panels against the epoch. Above: cross-entropy of BP falls lowest, its accuracy ends highest with that of the Jacobian model, its Jacobian norm rises tenfold; KH is flat. Below: the spectral model as stated follows BP; as coded it lies on random features in all but accuracy."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Training at the paper's scale: CIFAR-10, 2000 hidden units, 1000 epochs, first seed of each model. Above: the local rule and weight decay; below: spectral penalties and random features; BP is in both.", "name": "fig-reg-paper"}, "image": {"alt": "Two rows of three panels against the epoch. Above: cross-entropy of BP falls lowest, its accuracy ends highest with that of the Jacobian model, its Jacobian norm rises tenfold; KH is flat. Below: the spectral model as stated follows BP; as logged it lies on random features in all but accuracy."}} tags=["hide-input"]
 folders = {name: stored(name) for name in study.members("paper")}
 first = {name: next(iter(runs.values())) for name, runs in folders.items() if runs}
 logs = {name: files.read_arrays(run / "log.npz") for name, run in first.items()}
@@ -455,13 +455,13 @@ if folders["specreg-logged"] and folders["random"]:
     moved = np.mean(final("specreg-logged", "jacobian")) / np.mean(
         final("random", "jacobian")
     )
-    check("Jacobian norm, spectral as coded over random", moved, 0.99, 1.01)
+    check("Jacobian norm, spectral as logged over random", moved, 0.99, 1.01)
     scores = {n: final(n, "test_accuracy") for n in ("specreg-logged", "random")}
     gaps = [
         abs(np.mean(s) - theirs["accuracy"]["values"]["specreg"])
         for s in scores.values()
     ]
-    check("accuracy, spectral as coded: gap to the authors'", gaps[0], 0, 0.01)
+    check("accuracy, spectral as logged: gap to the authors'", gaps[0], 0, 0.01)
     check("accuracy, random features: gap to the authors'", gaps[1], 0.01, 0.03)
 
 # %% tags=["hide-input"]
@@ -477,7 +477,7 @@ check(
 )
 
 # %% [markdown]
-# Look at the spectral model as coded. After a thousand epochs its Jacobian norm is that of random features to within a hundredth: the hidden weights are where they began, or
+# Look at the spectral model as logged. After a thousand epochs its Jacobian norm is that of random features to within a hundredth: the hidden weights are where they began, or
 # nearly so. And its accuracy is that of the authors' spectral model to within a percentage point, closer than that of random features proper, which is higher. So the first steps, which move
 # all units together, did leave a mark on the features; what it is, we do not know.
 #
@@ -507,7 +507,7 @@ check(
 # ## What we conclude
 #
 # * Two of the paper's three penalties are the same weight decay at two strengths.
-# * The third, as coded, left the hidden layer close to its random initial weights: so says its log, and so does our run of it. As stated, it trains to BP's accuracy.
+# * The third, as logged, left the hidden layer close to its random initial weights: so says its log, and so does our run of it. As stated, it trains to BP's accuracy.
 # * To compare KH with them is therefore to compare it with *weight decay* and with *random features*. That is still worth doing, and the rest of this book does it, beside penalties that do what they say.
 #
 # ## Exercises

@@ -478,7 +478,7 @@ for name, found in shown.items():
 # ## From below: certificates
 #
 # Attacks give upper bounds on the critical perturbation. A network this shallow also allows lower bounds. In a ball of radius $r$ around an image, the response of a unit stays within
-# $h_j \pm r \lVert m_j \rVert$. The activation $f$ is convex, so on this interval it lies above its tangent and below its chord. Use the tangent for the units that
+# $h_j \pm r \lVert m_j \rVert_\ast$. The activation $f$ is convex, so on this interval it lies above its tangent and below its chord. Use the tangent for the units that
 # speak for the right class rather than the class $c$, the chord for those that speak against it. What comes out is linear in the perturbation, and its minimum over the ball is known exactly:
 #
 # $$
@@ -489,7 +489,7 @@ for name, found in shown.items():
 # \end{aligned}
 # $$ (eq-rob-certificate)
 #
-# with $v = V_y - V_c$, $\rho_j = r \lVert m_j \rVert$, the dual norm $\lVert \cdot \rVert_\ast$, and $s_0$ the value of the same lines at $x$ itself. While the right-hand side is positive for all $c$, the decision is *certain*, for all perturbations of this size,
+# with $v = V_y - V_c$, $\rho_j = r \lVert m_j \rVert_\ast$, the dual norm $\lVert \cdot \rVert_\ast$ (for an $L^2$ ball the same, for an $L^\infty$ ball the sum of magnitudes), and $s_0$ the value of the same lines at $x$ itself. While the right-hand side is positive for all $c$, the decision is *certain*, for all perturbations of this size,
 # thought of or not. This is the idea of {cite:t}`zhang2018efficient` for one hidden layer and $\operatorname{ReLU}^q$. The bound holds in the whole space, so for
 # every pixel box. Against it we set the best of our attacks, PGD in an $L^2$ ball with {glue:text}`strong-steps` steps, margin loss, random start and the true pixel box.
 
@@ -574,7 +574,7 @@ from bioadv.lab.probe_perturbations import strength, summary
 from bioadv.lab.runs import paper, stored
 from bioadv.pages.notebook import Table, spread
 
-# The paper shows one spectral model: as coded.
+# The paper shows one spectral model: as logged.
 wanted = [name for name in study.members("paper") if name != "specreg"]
 by_seed = {
     name: {s: read_arrays(run / "perturbations.npz") for s, run in found.items()}

@@ -6,7 +6,7 @@
 # :class: answer
 # Does the locally learned layer spread its variance over many directions as a power law, as cortex does?
 #
-# After the activation, yes, with an exponent near two; a layer of random weights is as straight, with a smaller exponent. Before the activation, where the paper looks, there is none up to rank {glue:text}`claimed-end`: the slope of the layer that the paper shows, without the units that its training left
+# After the activation, yes, with an exponent near two; a layer of random weights with a plain ReLU is as straight, with a smaller exponent. Before the activation, where the paper looks, there is none up to rank {glue:text}`claimed-end`, which a summary of the paper has: the slope of the layer that the paper shows, without the units that its training left
 # unfinished ({ref}`ch-pruning`), wavers between {glue:text}`kh-local-low` and {glue:text}`kh-local-high` up to rank 100 and then rises without end, to {glue:text}`kh-local-end` at rank 500. Where it seems to reach far, rounding in single precision has lifted its end.
 # ```
 #
@@ -464,6 +464,14 @@ for layer, seeds in (("kh", kh_seeds), ("raw", raw_seeds)):
 for measure, number in (("alpha", wide), ("low", narrow)):
     text = over_seeds(at_hand.get("random", []), "images_after", number)
     glue_all({f"random-after-{measure}": text})
+for name in ("exemplars", "gaussian"):
+    found = [
+        read_arrays(run / "spectra.npz")
+        for run in stored(name, "spectra.json").values()
+    ]
+    glue_all(
+        {f"{name}-after-end": over_seeds(found, "images_after", end_narrow, 0)}
+    )
 
 # %% tags=["hide-input"]
 ends = [end_narrow(seed["images_float32"].real) for seed in kh_seeds]
@@ -617,7 +625,7 @@ glue_all({"kh-power": study.KH_POWER})
 #
 # The claim holds, then, for a quantity that the stored figures do not show.
 #
-# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight, with a smaller exponent ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`), and so is BP beyond the first dozens of ranks. What sets KH apart from random weights is the exponent, not the straightness.
+# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight, with a smaller exponent ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`), and so is BP beyond the first dozens of ranks. So from random weights with a plain ReLU the exponent sets KH apart, not the straightness. With KH's own power, which makes spectra steep and short, that is another matter: no layer of that size that nobody trained follows its line as far, images as weights up to rank {glue:text}`exemplars-after-end`, Gaussian rows up to {glue:text}`gaussian-after-end` (one training of a readout each; {ref}`ch-mechanism` is about them).
 
 # %%
 for seed in kh_seeds:

@@ -137,19 +137,23 @@ def at_hand(tmp_path, monkeypatch):
 
 
 def test_a_lead_is_taken_seed_by_seed(at_hand):
-    for seed, norm in ((0, 2.0), (1, 3.0), (2, 50.0)):
+    for seed, norm in ((0, 2.0), (1, 6.0), (2, 4.0)):
         at_hand("kh", seed, 0.5, norm)
-    for seed, norm in ((0, 1.0), (1, 1.0)):
+    for seed, norm in ((0, 1.0), (1, 2.0)):
         at_hand("bp", seed, 0.5, norm)
     found = corrections.lead("kh", "bp", "PGD (as coded)")
-    assert (found.value, found.seeds) == (pytest.approx(2.5), (2.0, 3.0))
-    # Half of the draws of two seeds have both, so that the standard deviation is 1 / sqrt(8).
-    assert found.error == pytest.approx(0.125**0.5, rel=0.25)
+    assert (found.value, found.seeds) == (pytest.approx(3), (2.0, 3.0, 4.0))  # the first stands in for the third
+    assert found.error == pytest.approx((2 / 3 / 3) ** 0.5, rel=0.25)  # of a mean of three draws
+    assert corrections.lead("bp", "kh", "PGD (as coded)").seeds == (0.5, pytest.approx(1 / 3), 0.25)
+    noise = "noise, first failure (as coded)"
+    bp = [corrections.medians([run], noise)[0] for run in runs.at_hand("bp", "perturbations.json").values()]
+    other = corrections.lead("kh", "bp", "PGD (as coded)", against=noise)
+    assert other.seeds == pytest.approx((2 / bp[0], 6 / bp[1], 4 / bp[0]))
     assert corrections.lead("kh", "l2", "PGD (as coded)") is NOTHING
     table = corrections.leads("kh", ["bp"])
     assert list(table) == list(corrections.NORMS)
     assert table["PGD (as coded)"]["bp"][0] == found
-    assert corrections.norms(["kh", "l2"])["kh"]["PGD (as coded)"] == [2.0, 3.0, 50.0]
+    assert corrections.norms(["kh", "l2"])["kh"]["PGD (as coded)"] == [2.0, 6.0, 4.0]
     assert "l2" not in corrections.norms(["kh", "l2"])
 
 

@@ -38,6 +38,28 @@ def test_what_the_best_readout_gains_and_keeps_by_hand():
     # The best accuracy, 0.5, is at place 3, the model's own, 0.45, at place 4, where norms are half as large.
     assert readout_numbers.gain(path(own=True)) == pytest.approx((0.05, 2.0))
     assert readout_numbers.gain(path()) == pytest.approx((0, 1))  # without its own it is compared with itself
+    # On images that both decide correctly: without the largest of three norms, each median is lower, not their ratio.
+    missed = path(own=True)
+    missed["l2"][4, 2] = 0
+    assert readout_numbers.gain(missed) == pytest.approx((0.05, 2.0))
+    missed["l2"][3, 0] = 0
+    found = readout_numbers.kept(missed, 4, 3)  # one image is left, so no sample differs
+    assert (found.value, found.error) == (pytest.approx(2), 0)
+    missed["l2"][3] = 0
+    assert readout_numbers.kept(missed, 4, 3) is corrections.NOTHING
+
+
+def test_the_error_of_what_is_kept_is_that_over_images():
+    rng = np.random.default_rng(0)
+    norms = rng.lognormal(sigma=0.5, size=400)
+    found = path((0.4, 0.5))
+    found["l2"] = np.array([norms, norms * rng.lognormal(sigma=0.1, size=400)])
+    once = readout_numbers.kept(found, 0, 1)
+    again = [
+        readout_numbers.kept({**found, "l2": found["l2"][:, rng.integers(400, size=400)]}, 0, 1, replicates=0).value
+        for _ in range(200)
+    ]
+    assert once.error == pytest.approx(np.std(again), rel=0.3)
 
 
 def test_critical_norms_at_an_accuracy_by_hand():

@@ -137,7 +137,7 @@ def _alone(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, A
 
 
 def _small(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, Any], str, list[Fault]]:
-    """The same of a path of readouts in small."""
+    """The same of a path of readouts at small scale."""
     probe, model, seed = (have.get(key, "") for key in ("small", "model", "seed"))
     try:
         wanted = small_paths.configuration(model, seed, data, probe)

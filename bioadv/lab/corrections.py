@@ -127,12 +127,12 @@ class _Sample:
         return value * self.everywhere.median(times) / self.reference.median(times)
 
 
-def _samples(chosen: Sequence[Run], measure: str, common: bool) -> list[_Sample]:
-    """Of each run; with ``common`` only the images that all runs have."""
+def _samples(chosen: Sequence[Run], measures: Sequence[str], common: bool) -> list[_Sample]:
+    """Of each run by its measure; with ``common`` only the images that all runs have."""
     stored = [run.arrays("perturbations") for run in chosen]
     shared = set.intersection(*(set(found["images"].tolist()) for found in stored))
     samples = []
-    for found in stored:
+    for found, measure in zip(stored, measures, strict=True):
         norms = _half(found) if measure == HALF else found[NORMS[measure]]
         reference, images = found[REFERENCE], found["images"]
         kept = np.flatnonzero(np.isin(images, list(shared))) if common else np.arange(len(images))
@@ -160,7 +160,7 @@ def medians(chosen: Sequence[Run], measure: str, common: bool = False) -> list[f
 
     common: only images that all of these runs classify correctly; else, as coded, each model has its own.
     """
-    return [sample.median() for sample in _samples(chosen, measure, common)]
+    return [sample.median() for sample in _samples(chosen, [measure] * len(chosen), common)]
 
 
 def norms(models: Sequence[str]) -> dict[str, dict[str, list[float]]]:
@@ -186,16 +186,24 @@ class Comparison:
 
 
 def compared(
-    seeds: Sequence[Comparison], measure: str, common: bool = False, replicates: int = 100, seed: int = 0
+    seeds: Sequence[Comparison],
+    measure: str,
+    common: bool = False,
+    replicates: int = 100,
+    seed: int = 0,
+    against: str | None = None,
 ) -> Estimate:
     """Mean over training seeds, and its error by a hierarchical bootstrap: seeds are drawn anew, then images.
+
+    against: the measure of the lower run of each pair, if it is another one.
 
     All seeds and both models of a pair have the same sample of images, as all were attacked on the same test set; of
     one seed, the error is that of a bootstrap over images. ``NOTHING`` of no seed; no error without replicates.
     """
     if not seeds:
         return NOTHING
-    samples = [[_samples(pair, measure, common) for pair in one.pairs] for one in seeds]
+    measures = measure, against or measure
+    samples = [[_samples(pair, measures, common) for pair in one.pairs] for one in seeds]
     numbers = np.unique([n for one in samples for pair in one for sample in pair for n in sample.everywhere.images])
 
     def value(which: int, times: np.ndarray | None = None) -> float:
@@ -209,11 +217,29 @@ def compared(
     return Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)) if drawn else np.nan, values)
 
 
-def lead(upper: str, lower: str, measure: str, common: bool = False) -> Estimate:
-    """Median critical norm of one model over that of another, over the seeds that both have, each with its own."""
+def lead(upper: str, lower: str, measure: str, common: bool = False, against: str | None = None) -> Estimate:
+    """Median critical norm of one model over that of another, over all seeds of the one that has more; ``NOTHING``
+    without both. See :func:`compared`.
+    """
     first, second = (runs.at_hand(model, "perturbations.json") for model in (upper, lower))
-    seeds = sorted(set(first) & set(second))
-    return compared([Comparison(((first[seed], second[seed]),)) for seed in seeds], measure, common)
+    return compared([Comparison((pair,)) for pair in pairs(first, second)], measure, common, against=against)
+
+
+def pairs(first: Mapping[int, Run], second: Mapping[int, Run]) -> list[tuple[Run, Run]]:
+    """Runs of two models, by seed, side by side: where one lacks a seed, those that it has stand in, in turn.
+
+    So no seed of a model is left out because the other was trained less often. Nothing ties equal seeds of different
+    models together but their images, which all seeds share.
+    """
+    if not first or not second:
+        return []
+    seeds = sorted({*first, *second})
+    columns = []
+    for found in (first, second):
+        missing, own = [seed for seed in seeds if seed not in found], list(found.values())
+        stand_ins = {seed: own[i % len(own)] for i, seed in enumerate(missing)}
+        columns.append([found[seed] if seed in found else stand_ins[seed] for seed in seeds])
+    return list(zip(*columns, strict=True))
 
 
 def leads(upper: str, others: Sequence[str]) -> dict[str, dict[str, tuple[Estimate, Estimate]]]:

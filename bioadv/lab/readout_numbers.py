@@ -45,13 +45,26 @@ def nearest(path: Path, accuracy: float) -> int:
 
 
 def gain(path: Path) -> tuple[float, float]:
-    """What the most accurate readout of the path has over :func:`own`: test accuracy gained, and critical norm kept.
-
-    The second is a ratio of medians, each over the images that its readout decides correctly.
-    """
+    """What the most accurate readout of the path has over :func:`own`: test accuracy gained, and :func:`kept`."""
     last, trained = int(rising(path)[-1]), own(path)
-    kept = np.exp(log_best(path, last) - log_best(path, trained))
-    return float(path["accuracy"][last] - path["accuracy"][trained]), float(kept)
+    return float(path["accuracy"][last] - path["accuracy"][trained]), kept(path, trained, last, replicates=0).value
+
+
+def kept(path: Path, before: int, after: int, replicates: int = 200, seed: int = 0) -> corrections.Estimate:
+    """Median critical L2 norm at a place over that at an earlier one, on images that both decide correctly.
+
+    With its error, by a bootstrap over images.
+    """
+    common = np.flatnonzero(right(path, before) & right(path, after))
+    if not len(common):
+        return corrections.NOTHING
+    first, last = path["l2"][before][common], path["l2"][after][common]
+    value = float(np.median(last) / np.median(first))
+    generator, drawn = np.random.default_rng(seed), []
+    for _ in range(replicates):
+        images = generator.integers(len(common), size=len(common))
+        drawn.append(np.median(last[images]) / np.median(first[images]))
+    return corrections.Estimate(value, float(np.std(drawn, ddof=1)) if drawn else float("nan"), (value,))
 
 
 def right(path: Path, place: int) -> np.ndarray:

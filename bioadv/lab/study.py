@@ -32,8 +32,8 @@ SETS = {
     "few": "figures with room for three",
     "penalties": "trained in the live cells of the chapter on regularization",
     "explorer": "run in the explorer's page",
-    "readouts": "figures of readouts in small",
-    "small": "trained and measured in small, see bioadv.lab.small_paths",
+    "readouts": "figures of readouts at small scale",
+    "small": "trained and measured at small scale, see bioadv.lab.small_paths",
     "paths": "all readouts at the paper's scale, once it is trained; layers that nobody trains have them anyway",
 }
 EVERYWHERE = frozenset(SETS)
@@ -163,8 +163,8 @@ EXPERIMENTS = {
         shown=frozenset({"paper", "penalties"}),
     ),
     "specreg-logged": _published(
-        "Spectral, as coded",
-        Look("Spectral, as coded", SKY, "<", "double"),
+        "Spectral, as logged",
+        Look("Spectral, as logged", SKY, "<", "double"),
         "backprop",
         Recipe("decaying", Spectral(alpha=KH_ALPHA, variant="logged")),
         shown=frozenset({"paper", "paths", "penalties"}),

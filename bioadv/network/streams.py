@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from bioadv.data import checks
 
-START = range(
-    10_000
-)  # weights before training, hidden ones (backpropagated, random, local) and readout: the run's seed
+START = range(10_000)  # weights before training, of both layers (backpropagated, random, local): the run's seed
 ORDER = range(10_000, 20_000)  # order of the images in training with labels: the run's seed
 ATTACKS = range(20_000, 30_000)  # which images are attacked, the pool of noise, random starts: the setting of the probe
 DRAWN = range(30_000, 40_000)  # what else a kind of hidden layer draws: the run's seed

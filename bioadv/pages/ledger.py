@@ -58,11 +58,11 @@ def value(statistic: str, values: Sequence[float]) -> str:
 
 
 def measured(claim: Claim, verdict: Verdict) -> list[tuple[str, str]]:
-    """Pairs of a name and values: the paper's value, where there is one, then ours, models by their titles."""
+    """Pairs of a name and values: the paper's value or, of a reading, our bound; then ours, models by their titles."""
     lines = []
     if claim.value is not None and claim.rule != "untestable":
         bound = f"{claim.rule} " if claim.rule in ("at least", "at most") else ""
-        lines.append(("paper", f"{bound}{value(claim.statistics[0], [claim.value])}"))
+        lines.append(("our bound" if claim.reading else "paper", f"{bound}{value(claim.statistics[0], [claim.value])}"))
     found: dict[str, list[tuple[float, str]]] = {}
     for key, values in verdict.values.items():
         statistic, model = key.rsplit(", ", 1)
