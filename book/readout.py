@@ -509,9 +509,9 @@ for n, (over_kh, over_decay) in beside.items():
     glue_all({f"ro-trained-{n}-accuracy": accuracy})
 count = len(attacked["exemplars"])
 glue_all({"ro-trained-seeds": "one seed" if count == 1 else f"{count} seeds"})
-line = beside["exemplars"][1].value
-check("images as rows over weight decay of their accuracy", line, 0.9, 1.15)
-check("KH over weight decay of its accuracy", beside["kh"][1].value, 0.9, 1.15)
+for n in ("exemplars", "gaussian", "kh"):
+    line = beside[n][1].value
+    check(f"{study.title(n)} over weight decay of its accuracy", line, 0.9, 1.15)
 
 # %% mystnb={"figure": {"caption": "Readouts trained as the paper trains KH's, on rows that are learned and on others, at the paper's scale: test accuracy; median critical norm in an $L^2$ ball over that of KH, and over that of weight decay of the same accuracy, on images that both decide correctly, with the error of a bootstrap over images and over KH's seeds and the layer's own. Rows that nobody learned have the lengths of KH's.", "name": "tab-ro-trained"}} tags=["hide-input"]
 Table(
@@ -529,7 +529,7 @@ Table(
 )
 
 # %% [markdown]
-# With images in KH's place the training gets {glue:text}`ro-trained-exemplars-accuracy` per cent of the test images right, where KH gets {glue:text}`ro-trained-kh-accuracy`; at the median they need {glue:text}`ro-trained-exemplars` times KH's perturbation. Backpropagation with as much weight decay as makes it equally accurate needs as much, nearly: images have {glue:text}`ro-trained-exemplars-decay` times its norm, KH {glue:text}`ro-trained-kh-decay` times. All three lie on one line, on which more accuracy is paid for with less robustness ({numref}`fig-intro-hero`), and KH is further down it than the images. (No direction in these rows was learned. Their lengths are those of KH's rows, and where one of KH's was pruned there is none; along the paths above that makes no difference, as each unit is brought to variance 1.) The paper's random features do not lie on it, with {glue:text}`ro-trained-random-decay` times the norm of weight decay.
+# With images in KH's place the training gets {glue:text}`ro-trained-exemplars-accuracy` per cent of the test images right, where KH gets {glue:text}`ro-trained-kh-accuracy`; at the median they need {glue:text}`ro-trained-exemplars` times KH's perturbation. Backpropagation with as much weight decay as makes it equally accurate needs as much, nearly: images have {glue:text}`ro-trained-exemplars-decay` times its norm, KH {glue:text}`ro-trained-kh-decay` times. Not even whole images are needed: Gaussian rows with their mean and covariance get {glue:text}`ro-trained-gaussian-accuracy` per cent, and need {glue:text}`ro-trained-gaussian` times KH's perturbation and {glue:text}`ro-trained-gaussian-decay` times that of weight decay. All of these lie on one line, on which more accuracy is paid for with less robustness ({numref}`fig-intro-hero`), and KH is further down it than the layers that nobody trained. (No direction in these rows was learned. Their lengths are those of KH's rows, and where one of KH's was pruned there is none; along the paths above that makes no difference, as each unit is brought to variance 1.) The paper's random features do not lie on it, with {glue:text}`ro-trained-random-decay` times the norm of weight decay.
 #
 # ## The predictions
 #
@@ -569,7 +569,7 @@ prediction_table.table(outcomes)
 #
 # * How robust a network is depends on its hidden layer and on how far its readout was trained. The published readout of KH is unfinished: a better one gains accuracy and keeps {glue:text}`ro-full-loss` of the critical norm.
 # * At KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH, and random features hardly get there. So KH's robustness is real, and what learning the rows adds to it is the smaller part, which grows along the path: rows that look like images have the larger.
-# * Put in KH's place in the paper's own training, images lie on the same line of accuracy and robustness as KH, and as backpropagation with weight decay.
+# * Put in KH's place in the paper's own training, images, and Gaussian rows like them, lie on the same line of accuracy and robustness as KH, and as backpropagation with weight decay.
 # * In small networks, near the end of KH's path, weight decay has more of it at the same accuracy, and so has plain backpropagation.
 #
 # The first two are findings at the paper's scale with {glue:text}`ro-full-seeds`, the third with {glue:text}`ro-trained-seeds`. All else here is about small networks of {glue:text}`ro-units` units, with {glue:text}`ro-seeds` seeds of each layer.
