@@ -60,7 +60,7 @@ endif
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 18
 
-requirements-cpu.lock:
+requirements-cpu.lock: requirements.lock
 	@$(PYTHON) -m tools.cpu_lock
 
 # The mark is removed first and set last: an environment whose installation was cut short is made anew.
@@ -75,7 +75,14 @@ $(READY): $(LOCK) pyproject.toml
 
 setup: $(READY) ## make .venv with the locked packages
 
-_build/executed/%.ipynb: book/%.py $(SOURCES) $(RESULTS) | $(READY)
+# What the chapters compute with, besides their sources; written anew only when it is another.
+SETTINGS := BIOADV_RESULTS BIOADV_DATA BIOADV_EFFORT
+_build/settings: FORCE
+	@mkdir -p _build; env | sed -nE '/^($(subst $(eval) ,|,$(SETTINGS)))=/p' | sort | cmp -s - $@ || \
+		env | sed -nE '/^($(subst $(eval) ,|,$(SETTINGS)))=/p' | sort > $@
+FORCE:
+
+_build/executed/%.ipynb: book/%.py $(SOURCES) $(RESULTS) _build/settings | $(READY)
 	@$(BIN)/python -m tools.notebooks run $< --out $@
 
 # Two chapters at a time: most of a chapter runs on one core.
@@ -126,7 +133,7 @@ nbval-avx2: $(READY)
 	@$(FRESH); echo 'nbval, AVX2 only'; $(AVX2) OMP_NUM_THREADS=1 nice $(NBVAL)
 
 run: $(READY) ## execute the chapters again and store their outputs in book/*.ipynb
-	@$(BIN)/python -m tools.notebooks run $(CHAPTERS:%=book/%.py)
+	@env $(SETTINGS:%=-u %) $(BIN)/python -m tools.notebooks run $(CHAPTERS:%=book/%.py)
 	@$(BIN)/python -m tools.notebooks check $(CHAPTERS:%=book/%.ipynb)
 	@$(BIN)/python -m tools.build_book picture fig-kh-filters book/_static/readme.png
 
@@ -151,5 +158,5 @@ lock: $(READY) ## choose and lock the newest versions of all packages
 		--python-version 3.11 --all-extras --group build --no-annotate pyproject.toml -o requirements.lock
 endif
 
-clean: ## remove what was built (keeps .venv and results)
-	@rm -rf _build
+clean: ## remove what was built (keeps .venv, results, and your copy of the chapters, _build/lab)
+	@[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name lab -exec rm -rf {} +

@@ -206,6 +206,9 @@ def test_bad_input_names_what_to_do(model, batch):
         attacks.fgsm(model, x, y, -0.1)
     with pytest.raises(ValueError, match="eps spans nan"):
         attacks.fgsm(model, x, y, float("nan"))
+    for attack in (attacks.fgsm, attacks.pgd):
+        with pytest.raises(ValueError, match="eps has 3 values for 20 images; give one, or one for each"):
+            attack(model, x, y, torch.ones(3))
     with pytest.raises(ValueError, match="20 images leave the box 0..0.1"):
         attacks.pgd(model, x, y, 0.1, box=(0, 0.1))
     with pytest.raises(ValueError, match="y spans 0..4; the model has 4 classes"):

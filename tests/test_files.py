@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import signal
@@ -59,6 +60,18 @@ def test_damaged_and_renamed_arrays_are_refused(tmp_path):
     (tmp_path / "y.npy").rename(path)
     with pytest.raises(ValueError, match=r"x\.npz is not a whole \.npz file"):
         files.read_arrays(path)
+
+
+def test_no_flipped_bit_of_arrays_gives_another_error_than_that_of_a_file_that_is_not_whole(tmp_path):
+    path = tmp_path / "a.npz"
+    files.write_arrays(path, {"x": np.arange(40.0)})
+    whole = path.read_bytes()
+    for place in range(8 * len(whole)):
+        broken = bytearray(whole)
+        broken[place // 8] ^= 1 << place % 8
+        path.write_bytes(broken)
+        with contextlib.suppress(ValueError):
+            files.read_arrays(path)
 
 
 def test_tensors_round_trip_with_their_description(tmp_path):

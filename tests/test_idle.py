@@ -6,10 +6,17 @@ import torch
 
 from bioadv.network import idle, models, training
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, Spectral
+from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Penalty, Spectral
 from bioadv.network.training import Recipe
 
 EMPTY = slice(0, None, 3)  # of 30 units
+
+
+class Quiet(Penalty):
+    """One that somebody writes: a mean over units, as in ``book/extending.md``."""
+
+    def added(self, model, h, directions=None):
+        return model.activate(h).mean()
 
 
 def started(penalty, power=1.0, batch_norm=False):
@@ -44,7 +51,7 @@ def epochs(model, optimizer, recipe, x, y, seen, count=3):
 
 
 @pytest.mark.parametrize("power", [1.0, 4.5])
-@pytest.mark.parametrize("penalty", [None, L2(), JacobianPublished(batch=16), LatentJacobian()])
+@pytest.mark.parametrize("penalty", [None, L2(), JacobianPublished(batch=16), LatentJacobian(), LogitJacobian()])
 def test_a_training_without_the_units_at_rest_is_the_same(penalty, power, monkeypatch):
     """Losses, weights and the optimizer's state, as if they had taken part; they themselves stay as they are."""
     first = started(penalty, power)
@@ -87,13 +94,14 @@ def test_what_still_moves_is_not_at_rest():
 
 
 def test_where_all_units_are_needed():
-    """Batch norm and spectral penalties see units of zeros, a few are not worth a copy, and not all can leave."""
+    """Batch norm and penalties on all units see those of zeros, a few are not worth a copy, and not all can leave."""
     model, optimizer, *_ = started(None, batch_norm=True)
     assert not idle.resting(model, optimizer).any()
     model, optimizer, recipe, *_ = started(None)
     whole = training._step_function(model, optimizer, recipe, False)
-    with training._lighter(whole, model, optimizer, Recipe(penalty=Spectral()), False) as step:
-        assert step is whole
+    for penalty in (Spectral(), Quiet()):
+        with training._lighter(whole, model, optimizer, Recipe(penalty=penalty), False) as step:
+            assert step is whole
     with torch.no_grad():
         model.hidden[1:] += 1
     with training._lighter(whole, model, optimizer, recipe, False) as step:

@@ -23,6 +23,46 @@ def book(tmp_path):
     return folder
 
 
+@pytest.fixture
+def make(tmp_path):
+    """A function that runs targets of the Makefile in a folder of its own."""
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (tmp_path / "bioadv").mkdir()
+
+    def call(*words, **variables):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("BIOADV_", "MAKE"))}
+        made = subprocess.run(
+            ["make", *words], cwd=tmp_path, env={**clean, **variables}, capture_output=True, text=True
+        )
+        assert made.returncode == 0, made.stderr
+        return tmp_path / "_build"
+
+    return call
+
+
+def test_cleaning_leaves_the_readers_copy(make, tmp_path):
+    for name in ("lab", "html"):
+        (tmp_path / "_build" / name).mkdir(parents=True)
+        (tmp_path / "_build" / name / "a.ipynb").write_text("mine")
+    build = make("clean")
+    assert [path.name for path in build.iterdir()] == ["lab"]
+    assert (build / "lab" / "a.ipynb").read_text() == "mine"
+
+
+def test_chapters_are_executed_anew_for_other_images_results_or_effort(make):
+    """The file that they depend on is written when one of these is another, and only then."""
+    settings = make("_build/settings") / "settings"
+    assert settings.read_text() == ""
+    seen = settings.stat().st_mtime_ns
+    make("_build/settings")
+    assert settings.stat().st_mtime_ns == seen
+    for variable, value in (("BIOADV_EFFORT", "0.1"), ("BIOADV_DATA", "mnist"), ("BIOADV_RESULTS", "other runs")):
+        make("_build/settings", **{variable: value})
+        assert settings.read_text() == f"{variable}={value}\n"
+    make("_build/settings", BIOADV_EFFORT="0.1", BIOADV_DATA="mnist")
+    assert settings.read_text() == "BIOADV_DATA=mnist\nBIOADV_EFFORT=0.1\n"
+
+
 def test_what_the_reader_changed_stays_and_the_new_version_lies_beside(book, tmp_path):
     copy = tmp_path / "lab"
     assert lab.refresh(book, copy) == []

@@ -341,3 +341,19 @@ def test_cifar10_layer_learns(cifar10):
     norm = layer.history["norm"]
     assert norm[2] == norm[1] < norm[0] < 16.99
     assert 0.02 < layer.history["winning"][1] < 0.5
+
+
+def test_images_need_not_be_contiguous(tmp_path):
+    x = tiny_images()
+    turned = x.T.contiguous().T
+    found = [
+        ll.train(images, TINY, torch.Generator().manual_seed(0), keeping=Keeping(tmp_path / name), progress=False)
+        for name, images in (("a", x), ("b", turned))
+    ]
+    torch.testing.assert_close(found[0].synapses, found[1].synapses)
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 2.5, 3.0])
+def test_a_synapse_of_zero_has_a_metric_of_zero(p):
+    w = torch.tensor([0.0, 4.0, -4.0])
+    torch.testing.assert_close(ll.metric(w, p), torch.tensor([0.0, 4 ** (p - 1), -(4 ** (p - 1))]))

@@ -20,7 +20,7 @@ def window(first, last, inside, outside):
 
 def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
     """One run folder in which every number that could be mistaken for another differs from it."""
-    run = Run(tmp_path, "bp", 0)
+    run = Run(tmp_path / "cifar10", "bp", 0)
     about = {"configuration": {"model": "bp", "seed": 0, "data": ""}, "source": "", "seconds": 90.0, "dataset": "x"}
     files.write_json(run.manifest, {**about, "accuracy": {"train": 0.9, "test": 0.5}})
     np.savez(run.folder / "log.npz", jacobian=[3.0, 2.0, 7.0], loss=[1.0, 1.0, 1.0])
@@ -88,6 +88,26 @@ def test_a_statistic_that_compares_runs_is_left_out_where_there_are_none_to_comp
     assert numbers.measured(name, "kh") == {}
     alone(Run(tmp_path / "untrained" / "cifar10", "exemplars", 0), 2.5)
     assert numbers.measured(name, "kh") == {3: pytest.approx(0.5)}
+
+
+@pytest.mark.parametrize(
+    "statistic", ["exponent above that of images as rows", "critical norm over weight decay of equal accuracy"]
+)
+def test_a_run_on_other_images_is_not_compared_with_one_on_cifar10(statistic, tmp_path, monkeypatch):
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
+    run = Run(tmp_path / "my-photos", "kh", 0)
+    for probe in ("spectra", "perturbations"):
+        files.write_json(run.measured(probe), {"configuration": {}, "source": ""})
+    assert numbers.measured(statistic, "kh", "my-photos") == {}
+    with pytest.raises(numbers.IncomparableError, match="was made on CIFAR-10"):
+        numbers.STATISTICS[statistic].of(run)
+
+
+def test_a_number_of_a_layer_alone_stands_for_no_other_model_or_images(tmp_path, monkeypatch):
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
+    alone(Run(tmp_path / "small" / "cifar10-whitened", "units-100", 1), 0.5)
+    assert numbers.measured("exponent on whitened images", "bp") == {}
+    assert numbers.measured("exponent on whitened images", "kh-layer", "my-photos") == {}
 
 
 def test_a_statistic_of_a_layer_alone_is_looked_up_there(tmp_path, monkeypatch):

@@ -166,6 +166,9 @@ def test_exponents_by_seed_of_what_is_stored(results):
         ("at KH's accuracy, n - 1", 7.0),
         ("at KH's accuracy, n - 1 - 0.405", 6.595),
         ("0.75 * log best(l2) at this", 0.75 * 2),
+        (-0.1, -0.1),
+        (1e-5, 1e-5),
+        ("-0.5 * log best(l2) at this - -1", 0.0),
     ],
 )
 def test_formulas(results, monkeypatch, formula, expected):

@@ -151,7 +151,7 @@ def test_in_small_a_model_is_trained_and_measured_once(tiny, in_small, tmp_path,
     monkeypatch.setattr(small_paths, "SIZES", Scale(PARAMS, epochs=3, batch=20))
     with pytest.raises(ValueError, match=r"paths\.json was made with sizes = .* remove it to make it again"):
         small_paths.make("kh", 1, data, tmp_path, progress=False)
-    with pytest.raises(ValueError, match="model = 'specreg' is not among those in small"):
+    with pytest.raises(ValueError, match="model = 'specreg' is not among those of the small scale"):
         small_paths.make("specreg", 1, data, tmp_path)
     assert accept.faults(tmp_path / "small" / "tiny.npz" / "bp" / "seed-1" / "paths.json", tmp_path, data) != []
 

@@ -114,3 +114,7 @@ def test_training_by_a_screen(tmp_path):
     ll.train(x, PARAMS, torch.Generator().manual_seed(5), keeping=Keeping(file), progress=False)
     with pytest.raises(ValueError, match="was made with screened = None, this run has True"):
         ll.train(x, PARAMS, torch.Generator().manual_seed(5), screen=Screen, keeping=Keeping(file), progress=False)
+    file.unlink()
+    ll.train(x, PARAMS, torch.Generator().manual_seed(5), screen=Screen, keeping=Keeping(file), progress=False)
+    with pytest.raises(ValueError, match="was made with screened = True, this run has None"):
+        ll.train(x, PARAMS, torch.Generator().manual_seed(5), keeping=Keeping(file), progress=False)

@@ -219,6 +219,17 @@ def test_bootstrap_of_one_draw_is_the_weighted_definition():
     torch.testing.assert_close(found[0], eigenspectrum(moments(x[drawn])))
 
 
+def test_bootstrap_of_few_images_has_as_many_eigenvalues_as_images_that_differ():
+    """The others would be zero but for rounding, and an exponent over them is of nothing."""
+    x = torch.randn(40, 200, generator=torch.Generator().manual_seed(1)) * torch.arange(1, 201) ** -0.5
+    seen = []
+    spectra.bootstrap(x, lambda s: seen.append(s) or s[:1], 20, torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    drawn = [len(torch.randint(40, (40,), generator=generator).unique()) for _ in range(20)]
+    assert [len(spectrum) for spectrum in seen] == [count - 1 for count in drawn]
+    assert all(spectrum[-1] > 1e-3 * spectrum[0] for spectrum in seen)
+
+
 def test_bootstrap_refuses_what_cannot_be_resampled(latent, generator):
     for arguments, message in (
         ({"replicates": 1}, "replicates = 1"),

@@ -231,6 +231,13 @@ def test_a_stale_training_is_seen(made, keys, value, words):
     assert words in str(fault)
 
 
+def test_a_run_of_a_model_that_is_gone_is_named_and_hides_no_other(made, monkeypatch):
+    monkeypatch.delitem(study.EXPERIMENTS, "bp")
+    first = stale(made)[0]
+    assert first.file == made / provenance.MANIFEST
+    assert "is of a training that is not known today (model 'bp' is not known" in str(first)
+
+
 def test_a_changed_registry_makes_results_stale(made, monkeypatch):
     monkeypatch.setitem(study.EXPERIMENTS, "bp", replace(study.EXPERIMENTS["bp"], power=2.0))
     found = {fault.file.name: fault.what for fault in stale(made)}

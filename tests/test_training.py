@@ -411,6 +411,16 @@ def test_bad_data_are_refused(generator):
     refuse(r"x: labels have shape \(99,\).*100 images", y=y[1:])
     refuse("values 1..3.*from 0 to 2", y=y + 1)
     refuse(r"test: labels have shape \(5,\)", evaluate={"test": (x, y[:5])})
+    refuse(r"test: labels have shape \(0,\)", evaluate={"test": (x, y[:0])})
+    for name in ("train", "x"):
+        refuse(f"evaluate has '{name}', which is what the training images go by", evaluate={name: (x, y)})
+    for recipe, match in (
+        (Recipe(penalty=Spectral(), epochs=1, batch=1), "batch = 1 leaves one image"),
+        (Recipe(penalty=Spectral(tau=8), epochs=1, batch=25), "tau = 8 leaves no component of 8 units; give at most 7"),
+        (Recipe(penalty=Spectral(tau=7, variant="scale-free"), epochs=1, batch=25), "give at most 6"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            training.fit(fresh(), x, y, recipe, generator)
     with pytest.raises(ValueError, match="every = 0"):
         Keeping(every=0)
 
@@ -469,6 +479,6 @@ def test_published_jacobian_term_is_a_weight_decay_in_training():
 def test_accuracy_refuses_labels_that_do_not_fit():
     model = TwoLayer(12, 5, 3, 2.0)
     x, y = torch.rand(50, 12), torch.zeros(50, dtype=torch.long)
-    for images, labels in ((x, y[:, None]), (x, y[:1]), (x, y + 3), (x[:, :5], y), (x[:0], y[:0])):
-        with pytest.raises(ValueError, match="accuracy: (inputs|labels) have shape"):
+    for images, labels in ((x, y[:, None]), (x, y[:1]), (x, y + 3), (x[:, :5], y), (x[:0], y[:0]), (x, y[:0])):
+        with pytest.raises(ValueError, match="accuracy: (inputs have shape|labels have (shape|values))"):
             training.accuracy(model, images, labels)

@@ -237,6 +237,13 @@ def test_a_damaged_run_is_not_released(release, tmp_path):
         gather_release.gather(tmp_path / "release", [tmp_path / "results"], [])
 
 
+def test_the_same_run_twice_is_not_released(release, tmp_path):
+    shutil.copytree(release / "results", tmp_path / "again")
+    with pytest.raises(ValueError, match="kh-layer/seed-0 is in .*results.* and in .*again.*; leave one of them out"):
+        gather_release.gather(tmp_path / "release", [release / "results", tmp_path / "again"], [])
+    assert not (tmp_path / "release").exists()
+
+
 def test_a_full_disk_leaves_no_half_release(release, tmp_path):
     folder = tmp_path / "release"
     with tiny.full_disk("weights.json"), pytest.raises(OSError, match="free some space"):

@@ -125,6 +125,7 @@ def test_what_a_probe_measures():
         ({"epochs": 2.7}, "epochs = 2.7; give an integer >= 1"),
         ({"epochs": True}, "epochs = True; give an integer >= 1"),
         ({"epochs": "1e3"}, "epochs = '1e3'; give an integer >= 1, such as 1000"),
+        ({"epochs": 1, "stages": [{"models": ["kh"], "seeds": [0]}]}, "epochs = 1: the last epoch has rate 0"),
         ({"retrain": "maybe"}, "retrain = 'maybe'; give yes or no, 1 or 0"),
         ({"probes": {"curvature": ["models"]}}, "probe 'curvature' is not known; choose from"),
         ({"probes": {"spectra": ["vgg"]}}, "model 'vgg' is not known"),
@@ -165,6 +166,7 @@ def test_no_means_no(given, meant):
     ("content", "words"),
     [
         (b"data: cifar10\ndata: mnist\n", "study.yaml, line 2: key 'data' stands twice; leave one"),
+        (b"data: cifar10\n? [a, b]\n: mnist\n", "study.yaml, line 2: a key is a list or a table; give text"),
         (b"data: caf\xe9\n", "study.yaml is not UTF-8 (at byte 9); save it as UTF-8"),
         (b"data: [a\n", "study.yaml, line 2: "),
         (b"- data\n", "study.yaml: ['data'] is not a table of keys"),
@@ -216,6 +218,10 @@ def test_the_study_of_readouts_is_one_command(tmp_path, monkeypatch):
         *("readouts", "small", "paper"),
         *("--seed", "1", "--model", "kh", "--out", str(tmp_path)),
     ]
+    for variable, value in (("OPTIONS", "--dry-run"), ("CORES", "1"), ("PROFILE", "slurm")):
+        for name in ("readouts", "mechanism"):
+            with pytest.raises(ValueError, match=f"{variable} = '{value}' is for Snakemake.*leave it out"):
+                paper.command({"CONFIG": name, variable: value})
     (tmp_path / "mine.yaml").write_text("readouts: [large]")
     with pytest.raises(ValueError, match=r"mine\.yaml: readouts\[0\] = 'large'; give scales, such as \[small"):
         paper.command({"CONFIG": str(tmp_path / "mine.yaml")})

@@ -74,7 +74,12 @@ def gather(folder: Path, roots: Sequence[Path], mirrors: Sequence[str]) -> dict[
     folder = folder.resolve()
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; give a new folder")
-    chosen = {f"{run.root.name}/{run.model}/{run.folder.name}": run for root in roots for run in runs(root)}
+    chosen = dict[str, Run]()
+    for run in (run for root in roots for run in runs(root)):
+        name = f"{run.root.name}/{run.model}/{run.folder.name}"
+        if name in chosen:
+            raise ValueError(f"{name} is in {chosen[name].folder} and in {run.folder}; leave one of them out")
+        chosen[name] = run
     if not chosen:
         raise ValueError(f"no finished run with weights is in {', '.join(map(str, roots))}; name the folder of results")
     staged = files.staging(folder)

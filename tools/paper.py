@@ -32,10 +32,10 @@ def command(given: dict[str, str]) -> list[str]:
     chosen = {key: given[variable] for variable, key in CHOICES.items() if given.get(variable)}
     if "layers" in (content := schemas.read_yaml(path) or {}):
         alone = schemas.check(schemas.LayersFile, {**content, **chosen}, path)
-        return _series("layers", alone.layers, "--layer", alone)
+        return _series("layers", alone.layers, "--layer", alone, given)
     if "readouts" in content:
         paths = schemas.check(schemas.ReadoutsFile, {**content, **chosen}, path)
-        return _series("readouts", paths.readouts, "--model", paths)
+        return _series("readouts", paths.readouts, "--model", paths, given)
     plan.read_file(path, chosen)
     profile = ROOT / "workflow" / "profiles" / (given.get("PROFILE") or "workstation")
     if not profile.is_dir():
@@ -46,8 +46,15 @@ def command(given: dict[str, str]) -> list[str]:
     return words + shlex.split(given.get("OPTIONS", ""))
 
 
-def _series(command: str, scales: Sequence[str], option: str, chosen: schemas.SeriesFile) -> list[str]:
-    """The command for what is made one after the other; Snakemake has no part in it."""
+def _series(
+    command: str, scales: Sequence[str], option: str, chosen: schemas.SeriesFile, given: dict[str, str]
+) -> list[str]:
+    """The command for what is made one after the other; Snakemake has no part in it, so nor have its variables."""
+    for variable in ("OPTIONS", "CORES", "PROFILE"):
+        if given.get(variable):
+            raise ValueError(
+                f"{variable} = {given[variable]!r} is for Snakemake, which has no part in this study; leave it out"
+            )
     words = [sys.executable, "-c", "from bioadv.lab.cli import main; main()", command, *scales]
     words += [word for seed in chosen.seeds for word in ("--seed", str(seed))]
     words += [word for name in chosen.models for word in (option, name)]

@@ -25,7 +25,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
 from bioadv.data.files import read_json
-from bioadv.lab.runs import ROOT, is_run
+from bioadv.lab.runs import is_run, results
 from bioadv.pages.press import on_dark
 
 FRONT, GLOSSARY = "book/intro", "book/notation"
@@ -208,7 +208,7 @@ def _runs(app: Sphinx, files: Path, image: re.Match[str]) -> list[str]:
     runs = sorted({str(Path(name).parent) for name in read if is_run(Path(name).parent)})
     if not runs:
         return []
-    manifests = {run: read_json(path) for run in runs if (path := ROOT / "results" / run / "manifest.json").is_file()}
+    manifests = {run: read_json(path) for run in runs if (path := results() / run / "manifest.json").is_file()}
     out = Path(app.outdir) / "_images" / f"{image['hash']}.json"
     out.write_text(json.dumps({"files": read, "manifests": manifests}, indent=1))
     return [f'<a href="{image["folder"]}{image["hash"]}.json">{len(runs)} run{"s" * (len(runs) > 1)}</a>']

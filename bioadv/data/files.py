@@ -185,7 +185,18 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, TypeError) as error:  # TypeError: a renamed .npy
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        ValueError,
+        EOFError,
+        TypeError,  # a renamed .npy
+        NotImplementedError,  # a method of compression, or encryption, that a changed bit asks for
+        RuntimeError,
+        OSError,
+    ) as error:
         raise ValueError(f"{path} is not a whole .npz file ({error}); delete it and make it again") from error
 
 

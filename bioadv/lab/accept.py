@@ -66,7 +66,10 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
     """
     about = provenance.read_description(file)
     if file.name == provenance.MANIFEST:
-        wanted, source = _training(about["configuration"], data, epochs)
+        try:
+            wanted, source = _training(about["configuration"], data, epochs)
+        except ValueError as error:  # of a model that was removed or renamed
+            return [Fault(file, f"is of a training that is not known today ({error})")]
         own = (about["configuration"]["model"], runs.named(about["configuration"]["seed"]))
         found = [] if file.parts[-3:-1] == own else [Fault(file, f"is of the run {own[0]}, {own[1]}")]
     elif "alone" in about["configuration"]:

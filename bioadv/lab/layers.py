@@ -138,9 +138,12 @@ def make(scale: str, images: str, names: list[str], seeds: list[int], out: Path,
             chosen = layer(scale, images, name)
             run = Run(out / scale / images, name, seed)
             folders.append(run.folder)
-            if _finished(run, configuration(scale, images, name, seed)):
+            about, wanted = run.measured(FILE), configuration(scale, images, name, seed)
+            if provenance.made(about, wanted):
                 continue
             with processes.alone(processes.run_lock(run.folder, FILE), str(run.folder)):
+                if provenance.made(about, wanted):  # by another process, in between
+                    continue
                 if chosen.kind in LEARNED and progress:
                     print(f"{run.folder}", flush=True)
                 key = (chosen.images, chosen.params.p)
@@ -148,23 +151,13 @@ def make(scale: str, images: str, names: list[str], seeds: list[int], out: Path,
                     pictures = variants.rows(images, *key)
                     of = spectra.moments(pictures.test)
                     loaded[key] = (pictures, of, alignment.components(of))
-                _measure(run, chosen, configuration(scale, images, name, seed), *loaded[key])
+                _measure(run, chosen, wanted, *loaded[key])
     return folders
 
 
 def configuration(scale: str, images: str, name: str, seed: int) -> dict[str, Any]:
     """What a layer is made with; the digest of its images is added when they are read."""
     return {"alone": layer(scale, images, name), "scale": scale, "images": images, "layer": name, "seed": seed}
-
-
-def _finished(run: Run, wanted: dict[str, Any]) -> bool:
-    about = run.measured(FILE)
-    if not about.is_file() or not provenance.intact(about, f"{FILE}.npz"):
-        return False
-    stored = provenance.read_description(about)["configuration"]
-    for key, (before, today) in provenance.differences(stored, provenance.describe_all(wanted)).items():
-        raise ValueError(f"{about} was made with {key} = {before}, not {today}; remove it to make it again")
-    return True
 
 
 def _measure(run: Run, chosen: Layer, about: dict[str, Any], pictures: Rows, of: Moments, known: Components) -> None:

@@ -43,7 +43,7 @@ def train_layer(data: Dataset, sizes: Scale | None = None, seed: int = 0) -> Tra
 
 
 def train(name: str, data: Dataset, layer: Tensor | None = None, sizes: Scale | None = None, seed: int = 0) -> Fitted:
-    """Train the model ``name`` of the study in small; the log has its accuracy on the test images.
+    """Train the model ``name`` of the study at live scale; the log has its accuracy on the test images.
 
     layer: (H, D) synapses of a KH layer, from :func:`train_layer`; only models that are made from one need them. The
     same seed gives all models the same initial weights and the same order of images.

@@ -14,7 +14,8 @@ from bioadv.lab.probe_perturbations import median_norm
 from bioadv.lab.runs import Run
 from bioadv.measure import powerlaw
 
-SMALL = "small/cifar10"
+CIFAR10 = "cifar10"
+SMALL = f"small/{CIFAR10}"
 
 
 class IncomparableError(LookupError):
@@ -25,12 +26,14 @@ class IncomparableError(LookupError):
 class Statistic:
     """needs: the file that a run must have; of: the number of a run that has it.
 
-    place: folder of images and name of the layer, for a number of a hidden layer alone, which stands for a model.
+    place: folder of images and name of the layer, for a number of a hidden layer alone, which stands for a ``model`` on
+    CIFAR-10 and for no other.
     """
 
     needs: str
     of: Callable[[Run], float]
     place: tuple[str, str] | None = None
+    model: str = ""
 
 
 def exponent(run: Run, spectrum: str, window: tuple[int, int] = powerlaw.IMAGES, truncate: bool = False) -> float:
@@ -67,6 +70,7 @@ def _alone(run: Run, window: tuple[int, int]) -> float:
 
 def _above_exemplars(run: Run) -> float:
     """Exponent on images less the mean of layers whose rows are images, drawn at random."""
+    _of_cifar10(run)
     found = runs.at_hand("exemplars", "alignment.json", "untrained/cifar10").values()
     others = [_alone(one, powerlaw.IMAGES) for one in found]
     if not others:
@@ -74,8 +78,14 @@ def _above_exemplars(run: Run) -> float:
     return exponent(run, "images_before") - float(np.mean(others))
 
 
+def _of_cifar10(run: Run) -> None:
+    if run.root.name != CIFAR10:
+        raise IncomparableError(f"what {run.folder} is compared with was made on CIFAR-10")
+
+
 def _above_decay(run: Run) -> float:
     """Median critical norm over that of weight decay at the run's accuracy, on images that both decide correctly."""
+    _of_cifar10(run)
     comparison = frontier.beside(run, "accuracy")
     if comparison is None:
         raise IncomparableError("no training with weight decay is as accurate")
@@ -107,10 +117,10 @@ STATISTICS: dict[str, Statistic] = {
     "regions in the plane": Statistic("landscape.json", lambda run: _plane(run, "regions")),
     "exponent above that of images as rows": Statistic("spectra.json", _above_exemplars),
     "exponent on whitened images": Statistic(
-        "alignment.json", lambda run: _alone(run, (5, 50)), ("small/cifar10-whitened", "units-100")
+        "alignment.json", lambda run: _alone(run, (5, 50)), ("small/cifar10-whitened", "units-100"), "kh-layer"
     ),
     "critical norm over weight decay of equal accuracy": Statistic("perturbations.json", _above_decay),
-    "accuracy of the best readout, below BP": Statistic("paths.json", _below_bp, (SMALL, "kh")),
+    "accuracy of the best readout, below BP": Statistic("paths.json", _below_bp, (SMALL, "kh"), "kh"),
     "pruned units": Statistic("pruning.json", lambda run: float(run.arrays("pruning")["pruned"][1].sum())),
     "change by pruning, ranks 1 to 10": Statistic("pruning.json", lambda run: _pruning(run, 1, 10)),
     "change by pruning, ranks 100 to 500": Statistic("pruning.json", lambda run: _pruning(run, 100, 500)),
@@ -118,7 +128,7 @@ STATISTICS: dict[str, Statistic] = {
 
 
 def measured(statistic: str, model: str, data: str = "cifar10") -> dict[int, float]:
-    """A statistic of a model by seed, for the runs at hand; ``ValueError`` lists the known statistics.
+    """A statistic of a model by seed, for the runs at hand of which it can be had; ``ValueError`` lists the statistics.
 
     >>> 0.4 < measured("accuracy", "kh")[0] < 0.6  # seed 0 on CIFAR-10
     True
@@ -126,6 +136,8 @@ def measured(statistic: str, model: str, data: str = "cifar10") -> dict[int, flo
     if statistic not in STATISTICS:
         raise ValueError(f"statistic {statistic!r} is not known; see {', '.join(STATISTICS)}")
     chosen = STATISTICS[statistic]
+    if chosen.place and (data, model) != (CIFAR10, chosen.model):
+        return {}
     found = dict[int, float]()
     images, name = chosen.place or (data, model)
     for seed, run in runs.at_hand(name, chosen.needs, images).items():

@@ -13,6 +13,7 @@ from typing import Any
 from bioadv.data import datasets
 from bioadv.lab import accept, probes, provenance, runs, schemas, study
 from bioadv.lab.schemas import Cost, StudyFile
+from bioadv.network.local_learning import KHParams
 
 RULES = ("layer", "train", "probe")
 RESOURCES = ("threads", "mem_mb", "runtime")
@@ -149,10 +150,13 @@ def read(config: Any, file: str | Path = "configuration") -> Study:
     """
     entry = schemas.check(schemas.StudyFile, config, file)
     try:
+        stages = _stages(entry)
+        if entry.epochs is not None and any(stage.layers for stage in stages):
+            KHParams(epochs=entry.epochs)  # refuses what its training would
         return Study(
             data=entry.data,
             out=Path(entry.out),
-            stages=_stages(entry),
+            stages=stages,
             probes=_probes(entry.probes),
             resources=_resources(entry.resources),
             epochs=entry.epochs,

@@ -29,7 +29,7 @@ ALONE = ("small", "untrained")  # scales of hidden layers alone; their results l
 HOLDS, IN_PART, FAILS = "holds", "holds in part", "fails"
 UNMEASURED, WITHDRAWN = "not measured", "withdrawn"
 LABELS = (HOLDS, IN_PART, FAILS, UNMEASURED, WITHDRAWN)
-NUMBER = re.compile(r"\d+(\.\d+)?")
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 class MissingError(LookupError):

@@ -201,6 +201,19 @@ def intact(description: Path, *names: str) -> bool:
     return True
 
 
+def made(description: Path, wanted: dict[str, Any]) -> bool:
+    """Whether a measurement is there and whole: its ``.json`` and the ``.npz`` beside it.
+
+    Raises ``ValueError`` if it was made with other parameters than ``wanted``, or is not what it says.
+    """
+    if not description.is_file() or not intact(description, description.with_suffix(".npz").name):
+        return False
+    stored = read_description(description)["configuration"]
+    for key, (before, today) in differences(stored, describe_all(wanted)).items():
+        raise ValueError(f"{description} was made with {key} = {before}, not {today}; remove it to make it again")
+    return True
+
+
 def environment() -> dict[str, Any]:
     """What the last digits of a result can depend on: versions, threads, and the library of large products."""
     return {**files.versions(), "threads": torch.get_num_threads(), "products": products.library()}

@@ -226,6 +226,10 @@ class _Once(yaml.SafeLoader):
         seen = set[Any]()
         for key, _ in node.value:
             name = key.value
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a list or a table; give text", key.start_mark
+                )
             if name in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {name!r} stands twice; leave one", key.start_mark

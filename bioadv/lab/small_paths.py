@@ -1,7 +1,7 @@
-"""The probes ``paths`` and ``epochs`` in small: 100 units, ten thousand training images of CIFAR-10, a minute a model.
+"""The probes ``paths`` and ``epochs`` at small scale: 100 units, ten thousand images of CIFAR-10, a minute a model.
 
 What KH's robustness owes to its layer and what to its readout needs KH layers and networks trained by backpropagation,
-whose weights git does not keep. So each is trained here in small, measured, and forgotten: KH by 20,000 steps of the
+whose weights git does not keep. So each is trained here, small, measured, and forgotten: KH by 20,000 steps of the
 local rule and not pruned, the others by the live cells' training. Layers that nobody trains have rows of one length. A
 hundred units are as many as reach their norm in that time: of 400, after 10,000 steps, seven in eight are still noise.
 A run is a folder ``OUT/small/cifar10/MODEL/seed-S`` with ``paths.npz`` and, written last, ``paths.json`` (or
@@ -33,7 +33,7 @@ PROBES = {
 
 
 def make(model: str, seed: int, data: Dataset, out: Path, probe: str = "paths", progress: bool = True) -> Path:
-    """Train a model in small and measure it; returns the ``.npz``, which is left alone if it is there.
+    """Train a model at small scale and measure it; returns the ``.npz``, which is left alone if it is there.
 
     data: CIFAR-10, of which the first ten thousand training images are used, and all test images. Raises ``ValueError``
     for an unknown model or probe, or for a file that was made with other parameters.
@@ -43,12 +43,11 @@ def make(model: str, seed: int, data: Dataset, out: Path, probe: str = "paths", 
         Run(datasets.results_folder(out / SCALE, data.name), model, seed),
     )
     file, about = run.folder / f"{probe}.npz", run.folder / f"{probe}.json"
-    if about.is_file() and provenance.intact(about, file.name):
-        stored = provenance.read_description(about)["configuration"]
-        for key, (before, today) in provenance.differences(stored, provenance.describe_all(wanted)).items():
-            raise ValueError(f"{about} was made with {key} = {before}, not {today}; remove it to make it again")
+    if provenance.made(about, wanted):
         return file
     with processes.alone(processes.run_lock(run.folder, probe), str(file)):
+        if provenance.made(about, wanted):  # by another process, in between
+            return file
         source, start = source_of(probe, model), time.perf_counter()
         few, (measure, settings) = first(data), PROBES[probe]
         network = trained(model, seed, few, SIZES)
@@ -65,10 +64,12 @@ def make(model: str, seed: int, data: Dataset, out: Path, probe: str = "paths", 
 
 
 def configuration(model: str, seed: int, data: Dataset, probe: str) -> dict[str, Any]:
-    """What a measurement in small is made with; ``ValueError`` lists the models and probes that there are."""
+    """What a measurement at small scale is made with; ``ValueError`` lists the models and probes that there are."""
     for name, value, known in (("model", model, study.members("small")), ("probe", probe, PROBES)):
         if value not in known:
-            raise ValueError(f"{name} = {value!r} is not among those in small; choose from {', '.join(known)}")
+            raise ValueError(
+                f"{name} = {value!r} is not among those of the small scale; choose from {', '.join(known)}"
+            )
     chosen, (_, settings) = study.experiment(model), PROBES[probe]
     made = {"hidden": chosen.hidden, "power": chosen.power, "penalty": chosen.recipe.penalty, "sizes": SIZES}
     return {"small": probe, "settings": settings, "model": model, "seed": seed, "data": data.content_hash, **made}
@@ -93,7 +94,7 @@ def health(model: str, network: TwoLayer, data: Dataset) -> dict[str, float]:
 
 
 def trained(model: str, seed: int, data: Dataset, sizes: Scale = SIZES) -> TwoLayer:
-    """A model of the study in small: KH's and untrained layers with a readout of zero, all others with their own."""
+    """A small model of the study: KH's and untrained layers with a readout of zero, all others with their own."""
     chosen = study.experiment(model)
     if chosen.kind.trained:
         return live.train(model, data, None, sizes, seed).model
@@ -106,5 +107,5 @@ def trained(model: str, seed: int, data: Dataset, sizes: Scale = SIZES) -> TwoLa
 
 
 def source_of(probe: str, model: str) -> str:
-    """Hash of the code that a measurement of a model in small is made with; of layers and penalties, only its own."""
+    """Hash of the code that a measurement of a small model is made with; of layers and penalties, only its own."""
     return provenance.source_hash(trained, PROBES[probe][0], *study.experiment(model).code)

@@ -91,7 +91,11 @@ def _shown(high: float | Tensor) -> str:
 
 
 def _strengths(eps: float | Tensor, x: Tensor) -> Tensor:
-    """Strengths as a (B, 1) column."""
+    """Strengths as a (B, 1) column; ``ValueError`` for others than one, or one for each image, finite and >= 0."""
+    if torch.as_tensor(eps).numel() not in (1, len(x)):
+        raise ValueError(
+            f"eps has {torch.as_tensor(eps).numel()} values for {len(x)} images; give one, or one for each"
+        )
     column = torch.as_tensor(eps, dtype=x.dtype, device=x.device).reshape(-1, 1).expand(len(x), 1)
     if not bool(((column >= 0) & (column < float("inf"))).all()):  # a NaN fails this as well
         raise ValueError(

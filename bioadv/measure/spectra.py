@@ -152,7 +152,8 @@ def bootstrap(
         count = int(weight.sum())
         mean = weight @ rows / count
         scaled = (rows - mean) * weight.sqrt()[:, None]
-        found.append(statistic(eigenspectrum(Moments(count, mean, products.outer(scaled, scaled) / (count - 1)))))
+        covariance = products.outer(scaled, scaled) / (count - 1)
+        found.append(statistic(eigenspectrum(Moments(len(rows), mean, covariance))))  # as many ranks as images differ
     return torch.stack(found)
 
 

@@ -114,6 +114,8 @@ def metric(w: Tensor, p: float) -> Tensor:
     """
     if p == 2:
         return w.clone()
+    if p < 2:
+        return w.sign() * w.abs().pow(p - 1)  # the other form would divide by zero where a synapse is
     return w * w.abs() if p == 3 else w * w.abs().pow(p - 2)
 
 
@@ -269,8 +271,8 @@ def train(
         raise ValueError(f"x has shape {tuple(x.shape)} or holds NaN; give finite images as rows, (N, D), from unit_lp")
     keeping = keeping or Keeping()
     identity = {} if keeping.path is None else _identity(x, params, generator)
-    if screen is not None:
-        identity["screened"] = True
+    if keeping.path is not None:
+        identity["screened"] = None if screen is None else True
     done, seconds, history = 0, 0.0, {name: np.zeros(params.epochs) for name in HISTORY}
     if keeping.path is not None and Path(keeping.path).exists():
         like = {"synapses": x.new_empty(params.hidden, x.shape[1]), **_as_tensors(history)}
@@ -319,7 +321,7 @@ def _epoch(
 def _identity(x: Tensor, params: KHParams, generator: torch.Generator) -> dict[str, object]:
     """What must agree between a checkpoint and the run that goes on from it."""
     return {
-        "images": hashlib.sha256(x.cpu().numpy().data).hexdigest(),
+        "images": hashlib.sha256(x.cpu().contiguous().numpy().data).hexdigest(),
         "seed": generator.initial_seed(),
         **asdict(params),
     }

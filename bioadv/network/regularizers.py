@@ -24,15 +24,17 @@ Tensor = torch.Tensor
 
 
 class Penalty:
-    """What training asks of a penalty; this one does nothing, and another overrides what it has to say.
+    """What training asks of a penalty, which overrides what it has to say; by itself it does nothing.
 
     A class of its own is all that a new penalty needs: only the one that a model has is hashed with
     its results. varies: whether it needs variances over a batch, so that a batch of one image is refused; with_norm:
-    whether it is defined for networks with batch norm.
+    whether it is defined for networks with batch norm; by_unit: whether it is a sum over units to which one with empty
+    weights adds nothing, so that training may leave those out (:mod:`bioadv.network.idle`). A mean over units is none.
     """
 
     varies: ClassVar[bool] = False
     with_norm: ClassVar[bool] = True
+    by_unit: ClassVar[bool] = False
 
     def decay(self) -> tuple[float, float]:
         """Weight decay that Adam adds to the gradient, (of the hidden weights, of readout and bias).
@@ -65,11 +67,18 @@ class Penalty:
         return None
 
 
+class NoPenalty(Penalty):
+    """What a training without a penalty has."""
+
+    by_unit = True
+
+
 @dataclass(frozen=True)
 class L2(Penalty):
     """strength * ||theta||^2 over all parameters, readout weight and bias included (authors' code, 5e-4)."""
 
     strength: float = 5e-4
+    by_unit: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         checks.positive(strength=self.strength)
@@ -90,6 +99,7 @@ class JacobianPublished(Penalty):
     strength: float = 1e-3
     projections: int = 3
     batch: int = 1000
+    by_unit: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         checks.whole(projections=self.projections, batch=self.batch)
@@ -111,6 +121,7 @@ class LatentJacobian(Penalty):
 
     strength: float = 1e-3
     with_norm: ClassVar[bool] = False
+    by_unit: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         checks.positive(strength=self.strength)
@@ -134,6 +145,7 @@ class LogitJacobian(Penalty):
 
     strength: float = 0.01
     with_norm: ClassVar[bool] = False
+    by_unit: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         checks.positive(strength=self.strength)
@@ -174,7 +186,10 @@ class Spectral(Penalty):
         return image_covariance(x) if self.variant == "stated" else None
 
     def each_epoch(self, model: TwoLayer, x: Tensor, last: Tensor, known: Tensor | None) -> Tensor | None:
-        """The principal directions, in the precision of the images."""
+        """The principal directions, in the precision of the images; ``ValueError`` if tau leaves none of them."""
+        most = len(model.hidden) - (2 if self.variant == "scale-free" else 1)
+        if self.tau > most:
+            raise ValueError(f"tau = {self.tau} leaves no component of {len(model.hidden)} units; give at most {most}")
         seen = x[last] if self.variant == "logged" else x
         return principal_directions(self, model, seen, known).to(x.dtype)
 
@@ -190,7 +205,7 @@ SHIFT = 0.02  # what the authors' code subtracts from h before it takes second m
 
 def decay(penalty: Penalty | None) -> tuple[float, float]:
     """:meth:`Penalty.decay`; (0, 0) without a penalty."""
-    return (penalty or Penalty()).decay()
+    return (penalty or NoPenalty()).decay()
 
 
 @torch.no_grad()
@@ -206,7 +221,7 @@ def penalty(kind: Penalty | None, model: TwoLayer, h: Tensor, directions: Tensor
 
     directions: (H, H), from :func:`principal_directions`; only for :class:`Spectral`.
     """
-    return (kind or Penalty()).added(model, h, directions)
+    return (kind or NoPenalty()).added(model, h, directions)
 
 
 def image_covariance(x: Tensor, size: int = 5000) -> Tensor:

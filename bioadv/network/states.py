@@ -94,8 +94,8 @@ def identity(
     model: TwoLayer, x: Tensor, y: Tensor, generator: torch.Generator, readout_only: bool, recipe: Recipe
 ) -> dict[str, Any]:
     """What must agree between a state and the run that goes on from it."""
-    data = hashlib.sha256(x.cpu().view(torch.uint8).numpy().data)
-    data.update(y.cpu().numpy().data)
+    data = hashlib.sha256(x.cpu().contiguous().view(torch.uint8).numpy().data)
+    data.update(y.cpu().contiguous().numpy().data)
     return {
         "dtype": str(x.dtype),  # first: it changes the images' hash as well
         "data": data.hexdigest(),

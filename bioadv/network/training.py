@@ -23,7 +23,7 @@ from bioadv.data import checks
 from bioadv.network import idle, models, regularizers, states
 from bioadv.network.graphs import captured
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import Penalty
+from bioadv.network.regularizers import NoPenalty, Penalty
 from bioadv.network.states import Keeping
 
 Tensor = torch.Tensor
@@ -62,7 +62,7 @@ class Recipe:
     @property
     def term(self) -> Penalty:
         """The penalty, or the one that does nothing."""
-        return self.penalty or Penalty()
+        return self.penalty or NoPenalty()
 
     def rate(self, epoch: int) -> float:
         """Learning rate of an epoch, see :func:`learning_rate`."""
@@ -156,6 +156,8 @@ def fit(
     finite; the last good state is then kept.
     """
     sets, keeping = dict(evaluate or {}), keeping or Keeping()
+    if taken := {"x", "train"} & sets.keys():
+        raise ValueError(f"evaluate has {taken.pop()!r}, which is what the training images go by; give another name")
     for name, (inputs, labels) in {"x": (x, y), **sets}.items():
         _check(name, model, inputs, labels, readout_only)
     _check_batches(model, recipe, len(x))
@@ -250,16 +252,18 @@ def _check(name: str, model: TwoLayer, x: Tensor, y: Tensor, readout_only: bool)
     if x.ndim != 2 or x.shape[1] != width or not len(x):
         what = "latents (N, H)" if readout_only else "images (N, D)"
         raise ValueError(f"{name}: inputs have shape {tuple(x.shape)}; give {what} with {width} columns")
-    if y.shape != (len(x),) or int(y.min()) < 0 or int(y.max()) >= len(model.bias):
+    if y.shape != (len(x),):
+        raise ValueError(f"{name}: labels have shape {tuple(y.shape)}; give one for each of {len(x)} images")
+    if int(y.min()) < 0 or int(y.max()) >= len(model.bias):
         raise ValueError(
-            f"{name}: labels have shape {tuple(y.shape)} and values {int(y.min())}..{int(y.max())}; "
-            f"give one label from 0 to {len(model.bias) - 1} for each of {len(x)} images"
+            f"{name}: labels have values {int(y.min())}..{int(y.max())}; give labels from 0 to {len(model.bias) - 1}"
         )
 
 
 def _check_batches(model: TwoLayer, recipe: Recipe, images: int) -> None:
     """Refuse what has no variance: a last batch of one image; and penalties that do not know of batch norm."""
-    if (model.norm is not None or recipe.term.varies) and images % recipe.batch == 1:
+    alone = recipe.batch == 1 or images % recipe.batch == 1
+    if (model.norm is not None or recipe.term.varies) and alone:
         raise ValueError(
             f"batch = {recipe.batch} leaves one image of {images} for the last batch, which has no variance for batch "
             "norm or a spectral penalty; give another batch, or another number of images"
@@ -323,8 +327,8 @@ def _step_function(model: TwoLayer, optimizer: torch.optim.Adam, recipe: Recipe,
 def _lighter(
     step: Any, model: TwoLayer, optimizer: torch.optim.Adam, recipe: Recipe, readout_only: bool
 ) -> Iterator[Any]:
-    """The step without the units at rest, if there are enough of them; not where a graph or directions know of all."""
-    if readout_only or model.hidden.is_cuda or recipe.term.varies:
+    """The step without the units at rest, if there are enough; not where a graph or the penalty knows of all."""
+    if readout_only or model.hidden.is_cuda or not recipe.term.by_unit:
         yield step
         return
     with idle.left_out(model, optimizer, lambda light: _optimizer(light, recipe, False)) as (light, moving):

@@ -48,7 +48,7 @@ def products(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) ->
 def scatter(groups: Sequence[Points], tolerance: float) -> Figure:
     """Measured against predicted exponents, and below it what is left; the band is plus and minus ``tolerance``.
 
-    Runs in small are drawn open, all others filled.
+    Runs at small scale are drawn open, all others filled.
     """
     figure, (top, low) = plt.subplots(2, 1, figsize=(WIDTH, 5.6), sharex=True, height_ratios=[2.2, 1])
     every = [value for group in groups for value in group.predicted]

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from bioadv.data.files import atomic, write_json
 from bioadv.lab.looks import DARK_INK, INK
-from bioadv.lab.runs import ROOT
+from bioadv.lab.runs import results
 
 FOLDER_VARIABLE = "BIOADV_FIGURES"
 MANY = 1500  # points of one scatter; more of them are pixels in the SVG too
@@ -142,7 +142,7 @@ def install() -> None:
     plt.switch_backend(plt.get_backend())  # when it is loaded, the inline backend sets its own way of showing figures
     show = png
     if folder := os.environ.get(FOLDER_VARIABLE):
-        press = Press(Path(folder), ROOT / "results")
+        press = Press(Path(folder), results())
         Path(folder).mkdir(parents=True, exist_ok=True)
         sys.addaudithook(press.listen)
         show = press.publish
