@@ -105,7 +105,6 @@ def test_robust_accuracy_counts_wrong_images_and_each_images_scale():
     assert readout_numbers.robust(found, "l2", 1.5)[0] == 0.5
     assert readout_numbers.robust(found, "l2", 0.5)[0] == 0.75
     assert readout_numbers.robust(found, "linf", 0.15)[0] == 0.5
-    assert readout_numbers.robust_at(found, 0.25, "l2", 0.6) == pytest.approx((0.75 + 0) / 2)
 
 
 def test_scale_and_certificates_by_hand():

@@ -1,7 +1,7 @@
 """Write the data of the explorer into ``book/_static/explorer``.
 
 ``python -m tools.explorer results``   from the stored runs in ``results/``, after each new one; and the static figure
-``python -m tools.explorer networks``  train the small networks anew, a minute
+``python -m tools.explorer networks``  train the small networks anew, some minutes
 ``python -m tools.explorer looks``     names and colours of these networks, as the registry has them today
 """
 

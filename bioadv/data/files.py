@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and the manifest that says where a result came from.
+"""Files that are either whole or absent: arrays, tensors, JSON, the state of a training; and versions of libraries.
 
 Nothing here uses pickle: tensors are safetensors, arrays are ``.npz``, everything else is JSON. Each
 write goes to a temporary name in the same folder, is flushed to the disk and then renamed, so a

@@ -23,7 +23,7 @@ import numpy as np
 
 from bioadv.data import datasets, files, variants
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import layers, probes, provenance, runner, runs, small_paths
+from bioadv.lab import layers, probes, provenance, runner, runs, small_paths, study
 
 ACCEPTED = "accepted.json"
 ROOT = Path("results")
@@ -66,12 +66,9 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
     """
     about = provenance.read_description(file)
     if file.name == provenance.MANIFEST:
-        try:
-            wanted, source = _training(about["configuration"], data, epochs)
-        except ValueError as error:  # of a model that was removed or renamed
-            return [Fault(file, f"is of a training that is not known today ({error})")]
+        wanted, source, found = _train(file, about["configuration"], data, epochs)
         own = (about["configuration"]["model"], runs.named(about["configuration"]["seed"]))
-        found = [] if file.parts[-3:-1] == own else [Fault(file, f"is of the run {own[0]}, {own[1]}")]
+        found += [] if file.parts[-3:-1] == own else [Fault(file, f"is of the run {own[0]}, {own[1]}")]
     elif "alone" in about["configuration"]:
         wanted, source, found = _alone(file, about["configuration"], data)
     elif "small" in about["configuration"]:
@@ -98,13 +95,17 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
     return found
 
 
-def _training(have: dict[str, Any], data: Dataset, epochs: int | None) -> tuple[dict[str, Any], str]:
-    """Configuration and source hash that a training has today."""
+def _train(
+    file: Path, have: dict[str, Any], data: Dataset, epochs: int | None
+) -> tuple[dict[str, Any], str, list[Fault]]:
+    """Configuration and source hash that a training has today, or a fault if there is no such model any more."""
+    if have["model"] not in (study.LAYER, *study.EXPERIMENTS):
+        return {}, "", [Fault(file, f"is of the model {have['model']!r}, which is not known today")]
     wanted = runner.configuration(have["model"], data, have["seed"], epochs)
     for key in ("dtype", runner.SCREENED):  # how it was computed: not a matter of the registry
         if key in have:
             wanted[key] = have[key]
-    return provenance.describe_all(wanted), _source(have["model"], have.get(runner.SCREENED, False))
+    return provenance.describe_all(wanted), _source(have["model"], have.get(runner.SCREENED, False)), []
 
 
 def _probe(
@@ -120,7 +121,9 @@ def _probe(
     elif "experiment" not in run and probes.untrained(run["model"]):
         run = probes.untrained_layer(run["model"], run["seed"], data)
     else:
-        run = _training(run, data, epochs)[0]
+        run, _, unknown = _train(file, run, data, epochs)
+        if unknown:
+            return {}, "", unknown
     wanted = {"probe": name, "settings": probes.PROBES[name].settings, "run": run}
     return provenance.describe_all(wanted), _probe_source(name, run["model"]), []
 

@@ -43,7 +43,7 @@ def train(
     data: Data = "photo-patches",
     data_dir: DataDir = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    epochs: Annotated[int | None, typer.Option(help="Default: the paper's, or fewer for small images sets.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Default: the paper's, or fewer for small sets of images.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Precision of products: auto, float32 or bfloat16.")] = "auto",
     out: Out = Path("results"),

@@ -120,12 +120,6 @@ def robust(path: Path, norm: str, radius: float) -> np.ndarray:
     return share
 
 
-def robust_at(path: Path, accuracy: float, norm: str, radius: float) -> float:
-    """:func:`robust` where the path has an accuracy, in the same way."""
-    places = rising(path)
-    return _interpolated(accuracy, path["accuracy"][places], robust(path, norm, radius)[places].tolist())
-
-
 def _interpolated(accuracy: float, accuracies: np.ndarray, values: Sequence[float]) -> float:
     if not accuracies[0] <= accuracy <= accuracies[-1]:
         return float("nan")

@@ -218,14 +218,6 @@ def accuracies(
     return right / len(x)
 
 
-def survival(index: np.ndarray, points: int) -> np.ndarray:
-    """Share of the images (G,) whose critical index lies above each point of a grid of G.
-
-    It equals the accuracy only if images that fail at one strength fail at all larger ones.
-    """
-    return 1 - np.searchsorted(np.sort(index), np.arange(points), side="right") / len(index)
-
-
 def check(model: TwoLayer, x: Tensor, y: Tensor, grid: np.ndarray) -> None:
     """``ValueError`` for a grid that does not ascend, or images that the model gets wrong unperturbed."""
     if len(grid) == 0 or not (grid[0] >= 0 and np.all(np.diff(grid) > 0) and np.isfinite(grid).all()):

@@ -20,7 +20,7 @@ from bioadv.data.moments import Moments
 
 Tensor = torch.Tensor
 TERMS = 60  # of the series; what is left is added to the diagonal
-GRID = torch.linspace(-9, 9, 3601, dtype=torch.float64)  # of z; exact to seven digits with a kink anywhere
+GRID = torch.linspace(-9, 9, 3601, dtype=torch.float64)  # of z; good to five digits with a kink anywhere
 
 
 @torch.no_grad()

@@ -13,7 +13,6 @@ accuracy at a radius is the share of all images that are decided correctly and f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,8 +110,3 @@ def _of_right(model: TwoLayer, x: Tensor, y: Tensor, scale: Tensor, norm: str, e
         best = tried(best, attacks.pgd(model, x, y, eps, entropy, box, attacks.start(entropy, x, generator)))
     auto = referees.auto_pgd(model, x, y, effort.below * torch.minimum(best, most), norm, steps=effort.auto, seed=seed)
     return tried(best, auto.images)
-
-
-def robust_accuracy(found: Tensor, scale: Tensor, radii: Sequence[float]) -> list[float]:
-    """Share of all images that withstand each radius, in units of the photograph; found (N,) of :func:`smallest`."""
-    return [float((found / scale[:, 0] > radius).float().mean()) for radius in radii]

@@ -12,7 +12,7 @@ WARMUP = 3  # steps before recording, so that allocations and library handles ex
 
 
 def captured(step: Step, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Step:
-    """Wrap a step (inputs, labels, directions) -> results so that it is recorded once per shape and then replayed.
+    """Wrap a step (inputs, labels, directions) -> results so that it is recorded once and then replayed.
 
     The weights and the optimizer's state are saved before the warm-up steps and put back after them. The optimizer
     must be ``capturable``. Batches of another shape than the first (a shorter last one) run the step as it is.
