@@ -154,7 +154,7 @@ curves, filled, hollow = (
     for some in (decay, models, others_swept)
 )
 
-# %% mystnb={"figure": {"caption": "Median L2 norm of the critical perturbation against accuracy, by two attacks: CIFAR-10, 2000 hidden units, each model on the images it classifies correctly. Line: L2, strengths in units of the published one, 100 epochs. Open: other short runs, 100 epochs. Filled: models of the paper, 1000 epochs. One point per training seed.", "name": "fig-beyond-frontier"}, "image": {"alt": "Two panels of critical norm against test accuracy. A line through five points falls from strong weight decay, robust and less accurate, to none. KH lies on it, KH ended early a little above its left half, the published L2 model to the right of its end, the other models of the paper below."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median L2 norm of the critical perturbation against accuracy, by two attacks: CIFAR-10, 2000 hidden units, each model on the images it classifies correctly. Line: L2, strengths in units of the published one, 100 epochs. Open: other short runs, 100 epochs. Filled: models of the paper, 1000 epochs. One point per training seed.", "name": "fig-beyond-frontier"}, "image": {"alt": "Two panels of critical norm against test accuracy. A line falls from strong weight decay, robust and less accurate, to none. KH lies on it, KH ended early a little above its left half, the published L2 model to the right of its end, the other models of the paper below."}} tags=["hide-input"]
 _ = plots_robustness.frontier(curves, filled, hollow)
 
 # %%

@@ -280,11 +280,12 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
     if strengths:
         axes.plot(*np.transpose(sorted(strengths.values())), ".-", color=GREY, zorder=1, label="weight decay")
     for number, (model, place) in enumerate(sorted(strengths.items(), key=lambda item: item[1])):
-        text = f"× {_short(model)[5:]}" if number else f"weight decay × {_short(model)[5:]}"
-        # Below the line, above which models are named; the third centred, since the bar of a model stands to its left.
+        strength = _short(model)[5:]
+        if strength != "1" and number not in (0, len(strengths) - 1):
+            continue  # the ends of the line and the published strength say how it goes
+        text = f"× {strength}" if number else f"weight decay × {strength}"
+        # Below the line, above which models are named.
         offset, ha, va = ((0, 6), "center", "bottom") if not number else ((-3, -5), "right", "top")
-        if number == 2:
-            offset, ha = (-1, -5), "center"
         axes.annotate(text, place, offset, textcoords="offset points", fontsize=9, ha=ha, va=va)
     last = np.zeros(2)
     for model, seeds in sorted(points.items(), key=lambda item: float(np.mean(item[1], axis=0)[0])):
