@@ -140,7 +140,8 @@ for model in ("kh", "bp", "l2", "short-kh"):
     glue_all({f"trainings-{model}": len(accuracy)})
 
 # %% tags=["hide-input"]
-found = in_folder(predictions.folder("paper", "cifar10"), "kh", "paths.json")
+found_at, FURTHER = predictions.folder("paper", "cifar10"), 0.5
+found = in_folder(found_at, "kh", "paths.json")
 paths = [run.arrays("paths") for run in found.values()]
 gains, kept = np.array([readout_numbers.gain(path) for path in paths]).T
 at_kh = "log best at KH's accuracy"
@@ -153,14 +154,24 @@ for ratio in images:
 glue_all({"readout-gain": wording.of_seeds(100 * gains, places=1)})
 glue_all({"readout-loss": wording.of_seeds(kept, places=2)})
 glue_all({"readout-images": wording.of_seeds(images, places=2)})
-further = in_folder(predictions.folder("paper", "cifar10"), "kh", "epochs.json")
-longer = next(iter(further.values())).arrays("epochs")
+count = len(images)
+glue_all({"readout-seeds": "one seed" if count == 1 else f"{count} seeds"})
+
+# %% tags=["hide-input"]
+trained_on = in_folder(found_at, "kh", "epochs.json")
+longer = next(iter(trained_on.values())).arrays("epochs")
 ends = [list(longer["place"]).index(stop) for stop in (1000, 10_000)]
 glue_all({"readout-longer": str(readout_numbers.kept(longer, *ends))})
 gained = 100 * float(np.diff(longer["accuracy"][ends])[0])
 glue_all({"readout-longer-gain": f"{gained:.1f}"})
-count = len(images)
-glue_all({"readout-seeds": "one seed" if count == 1 else f"{count} seeds"})
+decays = in_folder(found_at, "l2", "paths.json")
+beside = [
+    (decay.arrays("paths"), kh.arrays("paths"))
+    for decay, kh in corrections.pairs(decays, found)
+]
+further = readout_numbers.over(beside, FURTHER)
+check("layer of weight decay over KH's, further along", further.value, 1, 1.6)
+glue_all({"readout-decay": str(further), "readout-at": f"{100 * FURTHER:.0f}"})
 
 # %% [markdown]
 # ## What held
@@ -185,7 +196,7 @@ glue_all({"readout-seeds": "one seed" if count == 1 else f"{count} seeds"})
 # L2 model, a factor of {glue:text}`over-l2`, goes with {glue:text}`accuracy-kh` per cent of the images decided correctly instead of {glue:text}`accuracy-l2`.
 #
 # *And a readout that stays behind.* Of KH only the readout is trained with labels, for a fixed time. Another readout of the same layer, a logistic regression with the weakest penalty tried, gets {glue:text}`readout-gain` more of a hundred images right and keeps {glue:text}`readout-loss` of the
-# critical perturbation; the paper's own training, continued ten times as long, {glue:text}`readout-longer-gain` and {glue:text}`readout-longer` (one seed). At KH's accuracy, layers whose weights are images that nobody learned have {glue:text}`readout-images` times its perturbation, and further along the path less. Random features hardly get as accurate, and are far easier to fool ({ref}`ch-readout`). So most of it is what the weights look like and how far the readout was trained; the rule that made them adds a part that grows as the readout is trained on.
+# critical perturbation; the paper's own training, continued ten times as long, {glue:text}`readout-longer-gain` and {glue:text}`readout-longer` (one seed). At KH's accuracy, layers whose weights are images that nobody learned have {glue:text}`readout-images` times its perturbation, and further along the path less. Random features hardly get as accurate, and are far easier to fool ({ref}`ch-readout`). So most of it is what the weights look like and how far the readout was trained; the rule that made them adds a part that grows as the readout is trained on. There, though, weight decay is ahead: with readouts that are right on {glue:text}`readout-at` per cent, the hidden layer of L2 withstands {glue:text}`readout-decay` times as much as KH's.
 #
 # ## What would change our mind
 #

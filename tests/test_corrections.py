@@ -145,16 +145,20 @@ def test_a_lead_is_taken_seed_by_seed(at_hand):
     assert (found.value, found.seeds) == (pytest.approx(3), (2.0, 3.0, 4.0))  # the first stands in for the third
     assert found.error == pytest.approx((2 / 3 / 3) ** 0.5, rel=0.25)  # of a mean of three draws
     assert corrections.lead("bp", "kh", "PGD (as coded)").seeds == (0.5, pytest.approx(1 / 3), 0.25)
+    at_hand("l2", 5, 0.5, 3.0)  # no seed of the others
+    assert corrections.lead("kh", "l2", "PGD (as coded)").seeds == pytest.approx((2 / 3, 2, 4 / 3))
+    at_hand("l2", 1, 0.5, 1.0)
+    assert corrections.lead("kh", "l2", "PGD (as coded)").seeds == pytest.approx((2 / 3, 6, 4 / 3))
     noise = "noise, first failure (as coded)"
     bp = [corrections.medians([run], noise)[0] for run in runs.at_hand("bp", "perturbations.json").values()]
     other = corrections.lead("kh", "bp", "PGD (as coded)", against=noise)
     assert other.seeds == pytest.approx((2 / bp[0], 6 / bp[1], 4 / bp[0]))
-    assert corrections.lead("kh", "l2", "PGD (as coded)") is NOTHING
+    assert corrections.lead("kh", "jreg", "PGD (as coded)") is NOTHING
     table = corrections.leads("kh", ["bp"])
     assert list(table) == list(corrections.NORMS)
     assert table["PGD (as coded)"]["bp"][0] == found
     assert corrections.norms(["kh", "l2"])["kh"]["PGD (as coded)"] == [2.0, 6.0, 4.0]
-    assert "l2" not in corrections.norms(["kh", "l2"])
+    assert "jreg" not in corrections.norms(["kh", "jreg"])
 
 
 def test_a_model_beside_a_penalty_of_several_strengths(at_hand):

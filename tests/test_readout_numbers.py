@@ -49,6 +49,18 @@ def test_what_the_best_readout_gains_and_keeps_by_hand():
     assert readout_numbers.kept(missed, 4, 3) is corrections.NOTHING
 
 
+def test_a_layer_beside_a_trained_network_by_hand():
+    """The network is right on 0.45, which is three quarters of the way from the layer's place 2 to 3."""
+    trained = path(own=True)
+    trained["l2"][4] = [0.5, 0.5, 0.5, 0.5]  # the last image is one that the layer gets wrong
+    expected = 0.5**0.25 * 0.25**0.75 / 0.5
+    assert readout_numbers.over_own(path(), trained) == pytest.approx(expected)
+    trained["l2"][4, 1:] = 0
+    assert readout_numbers.over_own(path(), trained) == pytest.approx(expected / 2)  # of the first image alone
+    trained["accuracy"][4] = 0.6
+    assert np.isnan(readout_numbers.over_own(path(), trained))
+
+
 def test_the_error_of_what_is_kept_is_that_over_images():
     rng = np.random.default_rng(0)
     norms = rng.lognormal(sigma=0.5, size=400)

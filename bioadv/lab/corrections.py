@@ -5,6 +5,7 @@ Everything comes from the files of the probes; nothing is trained or attacked he
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -226,20 +227,18 @@ def lead(upper: str, lower: str, measure: str, common: bool = False, against: st
 
 
 def pairs(first: Mapping[int, Run], second: Mapping[int, Run]) -> list[tuple[Run, Run]]:
-    """Runs of two models, by seed, side by side: where one lacks a seed, those that it has stand in, in turn.
+    """Runs of two models, by seed, side by side: each of the one that has more with its own seed of the other.
 
-    So no seed of a model is left out because the other was trained less often. Nothing ties equal seeds of different
-    models together but their images, which all seeds share.
+    Where the other lacks that seed, those that it has stand in, in turn, first the ones that are in no other pair. So
+    no run is left out because the other model was trained less often, and none of the one that has more counts twice.
+    Nothing but their images, which all seeds share, ties equal seeds of different models together.
     """
     if not first or not second:
         return []
-    seeds = sorted({*first, *second})
-    columns = []
-    for found in (first, second):
-        missing, own = [seed for seed in seeds if seed not in found], list(found.values())
-        stand_ins = {seed: own[i % len(own)] for i, seed in enumerate(missing)}
-        columns.append([found[seed] if seed in found else stand_ins[seed] for seed in seeds])
-    return list(zip(*columns, strict=True))
+    more, fewer = (first, second) if len(first) >= len(second) else (second, first)
+    stand_ins = itertools.cycle([fewer[seed] for seed in fewer if seed not in more] or fewer.values())
+    found = [(run, fewer[seed] if seed in fewer else next(stand_ins)) for seed, run in more.items()]
+    return found if more is first else [(other, run) for run, other in found]
 
 
 def leads(upper: str, others: Sequence[str]) -> dict[str, dict[str, tuple[Estimate, Estimate]]]:

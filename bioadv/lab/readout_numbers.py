@@ -114,6 +114,17 @@ def over(
     return corrections.Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)), values)
 
 
+def over_own(path: Path, other: Path) -> float:
+    """Critical norm of a hidden layer over that of a network, :func:`own` of ``other``, where they are as accurate.
+
+    On the images that both decide correctly; NaN where no readout of the layer is as accurate.
+    """
+    trained = own(other)
+    accuracy = float(other["accuracy"][trained])
+    common = right(other, trained) & right(path, nearest(path, accuracy))
+    return float(np.exp(at_accuracy(path, accuracy, common) - log_best(other, trained, common)))
+
+
 def robust(path: Path, norm: str, radius: float) -> np.ndarray:
     """Robust accuracy (P,) at a radius in units of the photograph: share of all attacked images, right or wrong."""
     share: np.ndarray = (path[norm] / path["scale"] > radius).mean(1)
