@@ -377,7 +377,7 @@ Table(
 # (sec-ro-full)=
 # ## At the paper's scale
 #
-# Now KH at its full size: {glue:text}`ro-full-units` units, pruned as in the paper, trained on all images of CIFAR-10 for as long as in the paper. Beside it stand layers as large that nobody trained: two like the small ones above, cluster centres and principal components of the images, and the random features of the other chapters, whose activation is the plain ReLU. All are attacked on the same {glue:text}`ro-full-attacked` test images.
+# Now KH at its full size: {glue:text}`ro-full-units` units, pruned as in the paper, trained on all images of CIFAR-10 for as long as in the paper. Beside it stand layers as large that nobody trained: two like the small ones above, cluster centres and principal components of the images, and the random features of the other chapters, whose activation is the plain ReLU. One more was trained with labels, that of the published L2 model. All are attacked on the same {glue:text}`ro-full-attacked` test images.
 
 # %% tags=["hide-input"]
 full = stored("paths", "paper")
@@ -411,7 +411,7 @@ def reached(values, seeds):
     return spread(values, 2) + few * f" ({len(values)} of {seeds})"
 
 
-# %% mystnb={"figure": {"caption": "CIFAR-10 at the paper's scale, 2000 units: robust accuracy against clean accuracy, as in {numref}`fig-ro-fronts`. A line for each hidden layer and seed; the large marker is KH's readout as the paper trains it.", "name": "fig-ro-full"}, "image": {"alt": "Seven panels. KH, images as weights and Gaussian rows share one curve over the left half of the accuracies; over the right half KH lies a little above and to the right of both. KH as trained is a point on its curve, near its top at small radii and where it has begun to fall at large ones. Random features lie far below, at zero for the largest radius."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "CIFAR-10 at the paper's scale, 2000 units: robust accuracy against clean accuracy, as in {numref}`fig-ro-fronts`. A line for each hidden layer and seed; large markers are the readouts of KH and L2 as the paper trains them.", "name": "fig-ro-full"}, "image": {"alt": "Seven panels. KH, images as weights and Gaussian rows share one curve over the left half of the accuracies; over the right half KH lies a little above and to the right of both. L2 begins where KH as trained stands and lies above KH further to the right. KH as trained is a point on its curve, near its top at small radii and where it has begun to fall at large ones; L2 as trained is about as high, at a higher accuracy. Random features lie far below, at zero for the largest radius."}} tags=["hide-input"]
 _ = figures.fronts({n: full[n] for n in study.members("readouts") if n in full})
 
 
