@@ -173,6 +173,13 @@ def test_a_model_beside_a_penalty_of_several_strengths(at_hand):
     assert frontier.lead_at("kh", "PGD (as coded)", "accuracy").value == pytest.approx(1.5)
     assert frontier.lead_at("kh", "PGD (as coded)", "jacobian") is NOTHING  # beyond the curve
     assert frontier.leads_at("kh")["PGD (as coded)"]["accuracy"][1].value == pytest.approx(1.5)
+    noise, pgd = (frontier.lead_at("kh", m, "accuracy", True).value for m in (corrections.HALF, "PGD (as coded)"))
+    assert noise != pytest.approx(pgd)
+    low, high = frontier.range_at("kh")
+    assert low == pytest.approx(
+        min(noise, pgd, frontier.lead_at("kh", "noise, first failure (as coded)", "accuracy", True).value)
+    )
+    assert high == pytest.approx(pgd)
     name = "critical norm over weight decay of equal accuracy"
     assert numbers.measured(name, "kh") == {0: pytest.approx(1.5)}
     statistic, over = predictions.statistic, "log critical norm over"

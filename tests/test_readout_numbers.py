@@ -52,11 +52,12 @@ def test_what_the_best_readout_gains_and_keeps_by_hand():
 def test_a_layer_beside_a_trained_network_by_hand():
     """The network is right on 0.45, which is three quarters of the way from the layer's place 2 to 3."""
     trained = path(own=True)
-    trained["l2"][4] = [0.5, 0.5, 0.5, 0.5]  # the last image is one that the layer gets wrong
+    trained["l2"][4] = [0.2, 0.5, 9, 9]  # the last image is one that the layer gets wrong
     expected = 0.5**0.25 * 0.25**0.75 / 0.5
     assert readout_numbers.over_own(path(), trained) == pytest.approx(expected)
     trained["l2"][4, 1:] = 0
-    assert readout_numbers.over_own(path(), trained) == pytest.approx(expected / 2)  # of the first image alone
+    # Of the first image alone, whose norm is half of the layer's median.
+    assert readout_numbers.over_own(path(), trained) == pytest.approx(expected / 2 * 0.5 / 0.2)
     trained["accuracy"][4] = 0.6
     assert np.isnan(readout_numbers.over_own(path(), trained))
 

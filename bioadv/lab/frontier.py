@@ -57,6 +57,13 @@ def lead_at(model: str, measure: str, place: str, common: bool = False) -> Estim
     return corrections.compared([one for one in found if one], measure, common)
 
 
+def range_at(model: str) -> tuple[float, float]:
+    """The smallest and the largest :func:`lead_at` equal accuracy on common images, of all attacks; no certificate."""
+    attacks = [measure for measure in corrections.NORMS if not measure.startswith("certified")]
+    found = [lead_at(model, measure, "accuracy", common=True).value for measure in attacks]
+    return min(found), max(found)
+
+
 def beside(run: Run, place: str) -> Comparison | None:
     """A run against weight decay of the strength that agrees with it in a place; None beyond the curve's ends."""
     where, slack = PLACES[place]
