@@ -4,9 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from bioadv.data import datasets, files
-from bioadv.lab import accept, probe_paths, probes, readout_study, small_paths, study
+from bioadv.lab import accept, cli, probe_paths, probes, readout_study, small_paths, study
 from bioadv.lab.study import Scale
 from bioadv.measure import attacks, referees
 from bioadv.network import local_learning, models, readout
@@ -171,3 +172,31 @@ def test_which_paths_there_are(tiny, in_small, tmp_path, capsys):  # noqa: F811
     (file,) = readout_study.make("small", data, tmp_path, ["random"], [0])
     assert file.is_file()
     assert accept.faults(file.with_suffix(".json"), tmp_path, data) == []
+
+
+def test_a_readout_that_has_not_converged_is_told(tmp_path, monkeypatch):
+    """By the command as well; the others of its path, and readouts that were trained, are not."""
+    file = tmp_path / "paths.npz"
+    arrays = {"place": np.array([1.0, 1e-3, np.nan]), "gradient": np.array([9e-6, 2.3e-4, np.nan])}
+    files.write_arrays(file, arrays)
+    (line,) = readout_study.unfinished(file)
+    assert line.startswith(f"{file}: the readout of penalty 0.001 has not converged")
+    assert "2.3e-04 and not below 1e-05" in line
+    monkeypatch.setattr(readout_study, "make", lambda *_: iter([file]))
+    monkeypatch.setattr(datasets, "load", lambda *_: None)
+    told = CliRunner().invoke(cli.app, ["readouts", "small"])
+    assert line in told.stderr
+    assert told.stdout.split() == [str(file)]
+    files.write_arrays(file, {"accuracy": np.array([0.1])})
+    assert readout_study.unfinished(file) == []
+
+
+def test_the_far_end_of_a_path_is_that_path_without_attacks(tiny, trained, small):  # noqa: F811
+    data, model = datasets.load(tiny), probes.Run.at(trained / "kh-unpruned" / "seed-0").load()
+    whole = probe_paths.measure_paths(model, data, FEW, False)
+    end = probe_paths.measure_ends(model, data, {"penalties": FEW["penalties"]}, False)
+    assert set(end) == {"place", "gradient", "accuracy", "train_accuracy", "loss", "norm", "scaled_norm"}
+    for name, values in end.items():
+        np.testing.assert_allclose(values, whole[name][:2], rtol=1e-5)
+    assert probe_paths.ENDS["penalties"] == sorted(probe_paths.ENDS["penalties"], reverse=True)
+    assert min(probe_paths.ENDS["penalties"]) < min(probe_paths.PATHS["penalties"])

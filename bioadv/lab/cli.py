@@ -89,7 +89,14 @@ def probe(
         manifest = {"dataset": run.parent.parent.name}
     if manifest is None:
         raise FileNotFoundError(f"{run} holds no finished run; train the model first, or let it finish")
-    typer.echo(probes.run(run, probe, datasets.load(data or manifest["dataset"], data_dir), progress))
+    _measured(probes.run(run, probe, datasets.load(data or manifest["dataset"], data_dir), progress))
+
+
+def _measured(file: Path) -> None:
+    """Tell where a measurement lies, and what in it did not converge."""
+    typer.echo(file)
+    for line in readout_study.unfinished(file):
+        typer.echo(line, err=True)
 
 
 @app.command()
@@ -103,7 +110,7 @@ def readouts(
     data = datasets.load("cifar10")
     for scale in scales:
         for file in readout_study.make(scale, data, out, model, seed):
-            typer.echo(file)
+            _measured(file)
 
 
 @app.command()

@@ -314,8 +314,8 @@ def _after(subject: Subject, epochs: int) -> float:
     return float(np.exp(readout_numbers.log_best(path, places[epochs == 10_000], common)))
 
 
-def _best_accuracy(subject: Subject) -> float:
-    return readout_numbers.best_accuracy(_path(subject))
+def _best_accuracy(subject: Subject, probe: str = "paths") -> float:
+    return readout_numbers.best_accuracy(_path(subject, probe))
 
 
 # Of models whose readout was trained as KH's is, from the probe `perturbations`: PGD in an L2 ball, in units of the
@@ -343,6 +343,7 @@ STATISTICS: dict[str, Callable[[Subject], float]] = {
     "deficit": deficit,
     "accuracy": lambda subject: subject.run("manifest.json").accuracy,
     "best accuracy on the path of penalties": _best_accuracy,
+    "best accuracy with the weakest penalties": partial(_best_accuracy, probe="ends"),
     "best, after 1000 epochs": lambda subject: _after(subject, 1000),
     "best, after 10,000 epochs": lambda subject: _after(subject, 10_000),
     "log best at KH's accuracy": _log_best_at_kh,

@@ -2,7 +2,8 @@
 
 The readout of the model that is measured is taken off. ``paths`` puts the solutions of penalised logistic regression in
 its place, from the strongest penalty down, and last, where there is one, the readout that was taken off; ``epochs`` the
-readouts along the paper's own training of it. At each of P places the same N test images are attacked.
+readouts along the paper's own training of it. At each of P places the same N test images are attacked. ``ends`` has the
+solutions for weaker penalties still, and of the arrays below those that need no attack: where does accuracy end?
 
 Arrays: ``place`` (P,), penalty or epoch, NaN for the readout that was taken off; ``accuracy`` and ``train_accuracy``
 (P,) of all images; ``loss`` (P,); ``norm`` and ``scaled_norm`` (P,), of the readout, and of the readout on units of
@@ -43,6 +44,7 @@ PATHS: dict[str, Any] = {
     "black_box": {"images": 6, "steps": 15, "evaluations": 60, "gamma": 10.0, "pool": 1000},
     "seed": critical.SEED,
 }
+ENDS: dict[str, Any] = {"penalties": [1e-4, 1e-5, 1e-6, 1e-7, 1e-8]}
 EPOCHS: dict[str, Any] = {
     **{name: value for name, value in PATHS.items() if name != "penalties"},
     "epochs": [1, 10, 100, 1000, 10_000],
@@ -58,6 +60,26 @@ def measure_paths(model: TwoLayer, data: Dataset, settings: dict[str, Any], prog
     if bool(model.readout.any()):
         places.append((float("nan"), model.readout, model.bias, float("nan")))
     return _measured(model, data, settings, a, y, places, progress)
+
+
+def measure_ends(model: TwoLayer, data: Dataset, settings: dict[str, Any], progress: bool) -> Arrays:
+    """The far end of the path of penalties; arrays as above, without attacks."""
+    a, y = _latents(model, data)
+    a_test, y_test = models.in_batches(model.after, datasets.unit_lp(data.test)), torch.tensor(data.test.labels)
+    rows, spread = [], a.std(0)
+    for one in readout.path(a, y, settings["penalties"], len(data.train.classes)):
+        subject = with_readout(model, one.readout, one.bias)
+        row = {
+            "place": one.penalty,
+            "gradient": one.gradient,
+            "accuracy": float((subject.logits(a_test).argmax(1) == y_test).float().mean()),
+            "train_accuracy": float((subject.logits(a).argmax(1) == y).float().mean()),
+            "loss": one.loss,
+            "norm": one.norm,
+            "scaled_norm": float((one.readout * spread).norm()),
+        }
+        rows.append(row)
+    return {name: np.array([row[name] for row in rows], np.float32) for name in rows[0]}
 
 
 def measure_epochs(model: TwoLayer, data: Dataset, settings: dict[str, Any], progress: bool) -> Arrays:

@@ -68,6 +68,7 @@ PROBES: dict[str, Probe] = {
     "perturbations": Probe("critical perturbations", probe_perturbations.MEASURES, probe_perturbations.PERTURBATIONS),
     "pruning": Probe("pruning of a local layer", probe_spectra.measure_pruning, probe_spectra.PRUNING),
     "paths": Probe("readouts of all penalties", probe_paths.measure_paths, probe_paths.PATHS, layer=True),
+    "ends": Probe("readouts of the weakest penalties", probe_paths.measure_ends, probe_paths.ENDS, layer=True),
     "epochs": Probe("readouts along training", probe_paths.measure_epochs, probe_paths.EPOCHS),
 }
 SECONDS = "_seconds"  # in the file of a part

@@ -6,16 +6,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bioadv.data import datasets
+from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset
 from bioadv.lab import probes, small_paths, study
 from bioadv.lab.runs import Run
-from bioadv.network import streams
+from bioadv.network import readout, streams
 
 SCALES = ("small", "paper")
 SEEDS = (0, 1, 2)
 ALONE = tuple(name for name in study.EXPERIMENTS if probes.untrained(name) and name != "random-constant")
 ALONG = {"small": ("kh",), "paper": ("kh",)}  # with the paper's own training, of up to 10,000 epochs, as well
+ENDS: dict[str, tuple[str, ...]] = {"small": (), "paper": ("ends",)}
 
 
 def names(scale: str) -> tuple[str, ...]:
@@ -25,6 +26,18 @@ def names(scale: str) -> tuple[str, ...]:
     if scale == "small":
         return tuple(study.members("small"))
     return *ALONE, *(name for name in study.members("paths") if name not in ALONE)
+
+
+def unfinished(file: Path) -> list[str]:
+    """A line for every readout of a path of penalties, ``paths.npz``, that did not converge, with its gradient."""
+    found = files.read_arrays(file)
+    places = zip(found["place"], found["gradient"], strict=True) if "gradient" in found else ()
+    return [
+        f"{file}: the readout of penalty {penalty:g} has not converged, the largest entry of its gradient is "
+        f"{gradient:.1e} and not below {readout.TOLERANCE:g}; its numbers are those of the last step"
+        for penalty, gradient in places
+        if gradient > readout.TOLERANCE
+    ]
 
 
 def make(
@@ -43,7 +56,7 @@ def make(
         streams.pick(streams.START, seed)  # all of them before any work
     for seed in seeds or SEEDS:
         for model in models or known:
-            for probe in ("paths", "epochs") if model in ALONG[scale] else ("paths",):
+            for probe in ("paths", *ENDS[scale], *(["epochs"] if model in ALONG[scale] else [])):
                 if scale == "small":
                     yield small_paths.make(model, seed, data, out, probe)
                     continue
