@@ -138,3 +138,17 @@ def test_units_that_are_nearly_copies_take_few_steps(generator):
     (found,) = readout.path(a, y, [1e-6], 3)
     assert found.converged
     assert found.steps < 60
+
+
+def test_copies_in_single_precision_have_a_solution_for_tiny_penalties(generator):
+    """Rounding leaves their covariance with negative eigenvalues, larger than the penalty."""
+    y = torch.randint(3, (400,), generator=generator)
+    seen = torch.randn(400, 5, generator=generator) + torch.eye(3, 5)[y]
+    a = seen @ torch.randn(5, 60, generator=generator)
+    assert a.dtype == torch.float32
+    weak, none = readout.path(a, y, [1e-6, 1e-10], 3)
+    assert weak.converged
+    assert none.converged
+    assert none.loss <= weak.loss
+    z, few = a @ none.readout.T + none.bias, readout.path(seen.double(), y, [1e-8], 3)[0]
+    assert float(torch.nn.functional.cross_entropy(z, y)) == pytest.approx(few.loss, abs=1e-3)

@@ -123,7 +123,7 @@ def _solve(
     curved: S^T S / (N C). The solver sees P with weights = P L^-1, L L^T = curved + penalty.
     """
     shape, last = (start.shape[0], start.shape[1]), dict[str, float]()
-    root = torch.linalg.cholesky(curved + penalty * torch.eye(len(curved), dtype=torch.float64))
+    root = _root(curved, penalty)
     flat = torch.cat([start[:, :-1] @ root, start[:, -1:] * shape[0] ** -0.5], dim=1)
 
     def plain(p: np.ndarray) -> Tensor:
@@ -146,6 +146,20 @@ def _solve(
     solved = minimize(objective, flat.numpy().ravel(), jac=True, method="L-BFGS-B", callback=done, options=options)
     loss, _ = objective(solved.x)
     return plain(solved.x), loss, last["gradient"], int(solved.nit)
+
+
+def _root(curved: Tensor, penalty: float) -> Tensor:
+    """Cholesky factor of curved + ridge, with the smallest ridge, from the penalty on by tens, that rounding allows.
+
+    Products in single precision can leave latents that hardly differ with a negative eigenvalue. The factor is only the
+    unit in which the solver steps, so that the solution is the same with any of them.
+    """
+    ridge = penalty
+    while True:
+        root, failed = torch.linalg.cholesky_ex(curved + ridge * torch.eye(len(curved), dtype=torch.float64))
+        if not int(failed):
+            return root
+        ridge = max(10 * ridge, 1e-12)
 
 
 def _loss(flat: np.ndarray, s: Tensor, y: Tensor, penalty: float, shape: tuple[int, int]) -> tuple[float, np.ndarray]:
