@@ -5,7 +5,7 @@ import sys
 
 KNOWN = ["attacks", "landscapes", "local_learning", "spectra", "training"]
 # Only when named.
-LONG = ["explorer", "peers", "precision", "probe", "products", "readout", "screening", "seed", "spectral"]
+LONG = ["explorer", "peers", "precision", "probe", "products", "readout", "screening", "seed", "spectral", "stored"]
 
 for name in sys.argv[1:] or KNOWN:
     if name not in KNOWN + LONG:

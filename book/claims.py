@@ -40,7 +40,7 @@ glue_all({f"count-{label.replace(' ', '-')}": n for label, n in counts.items()})
 # * *Not reproduced*: neither.
 # * *Not testable*: nothing that could be run here would decide it, and the entry says why.
 #
-# A verdict rests on as many training seeds as stand beside it. With one seed it compares one training of ours with one of the authors',
+# A verdict rests on as many training seeds as stand beside it (none, where it is about the images themselves); it says *divided* where single seeds would have got different ones. With one seed it compares one training of ours with one of the authors',
 # and says no more than that.
 
 # %% mystnb={"figure": {"caption": "Verdicts by kind of claim; CIFAR-10, 2000 hidden units, all training seeds. Computed from the stored results by the rules of the ledger.", "name": "fig-claims-groups"}, "image": {"alt": "Horizontal stacked bars, one for each part of the ledger. Accuracies and critical perturbations are all reproduced. Among the statements that the argument rests on, the exponents, and the Jacobian norms and pruned units some are reproduced in part or not; of our readings of its words none is."}} tags=["hide-input"]

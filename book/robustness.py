@@ -26,7 +26,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from bioadv.data.datasets import ceiling, unit_lp
-from bioadv.lab import live, study
+from bioadv.lab import corrections, live, study
 from bioadv.lab.probe_perturbations import median_norm
 from bioadv.measure import attacks, certificates, critical, noise
 from bioadv.measure.attacks import (
@@ -39,6 +39,7 @@ from bioadv.measure.critical import GRID, L2_GRID, NOISE_GRID, accuracies, searc
 from bioadv.network import models, training
 from bioadv.network.models import TwoLayer
 from bioadv.pages import plots_robustness as figures
+from bioadv.pages import wording
 from bioadv.pages.notebook import begin, check, glue_all, observe
 
 data = begin(tests=40)
@@ -612,24 +613,35 @@ theirs, reported = paper()["critical"], paper()["accuracy"]["values"]
 theirs = {"noise": theirs["random"], "fgsm": theirs["fgsm"], "pgd": theirs["pgd"]}
 
 
-def ours(name, key, digits):
-    return spread([run[key] for run in numbers.get(name, [])], digits)
+def mean_median(found, key, keep=None):
+    """Mean over seeds of the median norm, and its error over seeds and images."""
+    images = [r["images"] for r in found]
+    kept = [np.isin(one, list(keep)) if keep else one >= 0 for one in images]
+    norms = [r[f"{key}_norm"][these] for r, these in zip(found, kept, strict=True)]
+    images = [one[these] for one, these in zip(images, kept, strict=True)]
+    return corrections.averaged(norms, images)
 
 
-# %% mystnb={"figure": {"caption": "Median critical norms on CIFAR-10: ours, over training seeds, beside those read from the authors' stored box plots (reading error in the last digit or two). The paper's SpecReg row stands beside random features and beside the spectral model that its log fits.", "name": "tab-rob-paper"}} tags=["hide-input"]
+def with_its_error(name, key):
+    return wording.with_error(
+        (one := mean_median(runs[name], key)).value, one.error
+    )
+
+
+# %% mystnb={"figure": {"caption": "Median critical norms on CIFAR-10: ours, mean over training seeds with the error of a bootstrap over seeds, then over images (for a model with one seed it knows of images only), beside those read from the authors' stored box plots (reading error in the last digit or two). The paper's SpecReg row stands beside random features and beside the spectral model that its log fits.", "name": "tab-rob-paper"}} tags=["hide-input"]
 in_paper = dict.fromkeys(("random", "specreg-logged"), "specreg")
 
 
 def medians(name):
-    row = [study.EXPERIMENTS[name].title]
+    row = [study.EXPERIMENTS[name].title, len(runs[name])]
     for kind, digits in (("noise", 2), ("fgsm", 4), ("pgd", 4)):
         value = theirs[kind]["values"].get(in_paper.get(name, name))
-        row += [ours(name, kind, digits), f"{value:.{digits}f}" if value else "–"]
+        row += [with_its_error(name, kind), f"{value:.{digits}f}" if value else "–"]
     return row
 
 
 header = [f"{title}, {who}" for title in kinds for who in ("ours", "authors")]
-Table(["model", *header], [medians(name) for name in runs])
+Table(["model", "seeds", *header], [medians(name) for name in runs])
 
 # %% mystnb={"figure": {"caption": "The paper's Figure A2: median critical norm against test accuracy on CIFAR-10. Filled: ours, one point per seed; hollow: read from the authors' stored figures, one seed.", "name": "fig-rob-paper-tradeoff"}, "image": {"alt": "Three scatter plots for noise, FGSM and PGD. Each model's filled marker lies inside or beside its hollow one; KH is highest, then L2, Jacobian, BP and random features."}} tags=["hide-input"]
 points, hollow = {}, {}
@@ -664,11 +676,15 @@ header = ["saturated", "cross-entropy over margin", "half over first"]
 rows = [
     [
         study.EXPERIMENTS[name].title,
-        *(ours(name, *column) for column in columns.items()),
+        len(numbers[name]),
+        *(
+            spread([run[key] for run in numbers[name]], digits)
+            for key, digits in columns.items()
+        ),
     ]
     for name in runs
 ]
-Table(["model", *header, "certified", "attacked"], rows)
+Table(["model", "seeds", *header, "certified", "attacked"], rows)
 
 # %%
 violations = sum(
@@ -746,7 +762,7 @@ def referee_numbers(r, other):
     return [float(np.median(values)) for values in found]
 
 
-# %% mystnb={"figure": {"caption": "Referees on CIFAR-10, medians over the images they attacked (some hundreds), over training seeds. PGD, APGD: critical strength in $L^\\infty$ in thousandths, ours as coded and theirs with cross-entropy and with the DLR loss. Square over APGD, HopSkipJump over DDN: what an attack without gradients needs, relative to one with them, median over the same images; Square tries seven strengths, each twice the last, so its ratio is rounded up.", "name": "tab-rob-referees"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Referees on CIFAR-10, medians over the images they attacked (some hundreds), one seed of each model. PGD, APGD: critical strength in $L^\\infty$ in thousandths, ours as coded and theirs with cross-entropy and with the DLR loss. Square over APGD, HopSkipJump over DDN: what an attack without gradients needs, relative to one with them, median over the same images; Square tries seven strengths, each twice the last, so its ratio is rounded up.", "name": "tab-rob-referees"}} tags=["hide-input"]
 rows = [
     [
         study.EXPERIMENTS[name].title,
@@ -785,34 +801,27 @@ check("of these, broken inside the certificate", inside, high=0)
 # %% [markdown]
 # ### Common images
 #
-# The paper tests each model on its own correct images. {numref}`tab-rob-common` repeats the medians on those images of each seed that *all* models decide correctly.
+# The paper tests each model on its own correct images. {numref}`tab-rob-common` repeats the medians on those {glue:text}`rob-shared` images that *all* networks decide correctly, all seeds of all models.
 
-# %% mystnb={"figure": {"caption": "Median critical norms on CIFAR-10, on each model's own images and on those that all models of the same seed decide correctly, for the seeds that all models have; and as a share of the image's own length.", "name": "tab-rob-common"}} tags=["hide-input"]
-seeds = sorted(set.intersection(*map(set, by_seed.values()))) if by_seed else []
-shared = {
-    s: set.intersection(
-        *(set(found[s]["images"].tolist()) for found in by_seed.values())
-    )
-    for s in seeds
-}
+# %% mystnb={"figure": {"caption": "Median critical norms on CIFAR-10, on each model's own images and on those that all networks of all seeds decide correctly, with errors as in {numref}`tab-rob-paper`; and as a share of the image's own length, over training seeds.", "name": "tab-rob-common"}} tags=["hide-input"]
+every = [r for found in runs.values() for r in found]
+shared = [set(r["images"].tolist()) for r in every]
+shared = set.intersection(*shared) if shared else set()
+glue_all({"rob-shared": f"{len(shared):,}"})
 
 
-def on_common(name, kind):
-    values, relative = [], []
-    for s in seeds:
-        r = by_seed[name][s]
-        keep = np.isin(r["images"], list(shared[s]))
-        values.append(float(np.nanmedian(r[f"{kind}_norm"][keep])))
-        relative.append(
-            float(np.nanmedian((r[f"{kind}_norm"] / r["image_norm"])[keep]))
-        )
-    return [spread(values, 4), spread([100 * v for v in relative], 1)]
+def of_image(r):
+    """Median of the critical norm under PGD as a share of the image's length."""
+    keep = np.isin(r["images"], list(shared))
+    return 100 * float(np.nanmedian((r["pgd_norm"] / r["image_norm"])[keep]))
 
 
 rows = []
-for name, found in by_seed.items():
-    own = spread([float(np.nanmedian(found[s]["pgd_norm"])) for s in seeds], 4)
-    rows.append([study.EXPERIMENTS[name].title, own, *on_common(name, "pgd")])
+for name, found in runs.items():
+    common = mean_median(found, "pgd", shared)
+    row = [study.EXPERIMENTS[name].title, with_its_error(name, "pgd")]
+    row += [wording.with_error(common.value, common.error)]
+    rows.append([*row, spread([of_image(r) for r in found], 1)])
 Table(["model", "PGD, own images", "PGD, common images", "% of the image"], rows)
 
 # %% [markdown]

@@ -333,7 +333,11 @@ observe(data, "exponent of the KH layer on noise", found["noise", "kh"], 0.4, 1.
 # Is any of these lines straight? {numref}`fig-spectra-local` fits a line in a narrow window around each rank. A power law would be horizontal.
 
 # %% mystnb={"figure": {"caption": "Local exponents of the spectra of the previous figure: fits over the ranks from $n/1.5$ to $1.5n$. Photo patches, one seed.", "name": "fig-spectra-local"}, "image": {"alt": "Two panels of local exponent against rank. On patches the pixels and the random layer stay between one and two, while the KH layer rises from two near rank 15 to six at the end. On noise the nulls stay near zero and the KH layer rises steeply beyond rank 20."}} tags=["hide-input"]
-_ = plots_spectra.local_exponents(panels)
+each = {
+    title: {name: [spectrum] for name, spectrum in lines.items()}
+    for title, lines in panels.items()
+}
+_ = plots_spectra.local_exponents(each)
 
 # %% [markdown]
 # Beyond the first ranks, where single eigenvalues matter, the KH layer's exponent grows with rank, before the activation faster than after it. So a fit depends on its window, and with so few units
@@ -606,11 +610,11 @@ for seed in kh_seeds:
 #
 # So before the activation the layer that the paper shows, the pruned one, has no power law over the whole of the window. What the readout sees, though, is $a = \max(0, h)^q$ with $q$ = {glue:text}`kh-power`. None of the stored figures shows its spectrum; {numref}`fig-spectra-after` has it beside the other, rank by rank.
 
-# %% mystnb={"figure": {"caption": "Local exponent on CIFAR-10 test images before and after the activation (fits over $n/1.5$ to $1.5n$), first seed of each model. The grey band spans the paper's window.", "name": "fig-spectra-after"}, "image": {"alt": "Left, before the activation: the nulls rise slowly from about one and a half; KH rises from two and a half at rank ten to more than four at rank 500. Right, after the activation: KH stays between two and two and a half from rank 15 to 500 and rises only beyond; the spectral model as stated winds around one up to about rank 300."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Local exponent on CIFAR-10 test images before and after the activation (fits over $n/1.5$ to $1.5n$). Lines are means over training seeds, coloured bands, where there are several, go from the smallest to the largest (hardly wider than the lines). The grey band spans the paper's window.", "name": "fig-spectra-after"}, "image": {"alt": "Left, before the activation: the nulls rise slowly from about one and a half; KH rises from two and a half at rank ten to more than four at rank 500. Right, after the activation: KH stays between two and two and a half from rank 15 to 500 and rises only beyond; the spectral model as stated winds around one up to about rank 300."}} tags=["hide-input"]
 order = [n for n in at_hand if n not in (study.LAYER, "specreg-logged")]
 panels = {
     f"{tap} the activation": {
-        name: at_hand[name][0][f"images_{tap}"] for name in order
+        name: [seed[f"images_{tap}"] for seed in at_hand[name]] for name in order
     }
     for tap in ("before", "after")
 }

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from benchmarks import page, peers, probe, readout, screening, seed, spectral
+from benchmarks import page, peers, probe, readout, screening, seed, spectral, stored
 from bioadv.data.files import read_json
 from tools.notebooks import ROOT
 
@@ -23,6 +23,15 @@ def test_the_page_of_costs_shows_what_was_measured(name):
     assert page.paged(text, name, PARTS[name].table(found)) == text
     other = changed(copy.deepcopy(found))
     assert page.paged(text, name, PARTS[name].table(other)) != text
+
+
+def test_the_page_of_costs_shows_the_stored_runs():
+    """Run ``python -m benchmarks stored`` after adding some."""
+    text, found = (ROOT / page.PAGE).read_text(), stored.gathered()
+    assert page.paged(text, "stored", stored.table(found)) == text
+    by_hand = {"bp": {"manifest": [3600.0, 7200.0, 1800.0], **{key: [60.0, 180.0] for key in stored.PROBES}}}
+    assert "| BP | 3 | 0.50 to 2.00 | 10 |" in stored.table(by_hand)
+    assert "1.0 hours of training" in stored.table(by_hand)
 
 
 def changed(found):

@@ -53,11 +53,36 @@ def test_order_is_counted_seed_by_seed(runs):
     assert judge(claim("order", "bp", "bp")).label == NOT  # equal is not larger
 
 
+def test_seeds_that_would_be_judged_otherwise_are_told(runs):
+    runs("kh", 0.40, 0.50, 0.45)
+    assert judge(claim("close", "kh", value=0.45, tolerance=0.01)).divided
+    assert not judge(claim("close", "kh", value=0.45, tolerance=0.06)).divided
+    assert judge(claim("at least", "kh", value=0.42)).divided
+    assert not judge(claim("at least", "kh", value=0.1)).divided
+
+
+def test_controls_stand_beside_a_verdict_and_decide_nothing(runs):
+    runs("kh", 0.40)
+    runs("random", 0.1, 0.2)
+    controls = {"random features": ("accuracy", "random"), "decay": ("accuracy", "l2")}
+    found = judge(claim("at least", "kh", value=0.3, controls=controls))
+    assert (found.label, found.seeds) == (REPRODUCED, 1)
+    assert found.controls == {"random features": [0.1, 0.2]}  # nothing is stored of the other
+    with pytest.raises(ValueError, match="statistic 'charm' is not known"):
+        claim("at least", "kh", value=0.3, controls={"random": ("charm", "random")})
+
+
 def test_only_seeds_that_all_models_have_count(runs):
     runs("bp", 0.5, 0.1)
     runs("kh", 0.4)
     assert judge(claim("order", "bp", "kh")).text == "reproduced, one seed only"
     assert judge(claim("order", "bp", "l2")).text == UNMEASURED
+
+
+def test_images_themselves_have_no_seeds(runs):
+    runs("pixels", 0.5)
+    found = judge(claim("close", "pixels", value=0.5, tolerance=0.01))
+    assert (found.text, found.seeds, found.values) == ("reproduced", 0, {"accuracy, pixels": [0.5]})
 
 
 def test_bounds_hold_in_every_seed_or_in_half(runs):
@@ -149,8 +174,10 @@ def test_every_verdict_of_the_ledger_can_be_computed():
     assert sum(counts.values()) == len(verdicts)
     ours = {one.id for one in claims.read()} - {one.id for one in claims.papers(claims.read())}
     assert ours == {"mechanistic-model", "mechanistic-learning", "balanced-trade-off", "expressivity"}
-    for verdict in verdicts:
-        assert (verdict.seeds > 0) == bool(verdict.values)
+    judged = zip(claims.read(), verdicts, strict=True)
+    untrained = {one.id for one, verdict in judged if verdict.values and not verdict.seeds}
+    assert untrained == {"exponent-data"}  # all others rest on trainings
+    assert all(verdict.values for verdict in verdicts if verdict.seeds)
 
 
 def test_the_ledger_is_computed_without_a_library_of_figures():

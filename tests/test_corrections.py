@@ -3,7 +3,7 @@ import pytest
 
 from bioadv.data import files
 from bioadv.lab import corrections, frontier, numbers, predictions, runs
-from bioadv.lab.corrections import NOTHING, PLUS_MINUS, Comparison, Estimate, compared
+from bioadv.lab.corrections import NOTHING, PLUS_MINUS, Comparison, Estimate, averaged, compared
 from bioadv.lab.predictions import MissingError, Subject
 from bioadv.lab.runs import Run
 from bioadv.measure.critical import NOISE_GRID
@@ -98,6 +98,21 @@ def test_an_error_over_seeds_and_images(tmp_path):
     training = np.median(norms) * factors.std() / np.sqrt(10)
     assert both.error == pytest.approx(np.hypot(images, training), rel=0.15)
     assert np.isnan(compared([Comparison(((rival, rival),))], "PGD (as coded)", replicates=0).error)
+
+
+def test_the_error_of_a_median_knows_of_images_and_of_seeds():
+    values, images = np.random.default_rng(0).normal(size=400), np.arange(1000, 1400)
+    alone = averaged([values], [images], replicates=500)
+    assert alone.value == pytest.approx(np.median(values))
+    assert alone.error == pytest.approx(1.25 / 20, rel=0.25)  # of a median of 400 normal numbers
+    alike = averaged([values] * 5, [images] * 5, replicates=500)
+    assert alike.error == pytest.approx(alone.error, rel=0.2)  # five seeds on the same images know no more of these
+    seeds = [values + shift for shift in (-20, -10, 0, 10, 20)]
+    apart = averaged(seeds, [images] * 5, replicates=500)
+    assert apart.value == pytest.approx(np.median(values))
+    assert apart.error == pytest.approx(np.std([-20, -10, 0, 10, 20]) / np.sqrt(5), rel=0.15)
+    assert averaged([np.array([1.0, np.nan, 3.0])], [np.arange(3)]).value == 2  # as coded, what never fails is dropped
+    assert averaged([], []) is NOTHING
 
 
 def test_a_median_of_a_sample_of_images(tmp_path):

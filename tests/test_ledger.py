@@ -31,6 +31,16 @@ def test_the_papers_value_and_ours_have_one_unit_and_as_many_digits():
     assert "specreg" not in shown
 
 
+def test_a_card_tells_divided_seeds_and_controls():
+    (claim,) = (one for one in CLAIMS if one.id == "expressivity")
+    found = Verdict(
+        claims.NOT, 3, {"accuracy of the best readout, below BP, kh": [0.1]}, True, {"images as rows": [0.2]}
+    )
+    shown = ledger.card(claim, found)
+    assert "not reproduced · 3 seeds, divided" in shown
+    assert "images as rows: 0.20" in shown
+
+
 def test_an_order_names_its_models_in_words():
     (claim,) = (one for one in CLAIMS if one.id == "most-robust-pgd")
     values = {f"critical norm, PGD, {m}": [v] for m, v in zip(claim.models, (0.12, 0.1, 0.07, 0.04), strict=True)}

@@ -160,7 +160,7 @@ def test_what_pip_installs():
 def test_the_footer_says_which_edition():
     assert "This is edition 1.0.0." in page_links.footer(Edition("1.0.0", tagged=True))
     later = page_links.footer(Edition("1.1.0", "a/b", "https://a.github.io/b/", commit="0123456789abcdef"))
-    assert "working version of edition 1.1.0, commit 0123456789." in later
+    assert "This is the working version of edition 1.1.0, commit 0123456789." in later
     assert 'href="https://a.github.io/b/editions.html"' in later
 
 

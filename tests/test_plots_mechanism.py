@@ -46,17 +46,20 @@ def test_a_scatter_shows_measured_against_predicted_and_what_is_left():
 
 
 def test_alignment_has_losses_left_and_ranks_right():
-    figure = plots_mechanism.alignment({"kh": (KH, -RANKS / 100)}, {"bp": (BP, 2 * RANKS)})
+    figure = plots_mechanism.alignment({"kh": (KH, [-RANKS / 100])}, {"bp": (BP, [RANKS, 3 * RANKS[:60]])})
     left, right = figure.axes
-    np.testing.assert_allclose(lines(left)["KH"][:, 1], -RANKS / 100)
-    np.testing.assert_allclose(lines(right)["BP"][:, 1], 2 * RANKS)
+    np.testing.assert_allclose(lines(left)["KH"], np.stack([RANKS, -RANKS / 100], axis=1))
+    np.testing.assert_allclose(lines(right)["BP"], np.stack([RANKS, 2 * RANKS], axis=1)[:60])  # up to the shortest
+    assert not left.collections  # one seed has no band
+    band = right.collections[0].get_paths()[0].get_extents()
+    assert (band.y0, band.y1) == (1, 180)
     assert plots_mechanism.alignment({}, {}).axes[1].lines  # perfect alignment, where nothing is stored
 
 
 def test_training_marks_the_level_of_its_panel():
-    panels = {"exponent": {"rows": [0.1, 1, 1.3]}, "share": {"ten": [0, 0.5, 0.6]}}
+    panels = {"exponent": {"rows": [[0, 1, 1.2], [0.2, 1, 1.4]]}, "share": {"ten": [[0, 0.5, 0.6]]}}
     first, second = plots_mechanism.training(panels, np.array([0, 100, 5000]), {"share": 0.8}).axes
-    np.testing.assert_allclose(lines(first)["rows"][:, 1], [0.1, 1, 1.3])
+    np.testing.assert_allclose(lines(first)["rows"], [[0, 0.1], [1, 1], [2, 1.3]])
     assert [line.get_ydata()[0] for line in second.lines] == [0, 0.8]
     assert len(first.lines) == 1
     assert [label.get_text() for label in first.get_xticklabels()] == ["0", "100", "5 000"]
@@ -86,7 +89,7 @@ def test_the_table_has_the_seeds_that_decide():
     statement, predicted, found, verdict, seeds = cells(HOLDS, measured)
     assert statement == "A &lt; B. <small>(at small scale, CIFAR-10)</small>"
     assert predicted == "0.75 to 1.25<br>1.25 to 1.75"
-    assert found == "KH: 2.00 and 3.00<br>units-100: 0.50"
+    assert found == "KH: 2.00 and 3.00<br>100\N{NO-BREAK SPACE}units: 0.50"
     assert verdict == '<span class="verdict reproduced">holds</span>'
     assert seeds == "1"
 
@@ -103,5 +106,27 @@ def test_what_was_known_before_is_shown_as_that():
     row = cells(UNMEASURED, measured, ("kh",), models=["kh"], scale="paper")
     assert row[1:3] == ["–", "known before: 9.00"]
     assert row[4] == "–"
-    assert "Without units-100." in cells(HOLDS, [Measured("kh", 1, 1.0, 1.0)], ("units-100",))[0]
-    assert "ill posed" in cells("withdrawn", [], withdrawn="ill posed")[0]
+    assert "Without 100\N{NO-BREAK SPACE}units." in cells(HOLDS, [Measured("kh", 1, 1.0, 1.0)], ("units-100",))[0]
+
+
+def test_what_is_withdrawn_has_no_number():
+    """Its rule asked for layers that there are not; what is stored under these names is of others."""
+    row = cells("withdrawn", [Measured("kh", 1, 2.0, 1.0)], ("kh",), models=["kh"], withdrawn="ill posed")
+    assert "ill posed" in row[0]
+    assert row[1:3] == ["–", "–"]
+    assert row[4] == "–"
+    row = cells("withdrawn", [Measured("kh", 0, 9.0, 1.0, decides=False)], models=["kh"], withdrawn="ill posed")
+    assert row[1:3] == ["–", "–"]
+
+
+def test_layers_are_named_by_what_is_changed():
+    names = ("settled-delta-0.1", "k-4", "units-800", "settled-200", "x-100", "bp")
+    named = [prediction_table.layer(name) for name in names]
+    assert [name.replace("\N{NO-BREAK SPACE}", " ") for name in named] == [
+        "Δ = 0.1",
+        "k = 4",
+        "800 units",
+        "200 units",
+        "x-100",
+        "bp",
+    ]

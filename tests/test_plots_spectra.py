@@ -51,8 +51,12 @@ def test_arithmetic_draws_each_over_its_own_line():
 
 
 def test_local_exponents_of_a_power_law_are_level():
-    figure = plots_spectra.local_exponents({"one": {"a": N**-2.0}})
+    figure = plots_spectra.local_exponents({"one": {"a": [N**-2.0]}})
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 2, rtol=1e-6)
+    figure = plots_spectra.local_exponents({"two": {"a": [N**-2.0, N[:500] ** -3.0]}})
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 2.5, rtol=1e-6)
+    band = figure.axes[0].collections[0].get_paths()[0].get_extents()
+    assert (band.y0, band.y1) == pytest.approx((2, 3))
 
 
 def test_window_maps_share_a_scale():

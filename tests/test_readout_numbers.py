@@ -128,6 +128,15 @@ def test_scale_and_certificates_by_hand():
     assert readout_numbers.certified(found, 1) == pytest.approx(0.75)
     assert readout_numbers.certified(found, 1, "first") == pytest.approx(0.5)
     assert len(readout_numbers.panels()) == 7
+    assert readout_numbers.parts(found, 1) == pytest.approx((0.9, 1, 1))  # margins 0.45, 0.9, 3.6; norms 0.5, 1, 2
+
+
+def test_of_two_certificates_the_larger_counts_image_by_image():
+    found = path()
+    found["first"] = found["l2"] * np.array([0.5, 0.8, np.nan, 1])
+    found["second"] = found["l2"] * np.array([0.7, 0.2, 0.6, 1])
+    assert readout_numbers.certified(found, 0, "larger") == pytest.approx(0.7)  # of 0.7, 0.8 and 0.6
+    assert readout_numbers.certified(found, 0) == pytest.approx(0.6)
 
 
 @pytest.fixture
@@ -180,5 +189,10 @@ def test_figures_have_a_line_per_layer_and_seed():
     np.testing.assert_allclose(panel.lines[0].get_xdata(), [0.2, 0.3, 0.5])
     figure = plots_readout.along(paths, {"kh": [path()]})
     assert [text.get_text() for text in figure.axes[0].texts][:1] == ["1 epoch"]
+    margins, slopes, norms = plots_readout.anatomy(paths).axes
+    np.testing.assert_allclose(margins.lines[0].get_xydata(), [[0.2, 1.8], [0.3, 0.45], [0.5, 0.225]])
+    np.testing.assert_allclose(slopes.lines[0].get_ydata(), 1)
+    np.testing.assert_allclose(norms.lines[0].get_ydata(), [2, 0.5, 0.25])
+    assert len(margins.lines) == 2 + 1 + 1 + 2  # seeds of KH, BP, its own readout; and of the legend
     figure = plots_readout.live({"kh": (np.array([0.1, 0.2]), np.array([1.0, 2.0]))}, "norm")
     assert figure.axes[0].get_yscale() == "log"

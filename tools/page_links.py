@@ -52,7 +52,7 @@ def buttons(page: str, about: Edition, pathto: Callable[[str, int], str]) -> dic
 
 def footer(about: Edition) -> str:
     """The line at the foot of each page that says which edition it is of."""
-    kind = "edition" if about.released else "working version of edition"
+    kind = "edition" if about.released else "the working version of edition"
     commit = f", commit {html.escape(about.commit[:10])}" if about.commit else ""
     others = f' <a href="{html.escape(about.site)}editions.html">All editions</a>.' if about.site else ""
     return f'<p class="edition">This is {kind} {html.escape(about.version)}{commit}.{others}</p>'

@@ -7,7 +7,7 @@ files in ``results/`` alone. Below three seeds a verdict says so.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ class Claim:
     ``bioadv.lab.numbers.STATISTICS``; models: one, or for ``order`` several, the largest first; value: the paper's
     number or the bound; tolerance: what counts as agreement, in the unit of the statistic; reading: whether this is a
     reading of ours, which makes words of the paper definite enough to be tested; figure: ``page#label`` that shows it;
-    why: one sentence on what stands behind the verdict.
+    why: one sentence on what stands behind the verdict; controls: what is shown beside it and decides nothing, by its
+    name a statistic and a model.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Claim:
     tolerance: float | None = None
     reading: bool = False
     why: str = ""
+    controls: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:
@@ -58,7 +60,7 @@ class Claim:
     def __post_init__(self) -> None:
         if self.rule not in KINDS:
             raise ValueError(f"claim {self.id!r}: rule = {self.rule!r} is not known; choose from {', '.join(KINDS)}")
-        unknown = sorted(set(self.statistics) - set(STATISTICS))
+        unknown = sorted({*self.statistics, *(name for name, _ in self.controls.values())} - set(STATISTICS))
         if unknown:
             raise ValueError(f"claim {self.id!r}: statistic {unknown[0]!r} is not known; see {', '.join(STATISTICS)}")
         if self.rule != "untestable" and not (self.statistics and self.models):
@@ -71,11 +73,16 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What our runs say of a claim: a label, the number of seeds behind it, and per seed what was measured."""
+    """What our runs say of a claim: a label, the number of seeds behind it, and per seed what was measured.
+
+    divided: the seeds, taken one by one, do not all have one label; controls: what was measured of each, by seed.
+    """
 
     label: str
     seeds: int = 0
     values: dict[str, list[float]] = field(default_factory=dict)
+    divided: bool = False
+    controls: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -104,20 +111,23 @@ def read(path: Path = LEDGER) -> list[Claim]:
 
 def _claim(entry: ClaimEntry, numbers: Any) -> Claim:
     """A claim with the paper's numbers in place of their names; ``ValueError`` names the claim."""
-    for model in entry.models:
+    for model in (*entry.models, *(model for _, model in entry.controls.values())):
         if model not in (study.LAYER, study.PIXELS):
             try:
                 study.experiment(model)
             except ValueError as error:
                 raise ValueError(f"claim {entry.id!r}: {error}") from None
     given = entry.model_dump(exclude={"relative"})
+    controls = {name: (statistic, model) for name, (statistic, model) in entry.controls.items()}
     if isinstance(entry.value, str):
         given["value"] = _looked_up(numbers, entry.value)
     if entry.relative is not None:
         if given["value"] is None:
             raise ValueError(f"claim {entry.id!r}: relative = {entry.relative}; give the value that it is a share of")
         given["tolerance"] = entry.relative * given["value"]
-    return Claim(**{**given, "statistics": tuple(entry.statistics), "models": tuple(entry.models)})
+    return Claim(
+        **{**given, "statistics": tuple(entry.statistics), "models": tuple(entry.models), "controls": controls}
+    )
 
 
 def _looked_up(numbers: Any, path: str) -> float:
@@ -136,7 +146,8 @@ def judge(claim: Claim, data: str = "cifar10") -> Verdict:
 
     ``close``: the mean over seeds is within the tolerance of the paper's value (in part: within three tolerances).
     ``order``: in every seed the statistic falls from each model to the next (in part: in half of all comparisons of
-    neighbours). ``at least``, ``at most``: every seed is on the right side (in part: half of them).
+    neighbours). ``at least``, ``at most``: every seed is on the right side (in part: half of them). A number of the
+    images themselves rests on no training: its verdict has no seeds.
     """
     if claim.rule == "untestable":
         return Verdict(UNTESTABLE)
@@ -145,9 +156,13 @@ def judge(claim: Claim, data: str = "cifar10") -> Verdict:
     if not common:
         return Verdict(UNMEASURED)
     seeds = sorted(common)
+    trained = 0 if claim.models == (study.PIXELS,) else len(seeds)
     names = [f"{name}, {model}" for name in claim.statistics for model in claim.models]
     columns = [[by_seed[seed] for seed in seeds] for found in table.values() for by_seed in found]
-    return Verdict(_label(claim, columns), len(seeds), dict(zip(names, columns, strict=True)))
+    alone = {_label(claim, [[column[i]] for column in columns]) for i in range(len(seeds))}
+    values = dict(zip(names, columns, strict=True))
+    beside = {name: list(measured(what, of, data).values()) for name, (what, of) in claim.controls.items()}
+    return Verdict(_label(claim, columns), trained, values, len(alone) > 1, {k: v for k, v in beside.items() if v})
 
 
 def _label(claim: Claim, columns: Sequence[Sequence[float]]) -> str:

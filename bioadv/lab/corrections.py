@@ -210,12 +210,42 @@ def compared(
     def value(which: int, times: np.ndarray | None = None) -> float:
         return seeds[which].of([upper.median(times) / lower.median(times) for upper, lower in samples[which]])
 
-    values, generator, drawn = tuple(map(value, range(len(seeds)))), np.random.default_rng(seed), list[float]()
+    return _averaged(value, len(seeds), numbers, replicates, seed)
+
+
+def _averaged(
+    value: Callable[[int, np.ndarray | None], float], seeds: int, numbers: np.ndarray, replicates: int, seed: int
+) -> Estimate:
+    """Mean of ``value(which seed, None)``; its error from samples, in which an image counts ``times[its number]``."""
+    values, generator, drawn = tuple(value(which, None) for which in range(seeds)), np.random.default_rng(seed), []
     for _ in range(replicates):
-        chosen = generator.integers(len(seeds), size=len(seeds))
+        chosen = generator.integers(seeds, size=seeds)
         times = np.bincount(numbers[generator.integers(len(numbers), size=len(numbers))], minlength=numbers[-1] + 1)
         drawn.append(float(np.mean([value(which, times) for which in chosen])))
     return Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)) if drawn else np.nan, values)
+
+
+def averaged(
+    values: Sequence[np.ndarray],
+    images: Sequence[np.ndarray],
+    of: Callable[[np.ndarray], float] = median_norm,
+    replicates: int = 100,
+    seed: int = 0,
+) -> Estimate:
+    """Mean over training seeds of a number of what was measured on images, with its error as in :func:`compared`.
+
+    values, images: for each seed what was measured (N,), and the numbers (N,) of the images in the test set, which all
+    seeds share; of: the number, by default the median as coded. ``NOTHING`` of no seed or no image.
+    """
+    numbers = np.unique(np.concatenate([*images, np.array([], int)]))
+    if not len(numbers):
+        return NOTHING
+
+    def value(which: int, times: np.ndarray | None) -> float:
+        found = values[which]
+        return of(found if times is None else np.repeat(found, times[images[which]]))
+
+    return _averaged(value, len(values), numbers, replicates, seed)
 
 
 def lead(upper: str, lower: str, measure: str, common: bool = False, against: str | None = None) -> Estimate:

@@ -119,8 +119,18 @@ STATISTICS: dict[str, Statistic] = {
     "exponent on whitened images": Statistic(
         "alignment.json", lambda run: _alone(run, (5, 50)), ("small/cifar10-whitened", "units-100"), "kh-layer"
     ),
+    **{
+        f"exponent on whitened images, {what}": Statistic(
+            "alignment.json", lambda run: _alone(run, (5, 50)), ("small/cifar10-whitened", name), "kh-layer"
+        )
+        for what, name in (("white rows", "white-100"), ("images as rows", "exemplars-100"))
+    },
     "critical norm over weight decay of equal accuracy": Statistic("perturbations.json", _above_decay),
     "accuracy of the best readout, below BP": Statistic("paths.json", _below_bp, (SMALL, "kh"), "kh"),
+    **{
+        f"accuracy of the best readout, below BP, {what}": Statistic("paths.json", _below_bp, (SMALL, name), "kh")
+        for what, name in (("images as rows", "exemplars"), ("random features", "random"))
+    },
     "pruned units": Statistic("pruning.json", lambda run: float(run.arrays("pruning")["pruned"][1].sum())),
     "change by pruning, ranks 1 to 10": Statistic("pruning.json", lambda run: _pruning(run, 1, 10)),
     "change by pruning, ranks 100 to 500": Statistic("pruning.json", lambda run: _pruning(run, 100, 500)),

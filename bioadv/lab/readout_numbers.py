@@ -149,10 +149,21 @@ def linear(path: Path, place: int) -> tuple[float, float, float]:
     return float(np.median(ratio)), float(np.log(ratio).std()), float(np.log(best).std())
 
 
+def parts(path: Path, place: int) -> tuple[float, float, float]:
+    """Medians of the margin, the norm of its gradient and the critical norm, over images that are decided correctly."""
+    chosen = right(path, place) & np.isfinite(path["l2"][place])
+    margin, slope, norm = (path[name][place][chosen] for name in ("margin", "slope", "l2"))
+    return float(np.median(margin)), float(np.median(slope)), float(np.median(norm))
+
+
 def certified(path: Path, place: int, order: str = "second") -> float:
-    """Median ratio of certified radius (``first`` or ``second``) to the smallest perturbation found."""
-    known = np.isfinite(path[order][place]) & right(path, place)
-    ratio = path[order][place][known] / path["l2"][place][known]
+    """Median ratio of certified radius to the smallest perturbation found.
+
+    order: ``first`` or ``second``; or ``larger``, of each image the larger of the two, as both hold.
+    """
+    radii = np.fmax(path["first"], path["second"]) if order == "larger" else path[order]
+    known = np.isfinite(radii[place]) & right(path, place)
+    ratio = radii[place][known] / path["l2"][place][known]
     return float(np.median(ratio)) if len(ratio) else float("nan")
 
 

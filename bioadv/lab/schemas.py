@@ -125,6 +125,10 @@ class ClaimEntry(Closed):
     relative: Annotated[float | None, Field(gt=0, description="a number > 0, as a share of value")] = None
     reading: bool = False
     why: str = ""
+    controls: Annotated[
+        dict[str, Annotated[list[Text], Field(min_length=2, max_length=2)]],
+        Field(description='for each name a statistic and a model, such as {random rows: ["accuracy", random]}'),
+    ] = {}
 
 
 class PredictionEntry(Closed):

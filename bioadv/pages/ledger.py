@@ -58,7 +58,7 @@ def value(statistic: str, values: Sequence[float]) -> str:
 
 
 def measured(claim: Claim, verdict: Verdict) -> list[tuple[str, str]]:
-    """Pairs of a name and values: the paper's value or, of a reading, our bound; then ours, models by their titles."""
+    """Pairs of a name and values: the paper's value, or our bound for a reading; ours, by model; and the controls."""
     lines = []
     if claim.value is not None and claim.rule != "untestable":
         bound = f"{claim.rule} " if claim.rule in ("at least", "at most") else ""
@@ -71,7 +71,7 @@ def measured(claim: Claim, verdict: Verdict) -> list[tuple[str, str]]:
     for statistic, numbers in found.items():
         name = statistic.rsplit(", ", 1)[-1] if len(found) > 1 else NAMES.get(statistic, "here")
         lines.append((name, _in_order(numbers) if claim.rule == "order" else ", ".join(text for _, text in numbers)))
-    return lines
+    return lines + [(name, value(claim.controls[name][0], found)) for name, found in verdict.controls.items()]
 
 
 def _in_order(numbers: Sequence[tuple[float, str]]) -> str:
@@ -86,6 +86,7 @@ def card(claim: Claim, verdict: Verdict) -> str:
     """A claim as HTML: the sentence, the verdict with its seeds, the values, what is behind it, where it is shown."""
     page, label = claim.figure.split("#")
     counted = f" · {verdict.seeds} seed{'s' * (verdict.seeds != 1)}" if verdict.seeds else ""
+    counted += ", divided" if verdict.divided else ""
     numbers = " · ".join(f"{escaped(name)}: {escaped(text)}" for name, text in measured(claim, verdict))
     models = " ".join(dict.fromkeys(claim.models))
     kind = verdict.label.replace(" ", "-")

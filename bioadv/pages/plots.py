@@ -249,10 +249,15 @@ def training_curves(rows: Sequence[Mapping[str, Mapping[str, np.ndarray]]]) -> F
         for axes in column:  # rows are compared: one scale
             axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
     for axes in panels[:, 2]:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
+        plain_decades(axes)
     return figure
+
+
+def plain_decades(axes: Axes) -> None:
+    """Label a logarithmic y axis of few decades at 1, 2 and 5, in plain numbers, and nowhere else."""
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 VERDICTS = (TEAL, "#8FB7BD", WINE, GREY, "#D9D9D9")  # reproduced, in part, not, not testable, not measured

@@ -70,18 +70,24 @@ def scatter(groups: Sequence[Points], tolerance: float) -> Figure:
     return figure
 
 
-def alignment(deficits: Mapping[str, tuple[Look, np.ndarray]], ranks: Mapping[str, tuple[Look, np.ndarray]]) -> Figure:
+Seeds = Sequence[np.ndarray]  # a curve for each training seed
+
+
+def alignment(deficits: Mapping[str, tuple[Look, Seeds]], ranks: Mapping[str, tuple[Look, Seeds]]) -> Figure:
     """Left: mean loss per rank against perfect alignment; right: where each singular vector of the rows lies.
 
-    deficits: by name a look and decades (R,), at most 0; ranks: a look and the mean rank of the principal components
-    that the n-th singular vector is made of, (R,).
+    deficits: by name a look and, for each seed, decades (R,), at most 0; ranks: a look and, for each seed, the mean
+    rank of the principal components that the n-th singular vector is made of, (R,). A line is the mean over seeds up to
+    the shortest, its band from the smallest to the largest.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6))
     for look, values in deficits.values():
-        left.semilogx(np.arange(1, len(values) + 1), values, label=look.short, **look.line)
+        _drawn(left, values, label=look.short, **look.line)
     for look, values in ranks.values():
-        right.loglog(np.arange(1, len(values) + 1), values, label=look.short, **look.line)
-    longest = max((len(values) for _, values in ranks.values()), default=10)
+        _drawn(right, values, label=look.short, **look.line)
+    left.set_xscale("log")
+    right.loglog()
+    longest = max((len(one) for _, values in ranks.values() for one in values), default=10)
     right.plot([1, longest], [1, longest], color=INK, linewidth=1)
     left.axhline(0, color=INK, linewidth=1)
     left.set(title="loss per rank, decades", xlabel="rank $n$")
@@ -92,15 +98,16 @@ def alignment(deficits: Mapping[str, tuple[Look, np.ndarray]], ranks: Mapping[st
     return figure
 
 
-def training(panels: Mapping[str, Mapping[str, np.ndarray]], steps: np.ndarray, marks: Mapping[str, float]) -> Figure:
-    """A panel per quantity, and in it a line per name, (T,), at the steps (T,), which are drawn at equal distances.
+def training(panels: Mapping[str, Mapping[str, Seeds]], steps: np.ndarray, marks: Mapping[str, float]) -> Figure:
+    """A panel per quantity, and in it per name a line with a band, as in :func:`alignment`; a curve (T,) per seed.
 
-    marks: a dotted level for a panel.
+    steps: (T,), drawn at equal distances; marks: a dotted level for a panel.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.2), squeeze=False)
     for place, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for number, (name, values) in enumerate(lines.items()):
-            place.plot(values, "os^Dv<"[number % 6], linestyle="-", markersize=4, label=name)
+            marker = "os^Dv<"[number % 6]
+            _drawn(place, values, 0, f"C{number}", label=name, marker=marker, markersize=4)
         if title in marks:
             place.axhline(marks[title], color=GREY, linestyle=":", linewidth=1.2)
         place.set_xticks(
@@ -109,6 +116,15 @@ def training(panels: Mapping[str, Mapping[str, np.ndarray]], steps: np.ndarray, 
         place.set(title=title, xlabel="steps")
         place.legend(fontsize=7)
     return figure
+
+
+def _drawn(place: Axes, curves: Seeds, first: int = 1, color: str = INK, **style: Any) -> None:
+    """The mean of curves over the ranks, from ``first`` on, that all of them have, and a band between the extremes."""
+    shortest = min(map(len, curves))
+    values, n = np.array([one[:shortest] for one in curves]), np.arange(first, first + shortest)
+    place.plot(n, values.mean(0), color=color, **style)
+    if len(values) > 1:
+        place.fill_between(n, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
 
 
 def _once(*places: Axes) -> tuple[list[Any], list[str]]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bioadv.lab import readout_numbers, study
 from bioadv.lab.looks import GREY, INK
 from bioadv.lab.readout_numbers import Path
-from bioadv.pages.plots import WIDTH
+from bioadv.pages.plots import WIDTH, plain_decades
 
 Paths = Mapping[str, Sequence[Path]]  # by model, one per seed
 
@@ -67,6 +67,24 @@ def along(paths: Paths, trainings: Paths) -> Figure:
     right.set(xscale="log", yscale="log")
     handles = [left.plot([], [], label=study.title(model), **_look(model))[0] for model in paths]
     left.legend(handles=handles, fontsize=8, loc="center left")
+    return figure
+
+
+def anatomy(paths: Paths) -> Figure:
+    """Medians of the margin, of its gradient and of the critical norm against clean accuracy, each in units of its own.
+
+    A line per hidden layer and seed, its readouts dots; a large marker is the readout that a model was trained with.
+    """
+    figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 3.4), sharex=True)
+    for number, (axes, title) in enumerate(zip(panels, ("margin", "gradient norm", "critical norm"), strict=True)):
+        for model, seeds in paths.items():
+            for path in seeds:
+                medians = [readout_numbers.parts(path, place)[number] for place in range(len(path["place"]))]
+                _line(axes, model, path, np.array(medians))
+        axes.set(title=title, yscale="log", xlabel="clean accuracy")
+        plain_decades(axes)
+    handles = [panels[0].plot([], [], label=study.title(model), **_look(model))[0] for model in paths]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 

@@ -8,7 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from bioadv.lab import study
 from bioadv.lab.looks import GREY, INK
@@ -305,7 +304,5 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
         )  # fmt: skip
     axes.margins(x=0.2, y=0.12)
     axes.set(xlabel="accuracy on test images", ylabel="length of the perturbation needed", yscale="log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+    plots.plain_decades(axes)
     return figure

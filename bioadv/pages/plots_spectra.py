@@ -111,14 +111,25 @@ def arithmetic(spectra: Spectra, windows: Sequence[tuple[int, int]], end: int) -
     return figure
 
 
-def local_exponents(panels: Mapping[str, Spectra], ratio: float = 1.5, limit: float = 6) -> Figure:
-    """Exponent in a sliding window of ranks n / ratio to n * ratio; a power law would be a horizontal line."""
+def local_exponents(
+    panels: Mapping[str, Mapping[str, Sequence[np.ndarray]]], ratio: float = 1.5, limit: float = 6
+) -> Figure:
+    """Exponent in a sliding window of ranks n / ratio to n * ratio; a power law would be a horizontal line.
+
+    panels: by title and name, a spectrum for each training seed. A line is the mean over seeds, at the ranks that all
+    of them have; its band goes from the smallest to the largest.
+    """
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     for place, (title, lines) in zip(axes[0], panels.items(), strict=True):
-        for name, spectrum in lines.items():
-            n, alpha = powerlaw.local_exponent(np.real(spectrum), ratio)
-            place.semilogx(n, alpha, **plots.line(name, names.index(name)))
+        for name, spectra in lines.items():
+            found = [powerlaw.local_exponent(np.real(spectrum), ratio) for spectrum in spectra]
+            shortest = min(len(alpha) for _, alpha in found)
+            n, alphas = found[0][0][:shortest], np.array([alpha[:shortest] for _, alpha in found])
+            style = plots.line(name, names.index(name))
+            place.semilogx(n, alphas.mean(0), **style)
+            if len(alphas) > 1:
+                place.fill_between(n, alphas.min(0), alphas.max(0), color=style["color"], alpha=0.25, linewidth=0)
         place.set(title=title, xlabel="rank $n$", ylim=(0, limit))
         place.set_xticks([k for k in (3, 10, 30, 100, 300, 1000) if k < place.get_xlim()[1]])
         place.xaxis.set_major_formatter("{x:g}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,7 +41,7 @@ def row(outcome: Outcome) -> list[object]:
     """Statement, value, measured, verdict and seeds of one prediction, a line per model."""
     entry = outcome.prediction
     values, measured = list[str](), list[str]()
-    for model in entry.models:
+    for model in entry.models if not entry.withdrawn else ():
         decides = [one for one in outcome.of(model) if one.decides]
         if decides:
             name = f"{_name(model)}: " if len(entry.models) > 1 else ""
@@ -54,16 +55,17 @@ def row(outcome: Outcome) -> list[object]:
             else:
                 values.append(f"{RULES[entry.rule]} {wording.to_place(value, places)}")
             measured.append(name + _shown(found, places))
-    if not values and outcome.measured:
+    if not values and outcome.measured and not entry.withdrawn:
         known = [_shown([one.statistic for one in given]) for model in entry.models if (given := outcome.of(model))]
         measured.append(f"known before: {', '.join(known)}")
     where = "" if entry.scale == "paper" else f" <small>({SCALES[entry.scale]}, {_images(entry.data)})</small>"
     reason = f" <em>{escaped(entry.withdrawn)}</em>" if entry.withdrawn else ""
-    if outcome.missing and len(outcome.missing) < len(entry.models):
+    if outcome.missing and not entry.withdrawn and len(outcome.missing) < len(entry.models):
         reason += f" <em>Without {escaped(', '.join(map(_name, outcome.missing)))}.</em>"
     badge = f'<span class="verdict {BADGES[outcome.label]}">{outcome.label}</span>'
     lines = [Html("<br>".join(escaped(part) for part in column) or "–") for column in (values, measured)]
-    return [Html(escaped(entry.statement) + where + reason), *lines, Html(badge), str(outcome.seeds or "–")]
+    seeds = outcome.seeds if measured else 0
+    return [Html(escaped(entry.statement) + where + reason), *lines, Html(badge), str(seeds or "–")]
 
 
 def _shown(values: Sequence[float], places: int = 2) -> str:
@@ -75,4 +77,18 @@ def _images(data: str) -> str:
 
 
 def _name(model: str) -> str:
-    return study.look(model).short if model in {study.LAYER, *study.EXPERIMENTS} else model
+    return study.look(model).short if model in {study.LAYER, *study.EXPERIMENTS} else layer(model)
+
+
+def layer(name: str) -> str:
+    """What a layer alone has that others of its scale have not, by its name; another name as it is.
+
+    >>> layer("settled-200")
+    '200\\xa0units'
+    """
+    found = re.fullmatch(r"(?:settled-)?(?:(delta|k|p|units)-)?([\d.]+)", name)
+    if not found:
+        return name
+    what, number = found.groups()
+    text = f"{number} units" if what in (None, "units") else f"{what.replace('delta', 'Δ')} = {number}"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
