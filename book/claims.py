@@ -59,7 +59,7 @@ shown.Page(ledger, verdicts)
 # %% [markdown]
 # ## What we conclude
 #
-# * The numbers of the authors' code can be had again from its description, within the tolerances, and so can the order of the models.
+# * Accuracies, critical perturbations and most exponents of the authors' code can be had again from its description, within the tolerances, and so can the order of the models in robustness.
 # * Where a claim is *not reproduced* there are three possible reasons, and the chapters try to tell them apart: the authors' code does not do
 #   what its description says, the quantity depends on a choice that is not stated, or it varies more between trainings than one training can show.
 #

@@ -6,8 +6,8 @@
 # :class: answer
 # Does local learning make networks robust, and do power-law spectra explain it?
 #
-# The locally learned network is harder to fool than plain backpropagation, as both were published, and in part provably so. It is less accurate, too; at its accuracy, networks that are trained briefly by backpropagation with weight decay are as hard to fool, to within a tenth, and so are networks that have training images for weights.
-# Power laws do not explain it: a spectrum near $1/n$ was not enough in the one network that has it, and KH's own exponent is that of the images, twice.
+# The locally learned network is harder to fool than plain backpropagation, as both were published, and in part provably so. It is less accurate, too; at its accuracy, networks that are trained briefly by backpropagation with weight decay are as hard to fool, to within a tenth, and networks that have training images for weights nearly so.
+# Power laws do not explain it: a spectrum near $1/n$ was not enough in the one network that has it, and KH's own exponent is close to twice that of the images.
 # ```
 #
 # This chapter draws the argument together from the chapters before it. Nothing new is measured here.
@@ -186,7 +186,7 @@ glue_all({"readout-decay": str(further), "readout-at": f"{100 * FURTHER:.0f}"})
 # which are like images: two thousand training images, drawn at random and used as weights, give {glue:text}`before-images`. And on images that were whitened, so that they have no power law to pass on, a small layer that has learned has none: its exponent is
 # {glue:text}`before-whitened`, that of random weights {glue:text}`before-noise`. That is so at the paper's parameters; with others the rule gives other exponents, on the same images ({ref}`ch-mechanism`).
 #
-# *Not the landscape.* Its smoothness comes with the steep activation, with random weights as well, or with weights without negative entries, such as images ({ref}`ch-geometry`).
+# *Not the landscape.* Its smoothness comes with the steep activation, with random weights as well, or with weights that have a large part in common, such as images ({ref}`ch-geometry`).
 #
 # *Nor curvature.* Wherever both were measured, in small networks of every kind but the Jacobian and spectral ones and at full size for KH, L2, random features and layers that nobody trained, the median perturbation is the margin of an image divided by how strongly the network responds to small changes of it ({ref}`ch-readout`). KH has more of that ratio than BP, but so has backpropagation that ends early. Networks trained for a tenth of the epochs, with weight decay of several strengths, lie on one line of accuracy and robustness. At its accuracy KH needs {glue:text}`equal` times their perturbation by the best attack, and {glue:text}`equal-range` times depending on the attack. (Without any decay, {glue:text}`none-gap` points more accurate than KH, they need {glue:text}`equal-none` times as much as KH.) If KH's readout ends as early, it is right on {glue:text}`accuracy-short-kh` per cent and needs {glue:text}`equal-short` times that of weight decay there, a small lead, from one seed ({ref}`ch-beyond`). Nor is learning needed to get there: training images drawn at random, put in the place of KH's weights before the readout is trained as in the paper, need {glue:text}`equal-images` times the perturbation of weight decay of their accuracy ({ref}`ch-readout`). What KH has over the published
 # L2 model, a factor of {glue:text}`over-l2`, goes with {glue:text}`accuracy-kh` per cent of the images decided correctly instead of {glue:text}`accuracy-l2`.

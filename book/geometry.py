@@ -6,14 +6,14 @@
 # :class: answer
 # The landscape of the locally learned network looks smooth where the others look broken. Is that what it learned?
 #
-# No. Either of two things brings it about without learning: the steep activation, with any weights, or weights without negative entries, such as images, under which hardly a unit ever switches off. And the steepness hides nothing from an attack.
+# No. Either of two things brings it about without learning: the steep activation, with any weights, or weights that have a large part in common, such as images, under which hardly a unit ever switches off. And the steepness hides nothing from an attack.
 # ```
 #
 # Robustness is a number; this chapter looks at the landscape behind it. Cut a plane through the space of images, colour each point by
 # the network's decision and by how fast its hidden layer changes there, and one can see what an attack has to cross. The
-# paper shows one such plane and finds that the landscape of the KH model varies smoothly while the others break into rays.
+# paper shows one such plane, and in its stored figure the landscape of the KH model varies smoothly while the others break into rays. (A review of the paper sums up otherwise: that KH, L2 and Jacobian look alike.)
 #
-# That is so, and we can put numbers on it. The question of this chapter is where the smoothness comes from: from the learned weights,
+# It does vary smoothly, and we can put numbers on it. The question of this chapter is where the smoothness comes from: from the learned weights,
 # or from the activation, which in the KH model is not a ReLU but a steep power of it? Models with the same weights and the
 # other activation answer that. And since a steep activation can also hide a gradient from an attack, we end with referees
 # that need none.
@@ -48,7 +48,7 @@ sizes = study.live_scale(data)
 # For each model {cite:p}`holzhausen2025exploring` draws a plane through one test image of CIFAR-10, spanned by two random orthogonal directions. The upper
 # panels show the norm of the Jacobian of the hidden layer, the lower ones the decision, the more opaque the larger
 # the softmax. In the stored figure the plane reaches {glue:text}`geo-radius` to either side of the image in
-# $L^2$ units, with {glue:text}`geo-points` points per side. The reviews of an earlier version asked for a quantification, and for more than one plane.
+# $L^2$ units, with {glue:text}`geo-points` points per side. The reviews of an earlier version asked for a quantification.
 # ```
 #
 # ## A plane is linear, and so is the latent on it
@@ -186,7 +186,7 @@ observe(
 near_radius = LANDSCAPE["near"] * float(image.norm())
 near = maps(names, plane, near_radius)
 
-# %% mystnb={"figure": {"caption": "The centre of the plane above, within three tenths of the image's norm: photo patches, networks of 100 hidden units, one seed.", "name": "fig-geo-near"}, "image": {"alt": "Pairs of maps as before. Jacobian norm: KH is a smooth gradient of colour; BP, L2 and Jacobian have a few flat facets with straight edges, or one; random is a mosaic of many. Decisions: all maps have a single colour, except for a corner of random."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The centre of the plane above, within three tenths of the image's norm: photo patches, networks of 100 hidden units, one seed.", "name": "fig-geo-near"}, "image": {"alt": "Pairs of maps as before. Jacobian norm: KH is a smooth gradient of colour; BP, L2 and Jacobian have a few flat facets with straight edges, or one; random is a mosaic of many. Decisions: all maps have a single colour, except for a second region of random that reaches from the upper left to the centre."}} tags=["hide-input"]
 _ = plots_geometry.landscapes(near, data.train.classes)
 
 # %% [markdown]
@@ -270,10 +270,10 @@ _ = plots_geometry.landscapes(towards, data.train.classes)
 
 # %% [markdown]
 # Now there is a boundary within reach, and where it passes the image it is nearly straight and at right angles to the direction of the attack. So between an image and its adversarial example
-# these networks are close to linear, facets or not. That fits with how little repeated gradient steps gain over a single one: in the paper's box plots the median critical norm of FGSM
-# exceeds that of PGD by {glue:text}`geo-fgsm-pgd` for KH. What decides here is the *slope* of the margin, more than the roughness of the landscape.
+# these networks are close to linear, facets or not. (That FGSM and PGD agree so well, in the paper's box plots the median critical norm of FGSM
+# exceeds that of PGD by {glue:text}`geo-fgsm-pgd` for KH, is no sign of it: {ref}`ch-robustness` finds that both climb the same second-best loss.) What decides here is the *slope* of the margin, more than the roughness of the landscape.
 #
-# For KH the upper panel has a scale of its own once more: along this axis the Jacobian changes by an order of magnitude, which on a random plane takes the paper's radius. A random direction
+# For KH the upper panel has a scale of its own once more: along this axis the Jacobian changes by an order of magnitude, more than on a random plane out to the paper's radius. A random direction
 # is nearly orthogonal to the rows of $M$; this one is made of them.
 #
 # ## Several images, several planes
@@ -339,7 +339,7 @@ for key in ("regions", "boundary"):
 #
 # {numref}`fig-geo-paper` has the maps on CIFAR-10, on one random plane through the first test image;
 # {numref}`tab-geo-paper` has the range of the Jacobian over such planes beside the ends of the paper's colour bars. The paper's plane was not
-# published, so the ranges can agree in size only. One slip of ours: at the first seed, the two directions through this image are the first two rows
+# published, so the ranges can agree in size only. Two slips of ours: first seeds were measured on other random planes than all later ones, so that a mean over seeds of KH or of random features holds both, and a model with one seed is on the former; and among those planes, the two directions through this image are the first two rows
 # of the initial weights, that is, of two units of two thousand.
 # The explorer has <a href="explorer.html#landscape">these planes with a point to drag</a>, and such planes through images that can be shown.
 
@@ -458,7 +458,7 @@ check("regions of BP over those of random features", regions, 0.5, 2)
 # this model hardly left its initial weights. The spread of KH is large only far out; near the data
 # it is smaller by an order of magnitude. And with $q = 1$ on the
 # same KH weights the Jacobian is not just smooth but *constant*, {glue:text}`geo-kh-linear`, over the whole plane in {glue:text}`geo-kh-constant` cases ({glue:text}`geo-planes` images, every training of KH), out to the paper's
-# radius: none of the units ever switches. In those cases everything that can be seen in the KH column comes from the power. That needs no learning either. It is what rows without negative entries do to images, which have none: with images as weights, or Gaussian rows like images, the Jacobian is constant in {glue:text}`geo-unlearned-constant` cases. Unlike on the photo patches, BP has about as many regions here as random features.
+# radius: none of the units ever switches. In those cases everything that can be seen in the KH column comes from the power. That needs no learning either. It is what rows do that have a large part in common, the mean image: a response to an image is then larger than what any direction of the plane takes away from it. With images as weights, or Gaussian rows like images, the Jacobian is constant in {glue:text}`geo-unlearned-constant` cases. Unlike on the photo patches, BP has about as many regions here as random features.
 #
 # (sec-geo-referees)=
 # ## Robust, or hard to differentiate?
@@ -524,7 +524,7 @@ def verdict(arrays):
     ]
 
 
-# %% mystnb={"figure": {"caption": "Smallest perturbations found with and without gradients on CIFAR-10, images that the model classifies correctly; mean over training seeds. DDN and Auto-PGD: median norms, for images of unit $L^3$ norm. Ratios are medians over images; the shares are of images for which the attack without gradients found less. Loss: Auto-PGD with cross-entropy over Auto-PGD with the ratio of logits.", "name": "tab-geo-verdict"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Smallest perturbations found with and without gradients on CIFAR-10, images that the model classifies correctly; one seed of each model. DDN and Auto-PGD: median norms, for images of unit $L^3$ norm. Ratios are medians over images; the shares are of images for which the attack without gradients found less. Loss: Auto-PGD with cross-entropy over Auto-PGD with the ratio of logits.", "name": "tab-geo-verdict"}} tags=["hide-input"]
 def verdict_row(name, title):
     found = [verdict(arrays) for arrays in judged[name].values()]
     forms = (

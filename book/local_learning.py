@@ -243,8 +243,8 @@ _ = plots.layer_history(both)
 #
 # ```{admonition} Our remark
 # :class: remark
-# This is a matter of size. The paper's layer has {glue:text}`kh-hidden` units and batches of {glue:text}`kh-batch`
-# images, and there the same $\Delta$ leaves the layer alive, as the last section of this page shows. But norms alone cannot
+# The paper's layer has other images, {glue:text}`kh-hidden` units and batches of {glue:text}`kh-batch`,
+# and there the same $\Delta$ leaves the layer alive, as the last section of this page shows; which of these saves it was not tested. But norms alone cannot
 # vouch for a layer, at any size. Throughout this book a layer counts as trained only if its units live and win.
 # ```
 #
@@ -351,7 +351,7 @@ runs = {
 }
 _ = plots.layer_history({f"seed {seed}": log for seed, log in runs.items()})
 
-# %% mystnb={"figure": {"caption": "Health of the layer at the end of training on CIFAR-10, beside the one layer that the authors' code prints these numbers for.", "name": "tab-kh-paper"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Health of the layer at the end of training on CIFAR-10, over training seeds, beside the one layer that the authors' code prints these numbers for.", "name": "tab-kh-paper"}} tags=["hide-input"]
 theirs = paper()["kh_layer"]
 off = [float((abs(log["norms"] - 1) > 0.01).sum()) for log in runs.values()]
 negative = [float((log["mean_weight"] < 0).sum()) for log in runs.values()]
@@ -376,7 +376,7 @@ for lost, won in zip(off, winners, strict=True):
 # %% [markdown]
 # Read {numref}`fig-kh-paper` from right to left. After some tens of epochs nearly all units win something. Then, while the norms approach $R$, the competition
 # goes through a crisis: for whole epochs only a small part of the units wins anything at all. It looks like the monopoly of {numref}`fig-kh-history` in the
-# making, but here there are enough units to break it, and the winners come back.
+# making, but here the winners come back.
 #
 # The middle panel shows what remains: between a twentieth and an eighth of the units
 # never arrive at $R$, and about as many never win again. A look at the end of training alone would not have told us that there was a crisis.
@@ -396,8 +396,8 @@ for lost, won in zip(off, winners, strict=True):
 #   has rate zero and changes nothing. We keep this.
 # * It starts from a standard normal distribution. A comment notes that a smaller start ends with all weights negative;
 #   {numref}`fig-kh-sweep` shows why.
-# * A layer is accepted if at most a tenth of its units are off norm and no unit has a mean weight below minus one half. The second
-#   test cannot fail: a unit with $\lVert w \rVert_3 = 1$ has a mean weight of at most $D^{-1/3}$ in magnitude, which is
+# * A layer is accepted if fewer than a tenth of its units are off norm and no unit has a mean weight below minus one half. The second
+#   test cannot fail for a unit at its norm: one with $\lVert w \rVert_3 = 1$ has a mean weight of at most $D^{-1/3}$ in magnitude, which is
 #   {glue:text}`mean-bound` for the {glue:text}`cifar-inputs` inputs of a CIFAR-10 image.
 # ```
 

@@ -6,7 +6,7 @@
 # :class: answer
 # Which hidden units does the paper remove after training, by what right, and what changes when they are gone?
 #
-# Units that never converged, for the most part, and removing them is sound. But it is not cosmetic: it takes away most of the Jacobian norm before the activation and bends the spectrum. The rule that
+# Units that never converged, for the most part. That is no cosmetic step: it takes away most of the Jacobian norm before the activation and bends the spectrum. The rule that
 # chooses them works on a layer like the paper's and can fail on others.
 # ```
 #
@@ -440,7 +440,7 @@ if measured:
     }
     _ = plots_spectra.pruned_spectra(panels)
 
-# %% mystnb={"figure": {"caption": "What each rule does to the layer trained on CIFAR-10: units pruned, norm of the Jacobian before the activation, root mean square of that after it, exponents of the spectra before the activation (float64), and test accuracy with a trained readout where that was run. Over training seeds.", "name": "tab-prune"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What each rule does to the layer trained on CIFAR-10: units pruned, norm of the Jacobian before the activation, root mean square of that after it, exponents of the spectra before the activation (float64), and test accuracy with a trained readout where that was run. Mean and standard deviation over five training seeds.", "name": "tab-prune"}} tags=["hide-input"]
 
 
 def alphas(source, rule, window):
@@ -472,7 +472,7 @@ Table(header, rows)
 # What to look for: on noise, the raw spectrum starts with a few eigenvalues that tower over the rest. They belong to the units that never learned, one direction each.
 #
 # On images, removing units can only lower each eigenvalue
-# (Cauchy's interlacing theorem), but it does so unevenly: by a large factor at the first ranks, hardly at all around the fiftieth to hundredth, and again, the more the more units go, towards the five hundredth. So the pruned spectrum is no longer a straight line: raw, the
+# (Cauchy's interlacing theorem), but it does so unevenly: by a large factor at the first ranks, least around the fiftieth to hundredth, and again, the more the more units go, towards the five hundredth. So the pruned spectrum is no longer a straight line: raw, the
 # exponents at the two windows almost agree; pruned, they do not. The raw layer is closer to a power law than the pruned one, and pruning changes far more than the first components.
 #
 # Before the activation the effect on the Jacobian is large: a few units of the initial size carry nearly all of $\lVert M \rVert$. Whoever compares this norm of KH with that of other models compares mostly whether these were removed. After the activation it is smaller, below a factor of two. What pruning does to robustness is not measured.
@@ -519,7 +519,7 @@ for seed in measured:
 #
 # ## What we conclude
 #
-# * Most pruned units did not converge and do not compete, and removing them is sound. Their norm, or whether they win anything, says so more directly than their variance, which takes some sharp pictures for noise and overlooks idle units of low variance.
+# * Most pruned units did not converge and do not compete; whether their removal costs accuracy or robustness was not measured at this size. Their norm, or whether they win anything, says so more directly than their variance, which takes some sharp pictures for noise and overlooks idle units of low variance.
 # * The mixture as coded works on a layer like the paper's, with a shoulder below its main mode and a second mode above, and can fail badly on others. On our layers with the paper's settings the three rules prune {glue:text}`pruned-threshold`, {glue:text}`pruned-mixture_published` and {glue:text}`pruned-mixture` units.
 # * Pruning is not cosmetic. It lowers the Jacobian, by a large factor before the activation and by less than two after it, and it bends the spectrum, not only at its first ranks.
 #

@@ -516,7 +516,7 @@ check("exponent of a random layer over that of KH", share, 0.4, 0.6)
 #
 # The stored figures of the authors show a KH spectrum that is straight up to about rank {glue:text}`kink`, has a shoulder there, stays above the line's continuation for a while and drops
 # off beyond a thousand. {numref}`fig-spectra-arithmetic` computes the spectrum of one and the same trained layer four times. The double-precision spectrum has no shoulder. The authors' estimator, on our
-# weights, has exactly this one.
+# weights, has this one.
 # Both are <a href="explorer.html#spectra?models=kh&amp;arithmetic=float32">side by side in the explorer</a>, where the window can be moved.
 
 # %% mystnb={"figure": {"caption": "One KH layer, pruned, on the CIFAR-10 test images (2000 units, 1000 epochs, first seed), and four ways to compute its spectrum; lines that coincide are drawn inside each other. Left: over the largest eigenvalue; faint dots are absolute values beyond the first negative one. Middle and right: over the line fitted at two windows, with a grey band of a factor 2. Dotted: the claimed end of the power law.", "name": "fig-spectra-arithmetic"}, "image": {"alt": "Left: the float64 spectrum falls smoothly over thirteen decades. The authors' estimator in float32 and with TF32 leaves it near rank 350 for a shoulder and drops to negative values beyond rank 1200. Float32 with a proper shift follows float64 down to rank 1000. Middle and right: relative to its own line the authors' spectrum stays in or near the grey band up to rank 1000, while the float64 one bends down through it."}} tags=["hide-input"]
@@ -629,7 +629,7 @@ glue_all({"kh-power": study.KH_POWER})
 #
 # The claim holds, then, for a quantity that the stored figures do not show.
 #
-# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight, with a smaller exponent ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`), and so is BP beyond the first dozens of ranks. So from random weights with a plain ReLU the exponent sets KH apart, not the straightness. With KH's own power, which makes spectra steep and short, that is another matter: no layer of that size that nobody trained follows its line as far, images as weights up to rank {glue:text}`exemplars-after-end`, Gaussian rows up to {glue:text}`gaussian-after-end` (one training of a readout each; {ref}`ch-mechanism` is about them).
+# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight, with a smaller exponent ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`), and so is BP beyond the first dozens of ranks. So from random weights with a plain ReLU the exponent sets KH apart, not the straightness. With KH's own power that is another matter: no layer of that size that nobody trained follows its line as far, images as weights up to rank {glue:text}`exemplars-after-end`, Gaussian rows up to {glue:text}`gaussian-after-end` (one training of a readout each; {ref}`ch-mechanism` is about them).
 
 # %%
 for seed in kh_seeds:
@@ -690,6 +690,16 @@ for seed in kh_seeds:
     axes.errorbar(
         wide(seed["images_before"]), 0, xerr=error, color=looks.INK, capsize=4
     )
+drawn = [seed["bootstrap_before"][:, 0].std(ddof=1) for seed in kh_seeds]
+squares = [fit(seed["images_before"], powerlaw.IMAGES).error for seed in kh_seeds]
+trained = [wide(seed["images_before"]) for seed in kh_seeds]
+glue_all(
+    {
+        "moves-images": f"{np.mean(drawn):.3f}",
+        "moves-least-squares": f"{np.mean(squares):.3f}",
+        "moves-seeds": f"{np.std(trained, ddof=1):.3f}",
+    }
+)
 axes.set_yticks(range(len(moves)), moves)
 axes.invert_yaxis()
 axes.axvline(exponents["images"]["values"]["kh"], color=looks.GREY, linestyle=":")
@@ -698,14 +708,13 @@ _ = axes.set(xlabel=r"$\alpha$")
 # %% [markdown]
 # How to read them: in the left map of {numref}`fig-spectra-windows` colours change all along the vertical axis; every last rank has its own exponent. The right map is almost of one colour.
 #
-# In {numref}`fig-spectra-moves` look at the lengths: the error from drawing other images is far smaller than what any of the choices below it does, and the standard error of least squares, which the paper prints, is hardly
-# larger. Neither tells how well the number is known, because what is uncertain is not the slope but whether there is one.
+# In {numref}`fig-spectra-moves` look at the lengths: the error from drawing other images, {glue:text}`moves-images`, is far smaller than what any of the choices below it does. The standard error of least squares, which the paper prints, is {glue:text}`moves-least-squares` here, and so too large for that, while other trainings move the exponent by {glue:text}`moves-seeds`. None of them tells how well the number is known, because what is uncertain is not the slope but whether there is one.
 #
 # ## What the authors' code does
 #
 # ```{admonition} The authors' code
 # :class: code
-# * **Where it is measured.** Spectra are those of the latent before the activation, for all models; the text speaks of the representation.
+# * **Where it is measured.** Spectra are those of the latent before the activation, for all models; the abstract speaks of the representation.
 # * **Arithmetic.** One pass in float32, shifted by the mean pixel of the first batch, and `eigvals` for general matrices, whose real parts are sorted. On our KH layer this puts a floor under the
 #   tail ({ref}`sec-spectra-floor`). For the other models, the steeper L2 and Jacobian included, it makes little or no difference: what matters is how large the
 #   units' common mean is against their spread (compare the two panels of {numref}`fig-spectra-known`).
