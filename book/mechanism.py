@@ -355,6 +355,7 @@ def add(look, by_seed, small=False):
         groups.append(plots_mechanism.Points(look, rows + pixel, images, small))
 
 
+# %% tags=["hide-input"]
 for name in wide:
     add(study.look(name), exponents(name, NARROW))
 for name in layers.UNTRAINED:
@@ -484,6 +485,7 @@ tops = {
 }
 top = np.exp(np.mean(tops["exemplars"]) - np.mean(tops["kh"]))
 glue_all({"images-first": f"{top:.1f}"})
+# %% tags=["hide-input"]
 ends = {}
 for model, label in (("kh", "kh"), ("exemplars", "images")):
     found = eigenvalues(model, "images_after")
@@ -612,6 +614,7 @@ glue_all(
         "per-unit-paper": 50_000 // ll.PAPER_CIFAR10.hidden,
     }
 )
+# %% tags=["hide-input"]
 for label, of in (("mnist", "mnist"), ("patches", "photo-patches")):
     images, rows, pixel = first("settled-100", of)
     glue_all({f"settled-{label}-rows": f"{rows:.2f}"})

@@ -371,6 +371,7 @@ def about_scale(paths):
     return [f"{value:.2f}" for value in np.mean(found, axis=0)]
 
 
+# %% tags=["hide-input"]
 def certified_images(path):
     return int(np.isfinite(path["second"][readout_numbers.own(path)]).sum())
 
@@ -548,6 +549,7 @@ def growth(path):
 grown = np.array([growth(path) for path in full["kh"]])
 for number, key in enumerate(("margin", "slope")):
     glue_all({f"ro-grow-{key}": wording.of_seeds(grown[:, number], places=1)})
+# %% tags=["hide-input"]
 of_own = {
     order: {
         n: [
