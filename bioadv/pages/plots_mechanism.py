@@ -70,6 +70,7 @@ def scatter(groups: Sequence[Points], tolerance: float) -> Figure:
     return figure
 
 
+MANY = 100  # points of a curve
 Seeds = Sequence[np.ndarray]  # a curve for each training seed
 
 
@@ -119,9 +120,15 @@ def training(panels: Mapping[str, Mapping[str, Seeds]], steps: np.ndarray, marks
 
 
 def _drawn(place: Axes, curves: Seeds, first: int = 1, color: str = INK, **style: Any) -> None:
-    """The mean of curves over the ranks, from ``first`` on, that all of them have, and a band between the extremes."""
+    """The mean of curves over the ranks, from ``first`` on, that all of them have, and a band between the extremes.
+
+    Of long curves as many ranks as can be told apart on a logarithmic axis, so that the page stays light.
+    """
     shortest = min(map(len, curves))
-    values, n = np.array([one[:shortest] for one in curves]), np.arange(first, first + shortest)
+    kept = np.arange(shortest)
+    if shortest > 2 * MANY:
+        kept = np.unique(np.geomspace(1, shortest, MANY).round().astype(int)) - 1
+    values, n = np.array([one[:shortest] for one in curves])[:, kept], first + kept
     place.plot(n, values.mean(0), color=color, **style)
     if len(values) > 1:
         place.fill_between(n, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
