@@ -9,6 +9,17 @@ from bioadv.lab.numbers import STATISTICS
 from bioadv.lab.runs import RESULTS_VARIABLE, Run
 
 KINDS = {"noise": 1.0, "fgsm": 10.0, "pgd": 100.0}
+# Numbers of hidden layers alone, and the layer that each is read from.
+WHITENED = {
+    "exponent on whitened images": "units-100",
+    "exponent on whitened images, white rows": "white-100",
+    "exponent on whitened images, images as rows": "exemplars-100",
+}
+BELOW_BP = {
+    "accuracy of the best readout, below BP": "kh",
+    "accuracy of the best readout, below BP, images as rows": "exemplars",
+    "accuracy of the best readout, below BP, random features": "random",
+}
 
 
 def window(first, last, inside, outside):
@@ -59,7 +70,7 @@ def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
         "pruned units": 4,
         "change by pruning, ranks 1 to 10": 1,
         "change by pruning, ranks 100 to 500": 2,
-        "exponent on whitened images": 0.75,
+        **dict.fromkeys(WHITENED, 0.75),
         "exponent above that of images as rows": 2 - 1.75,
     }
     monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
@@ -69,7 +80,7 @@ def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
     for name, value in expected.items():
         assert STATISTICS[name].of(run) == pytest.approx(value, rel=1e-6), name
     assert 550 <= STATISTICS["end of the power law"].of(run) <= 560
-    compared = {"critical norm over weight decay of equal accuracy", "accuracy of the best readout, below BP"}
+    compared = {"critical norm over weight decay of equal accuracy", *BELOW_BP}
     assert set(STATISTICS) == {*expected, "end of the power law", *compared}
 
 
@@ -110,23 +121,27 @@ def test_a_number_of_a_layer_alone_stands_for_no_other_model_or_images(tmp_path,
     assert numbers.measured("exponent on whitened images", "kh-layer", "my-photos") == {}
 
 
-def test_a_statistic_of_a_layer_alone_is_looked_up_there(tmp_path, monkeypatch):
+@pytest.mark.parametrize("statistic", WHITENED)
+def test_a_statistic_of_a_layer_alone_is_looked_up_there(statistic, tmp_path, monkeypatch):
     monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
-    alone(Run(tmp_path / "small" / "cifar10-whitened", "units-100", 1), 0.5)
-    assert numbers.measured("exponent on whitened images", "kh-layer") == {1: pytest.approx(0.5)}
+    for layer in WHITENED.values():
+        alone(Run(tmp_path / "small" / "cifar10-whitened", layer, 1), 0.5 if layer == WHITENED[statistic] else 2.0)
+    assert numbers.measured(statistic, "kh-layer") == {1: pytest.approx(0.5)}
 
 
-def test_readouts_at_their_best_are_compared_with_those_of_bp(tmp_path, monkeypatch):
+@pytest.mark.parametrize("statistic", BELOW_BP)
+def test_readouts_at_their_best_are_compared_with_those_of_bp(statistic, tmp_path, monkeypatch):
     """A readout that a model was trained with has no place on the path and is not counted."""
     monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
     small = tmp_path / "small" / "cifar10"
-    for model, seed, best in (("kh", 1, 0.4), ("bp", 0, 0.45), ("bp", 1, 0.47)):
+    others = ((model, 1, 0.4 if model == BELOW_BP[statistic] else 0.1) for model in BELOW_BP.values())
+    for model, seed, best in (*others, ("bp", 0, 0.45), ("bp", 1, 0.47)):
         run = Run(small, model, seed)
         files.write_json(run.measured("paths"), {"configuration": {}, "source": ""})
         np.savez(run.folder / "paths.npz", place=[1.0, 2.0, np.nan], accuracy=[best, 0.3, 0.9])
-        if model == "kh":
-            assert numbers.measured("accuracy of the best readout, below BP", "kh") == {}
-    assert numbers.measured("accuracy of the best readout, below BP", "kh") == {1: pytest.approx(0.06)}
+        if model != "bp":
+            assert numbers.measured(statistic, "kh") == {}
+    assert numbers.measured(statistic, "kh") == {1: pytest.approx(0.06)}
 
 
 def test_unknown_statistics_are_named():

@@ -92,7 +92,13 @@ def test_page_is_legible_accessible_and_light(visit, page, theme):
 
 def _resize(tab, width):
     tab.set_viewport_size({"width": width, "height": 900})
-    tab.wait_for_timeout(200)  # what depends on the width is set anew
+    _settle(tab)
+
+
+def _settle(tab):
+    """Let the page set anew what depends on its width: it does so a frame after it has seen the change, however slow."""
+    tab.wait_for_timeout(200)
+    tab.evaluate("async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame); }")
 
 
 def _size(url):
@@ -108,10 +114,10 @@ def test_what_scrolls_sideways_on_a_phone_is_reached_by_keyboard_and_only_there(
         "/auto|scroll/.test(getComputedStyle(e).overflowX) && e.clientWidth > 1)"
     )
     phone, _, _ = visit(page, "light", 375)
-    phone.wait_for_timeout(200)
+    _settle(phone)
     assert phone.evaluate(f"{scrolling}.filter((e) => e.tabIndex < 0 && !e.querySelector('a, [tabindex]')).length") == 0
     desk, _, _ = visit(page, "light", 1280)
-    desk.wait_for_timeout(200)
+    _settle(desk)
     stops = desk.evaluate("[...document.querySelectorAll('[data-scrolls]')].length")
     assert stops == desk.evaluate(f"{scrolling}.filter((e) => e.hasAttribute('data-scrolls')).length")
 
