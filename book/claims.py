@@ -44,7 +44,7 @@ glue_all({f"count-{label.replace(' ', '-')}": n for label, n in counts.items()})
 # and says no more than that.
 
 # %% mystnb={"figure": {"caption": "Verdicts by kind of claim; CIFAR-10, 2000 hidden units, all training seeds. Computed from the stored results by the rules of the ledger.", "name": "fig-claims-groups"}, "image": {"alt": "Horizontal stacked bars, one for each part of the ledger. Accuracies and critical perturbations are all reproduced. Among the statements that the argument rests on, the exponents, and the Jacobian norms and pruned units some are reproduced in part or not; of our readings of its words none is."}} tags=["hide-input"]
-_ = plots.verdict_bars(shown.count(ledger, verdicts))
+_ = shown.verdict_bars(shown.count(ledger, verdicts))
 
 # %% [markdown]
 # ## The ledger

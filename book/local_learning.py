@@ -30,7 +30,7 @@ from bioadv.data.files import read_arrays
 from bioadv.lab import study
 from bioadv.lab.runs import paper, stored
 from bioadv.network import local_learning as ll
-from bioadv.pages import plots
+from bioadv.pages import plots, plots_training
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe, spread
 
 data = begin(tests=10)
@@ -230,7 +230,7 @@ both = {
     rf"$\Delta$ = {live.delta}": layer.history,
     rf"$\Delta$ = {collapsing.delta} (paper)": dying.history,
 }
-_ = plots.layer_history(both)
+_ = plots_training.layer_history(both)
 
 # %% [markdown]
 # In the first two panels of {numref}`fig-kh-history` the two layers can hardly be told apart: norms
@@ -271,7 +271,7 @@ wins = {
     "training images": alive.wins,
     "test images": ll.health(layer.synapses, x_test, live).wins,
 }
-_ = plots.ranked_wins(wins)
+_ = plots_training.ranked_wins(wins)
 two = sum(sorted(wins["training images"])[-2:]) / len(x_train)
 observe(data, "share of images that two units win", two, 0.5, 0.8)
 
@@ -323,7 +323,7 @@ measures = {
     "live": [layer_health.live for layer_health in outcome.values()],
     "winning": [layer_health.winning for layer_health in outcome.values()],
 }
-_ = plots.health_bars(list(outcome), measures)
+_ = plots_training.health_bars(list(outcome), measures)
 
 # %% [markdown]
 # How to read {numref}`fig-kh-sweep`: look for bars at norm $R$ that are long while the other two are missing. That is a
@@ -349,7 +349,9 @@ _ = plots.health_bars(list(outcome), measures)
 runs = {
     seed: read_arrays(run / "log.npz") for seed, run in stored("kh-layer").items()
 }
-_ = plots.layer_history({f"seed {seed}": log for seed, log in runs.items()})
+_ = plots_training.layer_history(
+    {f"seed {seed}": log for seed, log in runs.items()}
+)
 
 # %% mystnb={"figure": {"caption": "Health of the layer at the end of training on CIFAR-10, over training seeds, beside the one layer that the authors' code prints these numbers for.", "name": "tab-kh-paper"}} tags=["hide-input"]
 theirs = paper()["kh_layer"]

@@ -31,7 +31,7 @@ from bioadv.lab.runs import paper, stored
 from bioadv.network import jacobians, models, regularizers
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import JacobianPublished, Spectral
-from bioadv.pages import notebook, plots, wording
+from bioadv.pages import notebook, plots, plots_training, wording
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin(tests=10)
@@ -372,7 +372,9 @@ def two_rows(logs):
     return [above, below]
 
 
-_ = plots.training_curves(two_rows({n: run.log for n, run in fitted.items()}))
+_ = plots_training.training_curves(
+    two_rows({n: run.log for n, run in fitted.items()})
+)
 
 # %%
 end = {
@@ -413,7 +415,7 @@ observe(data, "accuracy, spectral as logged minus random", lead, -0.1, 0.1)
 folders = {name: stored(name) for name in study.members("paper")}
 first = {name: next(iter(runs.values())) for name, runs in folders.items() if runs}
 logs = {name: files.read_arrays(run / "log.npz") for name, run in first.items()}
-_ = plots.training_curves(two_rows(logs))
+_ = plots_training.training_curves(two_rows(logs))
 
 # %% tags=["hide-input"]
 ends = {

@@ -57,3 +57,11 @@ def test_no_order_is_stated_that_numbers_do_not_have():
 
 def test_counts_add_up():
     assert sum(sum(counts.values()) for counts in ledger.count(CLAIMS, VERDICTS).values()) == len(CLAIMS)
+
+
+def test_bars_show_how_many_claims_got_each_verdict_that_any_got():
+    zero = dict.fromkeys(ledger.MARKS, 0)
+    axes = ledger.verdict_bars({"a": zero | {claims.NOT: 2}, "b": zero | {claims.NOT: 1, claims.REPRODUCED: 3}}).axes[0]
+    drawn = {bars.get_label(): [bar.get_width() for bar in bars] for bars in axes.containers}
+    assert drawn == {claims.REPRODUCED: [0, 3], claims.NOT: [2, 1]}
+    assert [text.get_text() for text in axes.texts] == ["", "3", "2", "1"]

@@ -96,7 +96,7 @@ def _resize(tab, width):
 
 
 def _settle(tab):
-    """Let the page set anew what depends on its width: it does so a frame after it has seen the change, however slow."""
+    """Let the page set anew what depends on its width: it does so a frame after it has seen the change, if slowly."""
     tab.wait_for_timeout(200)
     tab.evaluate("async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame); }")
 

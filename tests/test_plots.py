@@ -1,19 +1,18 @@
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from bioadv.data import datasets
 from bioadv.lab import study
 from bioadv.measure import landscapes
-from bioadv.pages import plots, plots_geometry, plots_robustness
+from bioadv.pages import plots, plots_geometry, plots_robustness, plots_training
 
 mpl.use("Agg")
 
 
 @pytest.fixture(autouse=True)
 def style():
-    import matplotlib.pyplot as plt
-
     with plt.rc_context():
         plots.use_style()
         yield
@@ -90,19 +89,19 @@ def test_example_images_leave_out_what_is_not_there():
 
 def test_layer_history_draws_what_it_is_given():
     history = {"norm": np.array([3.0, 2.0]), "converged": np.array([0, 0.5]), "winning": np.array([1, 0.9])}
-    figure = plots.layer_history({"one": history, "two": history})
+    figure = plots_training.layer_history({"one": history, "two": history})
     for axes, key in zip(figure.axes, ("norm", "converged", "winning"), strict=True):
         np.testing.assert_array_equal(axes.lines[0].get_ydata(), history[key])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "two"]
 
 
 def test_ranked_wins_are_shares_in_falling_order():
-    line = plots.ranked_wins({"test": np.array([0, 6, 2, 0, 2])}).axes[0].lines[0]
+    line = plots_training.ranked_wins({"test": np.array([0, 6, 2, 0, 2])}).axes[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(), [0.6, 0.2, 0.2])
 
 
 def test_health_bars_keep_order():
-    figure = plots.health_bars(["a", "b"], {"live": [1.0, 0.0], "winning": [0.5, 0.25]})
+    figure = plots_training.health_bars(["a", "b"], {"live": [1.0, 0.0], "winning": [0.5, 0.25]})
     assert [bar.get_width() for bar in figure.axes[0].patches] == [1.0, 0.0, 0.5, 0.25]
 
 
@@ -122,7 +121,7 @@ def test_models_are_drawn_as_the_registry_says():
 
 def test_training_curves_have_a_row_and_a_legend_for_each_group(recwarn):
     log = {name: np.linspace(1, 2, 5) for name in ("loss", "cross_entropy", "test_accuracy", "jacobian")}
-    figure = plots.training_curves([{"bp": log, "l2": log}, {"bp": log, "random": log}])
+    figure = plots_training.training_curves([{"bp": log, "l2": log}, {"bp": log, "random": log}])
     figure.draw_without_rendering()
     assert not [one for one in recwarn if not issubclass(one.category, DeprecationWarning)]  # all of it fits
     drawn = [line.get_color() for axes in figure.axes[:1] for line in axes.lines]
@@ -199,3 +198,23 @@ def test_a_font_that_is_there_is_asked(monkeypatch):
     rune = "\U0001d538"  # a letter that both have
     assert plots.readable(rune) == rune
     assert plots.width("a 矢") == 4
+
+
+def test_a_mean_over_seeds_ends_with_the_shortest_and_its_band_has_the_extremes():
+    _, axes = plt.subplots()
+    plots.over_seeds(axes, [np.array([1.0, 2.0, 9.0]), np.array([3.0, 6.0])], color="red")
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[1, 2], [2, 4]])
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert {tuple(corner) for corner in corners} == {(1, 1), (1, 3), (2, 2), (2, 6)}
+    plots.over_seeds(axes, [np.array([5.0, 7.0])], np.array([10, 20]))
+    np.testing.assert_array_equal(axes.lines[1].get_xydata(), [[10, 5], [20, 7]])
+    assert len(axes.collections) == 1  # one seed has no band
+
+
+def test_a_long_curve_keeps_both_ends_and_as_many_points_as_can_be_seen():
+    _, axes = plt.subplots()
+    plots.over_seeds(axes, [np.arange(1, 2001.0) ** 2])
+    x, y = axes.lines[0].get_data()
+    assert (x[0], x[-1]) == (1, 2000)
+    assert plots.MANY / 2 < len(x) <= plots.MANY
+    np.testing.assert_array_equal(y, x**2.0)

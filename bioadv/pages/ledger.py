@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from bioadv.lab import claims, study
 from bioadv.lab.claims import IN_PART, NOT, REPRODUCED, UNMEASURED, UNTESTABLE, Claim, Verdict
+from bioadv.lab.looks import GREY, TEAL, WINE
 from bioadv.pages import wording
 from bioadv.pages.notebook import Html, escaped
+from bioadv.pages.plots import WIDTH
 
 READINGS = "Our readings of its words"
 # Where a claim stands on the page, by how its identifier begins; all others are what the argument rests on.
@@ -22,6 +26,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Exponents of spectra": ("exponent-",),
     "Jacobian norms and pruned units": ("plane-", "kh-jac", "bp-jac", "pruned-units"),
 }
+COLOURS = {REPRODUCED: TEAL, IN_PART: "#8FB7BD", NOT: WINE, UNTESTABLE: GREY, UNMEASURED: "#D9D9D9"}
 MARKS = {REPRODUCED: "✓", IN_PART: "◐", NOT: "✗", UNTESTABLE: "–", UNMEASURED: "…"}
 NAMES = {"end of the power law": "here, leaves its line at rank"}  # of statistics for which "here" is not enough
 # Digits after the point by statistic, the longest beginning that fits; accuracies are percentages.
@@ -143,3 +148,26 @@ def count(ledger: Sequence[Claim], verdicts: Mapping[str, Verdict]) -> dict[str,
     """How many claims of each part of the page got each verdict."""
     found = {name: [verdicts[claim.id] for claim in ledger if part(claim) == name] for name in PARTS}
     return {name: claims.summary(some) for name, some in found.items() if some}
+
+
+def verdict_bars(rows: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Stacked horizontal bars: for each kind of claim, how many got each verdict, with the numbers in the bars.
+
+    Verdicts that no claim got are left out.
+    """
+    labels = [label for label in COLOURS if any(counts.get(label) for counts in rows.values())]
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.42 * len(rows)))
+    left = np.zeros(len(rows))
+    for label in labels:
+        sizes = np.array([counts[label] for counts in rows.values()])
+        bars = axes.barh(range(len(rows)), sizes, left=left, color=COLOURS[label], height=0.7, label=label)
+        texts = [str(size) if size else "" for size in sizes]
+        dark = label in (REPRODUCED, NOT, UNTESTABLE)
+        axes.bar_label(bars, texts, label_type="center", fontsize=9, color="#ffffff" if dark else "#000000")
+        left += sizes
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.set(xlabel="claims")
+    axes.grid(visible=False, axis="y")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+    return figure

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bioadv.lab.looks import GREY, INK, OLIVE, VIOLET, Look
-from bioadv.pages.plots import WIDTH
+from bioadv.pages.plots import WIDTH, Seeds, over_seeds
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,6 @@ def scatter(groups: Sequence[Points], tolerance: float) -> Figure:
     return figure
 
 
-MANY = 100  # points of a curve
-Seeds = Sequence[np.ndarray]  # a curve for each training seed
-
-
 def alignment(deficits: Mapping[str, tuple[Look, Seeds]], ranks: Mapping[str, tuple[Look, Seeds]]) -> Figure:
     """Left: mean loss per rank against perfect alignment; right: where each singular vector of the rows lies.
 
@@ -83,9 +79,9 @@ def alignment(deficits: Mapping[str, tuple[Look, Seeds]], ranks: Mapping[str, tu
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6))
     for look, values in deficits.values():
-        _drawn(left, values, label=look.short, **look.line)
+        over_seeds(left, values, label=look.short, **look.line)
     for look, values in ranks.values():
-        _drawn(right, values, label=look.short, **look.line)
+        over_seeds(right, values, label=look.short, **look.line)
     left.set_xscale("log")
     right.loglog()
     longest = max((len(one) for _, values in ranks.values() for one in values), default=10)
@@ -108,7 +104,9 @@ def training(panels: Mapping[str, Mapping[str, Seeds]], steps: np.ndarray, marks
     for place, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for number, (name, values) in enumerate(lines.items()):
             marker = "os^Dv<"[number % 6]
-            _drawn(place, values, 0, f"C{number}", label=name, marker=marker, markersize=4)
+            over_seeds(
+                place, values, np.arange(len(steps)), color=f"C{number}", label=name, marker=marker, markersize=4
+            )
         if title in marks:
             place.axhline(marks[title], color=GREY, linestyle=":", linewidth=1.2)
         place.set_xticks(
@@ -117,21 +115,6 @@ def training(panels: Mapping[str, Mapping[str, Seeds]], steps: np.ndarray, marks
         place.set(title=title, xlabel="steps")
         place.legend(fontsize=7)
     return figure
-
-
-def _drawn(place: Axes, curves: Seeds, first: int = 1, color: str = INK, **style: Any) -> None:
-    """The mean of curves over the ranks, from ``first`` on, that all of them have, and a band between the extremes.
-
-    Of long curves as many ranks as can be told apart on a logarithmic axis, so that the page stays light.
-    """
-    shortest = min(map(len, curves))
-    kept = np.arange(shortest)
-    if shortest > 2 * MANY:
-        kept = np.unique(np.geomspace(1, shortest, MANY).round().astype(int)) - 1
-    values, n = np.array([one[:shortest] for one in curves])[:, kept], first + kept
-    place.plot(n, values.mean(0), color=color, **style)
-    if len(values) > 1:
-        place.fill_between(n, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
 
 
 def _once(*places: Axes) -> tuple[list[Any], list[str]]:

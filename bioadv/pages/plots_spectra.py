@@ -124,12 +124,9 @@ def local_exponents(
     for place, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for name, spectra in lines.items():
             found = [powerlaw.local_exponent(np.real(spectrum), ratio) for spectrum in spectra]
-            shortest = min(len(alpha) for _, alpha in found)
-            n, alphas = found[0][0][:shortest], np.array([alpha[:shortest] for _, alpha in found])
-            style = plots.line(name, names.index(name))
-            place.semilogx(n, alphas.mean(0), **style)
-            if len(alphas) > 1:
-                place.fill_between(n, alphas.min(0), alphas.max(0), color=style["color"], alpha=0.25, linewidth=0)
+            longest = max((n for n, _ in found), key=len)
+            plots.over_seeds(place, [alpha for _, alpha in found], longest, **plots.line(name, names.index(name)))
+        place.set_xscale("log")
         place.set(title=title, xlabel="rank $n$", ylim=(0, limit))
         place.set_xticks([k for k in (3, 10, 30, 100, 300, 1000) if k < place.get_xlim()[1]])
         place.xaxis.set_major_formatter("{x:g}")
