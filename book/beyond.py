@@ -19,7 +19,7 @@ import numpy as np
 
 from bioadv.lab import corrections, frontier, numbers, study
 from bioadv.lab.runs import at_hand, paper
-from bioadv.pages import plots, plots_robustness, wording
+from bioadv.pages import plots, plots_frontier, wording
 from bioadv.pages.notebook import Html, Table, check, glue_all, spread
 
 plots.use_style()
@@ -48,7 +48,7 @@ alphas = {
     }
     for model, seeds in readings.items()
 }
-figure = plots_robustness.rows_of_choices(alphas)
+figure = plots_frontier.rows_of_choices(alphas)
 _ = figure.axes[0].set(xlabel=r"exponent $\alpha$")
 
 # %% mystnb={"figure": {"caption": "The KH model in the same five readings: exponent, and the rank at which the spectrum leaves its fitted line by a factor of two. CIFAR-10; mean and standard deviation over seeds, or both of two.", "name": "tab-beyond-exponents"}} tags=["hide-input"]
@@ -78,7 +78,7 @@ Table(["reading", "exponent", "line ends at rank"], rows)
 norms = corrections.norms(models)  # per model and measure: the median of each seed
 
 # %% mystnb={"figure": {"caption": "Median L2 norm of the critical perturbation, by eight measures, of the paper's models on CIFAR-10 (2000 hidden units, 1000 epochs); means over training seeds, their number in brackets. Each model on the images it classifies correctly.", "name": "fig-beyond-norms"}, "image": {"alt": "Dots for each model in eight rows on a logarithmic axis: noise far to the right, gradient attacks in the middle, the certified radius on the left. The order of the models is compared from row to row."}} tags=["hide-input"]
-figure = plots_robustness.rows_of_choices(norms)
+figure = plots_frontier.rows_of_choices(norms)
 _ = figure.axes[0].set(xscale="log", xlabel="median critical L2 norm")
 
 # %% [markdown]
@@ -155,7 +155,7 @@ curves, filled, hollow = (
 )
 
 # %% mystnb={"figure": {"caption": "Median L2 norm of the critical perturbation against accuracy, by two attacks: CIFAR-10, 2000 hidden units, each model on the images it classifies correctly. Line: L2, strengths in units of the published one, 100 epochs. Open: other short runs, 100 epochs. Filled: models of the paper, 1000 epochs. One point per training seed.", "name": "fig-beyond-frontier"}, "image": {"alt": "Two panels of critical norm against test accuracy. A line falls from strong weight decay, robust and less accurate, to none. KH lies on it, KH ended early a little above its left half, the published L2 model to the right of its end, the other models of the paper below."}} tags=["hide-input"]
-_ = plots_robustness.frontier(curves, filled, hollow)
+_ = plots_frontier.frontier(curves, filled, hollow)
 
 # %%
 at_place = frontier.leads_at("kh")  # by measure and place: on own, on common images

@@ -25,7 +25,7 @@ import numpy as np
 
 from bioadv.lab import claims, frontier, numbers, study
 from bioadv.lab.runs import paper
-from bioadv.pages import plots, plots_robustness, wording
+from bioadv.pages import plots, plots_frontier, wording
 from bioadv.pages.notebook import check, glue_all
 
 plots.use_style()
@@ -60,7 +60,7 @@ proven = {
     for model, seeds in frontier.points(list(points), certain).items()
 }
 decay = frontier.points(frontier.swept(of_decay=True), best)
-_ = plots_robustness.hero(points, proven, decay)
+_ = plots_frontier.hero(points, proven, decay)
 
 # %% tags=["remove-input"]
 median = {m: np.median([norm for _, norm in seeds]) for m, seeds in points.items()}

@@ -39,8 +39,8 @@ from bioadv.measure.attacks import (
 from bioadv.measure.critical import GRID, L2_GRID, NOISE_GRID, accuracies, search
 from bioadv.network import models, training
 from bioadv.network.models import TwoLayer
+from bioadv.pages import plots_frontier, wording
 from bioadv.pages import plots_robustness as figures
-from bioadv.pages import wording
 from bioadv.pages.notebook import begin, check, glue_all, observe
 
 data = begin(tests=40)
@@ -547,7 +547,7 @@ if most:
     shared = {n: [(accuracy[n], median_of_common(trained[n]))] for n in names}
 
 # %% mystnb={"figure": {"caption": "The layout of the paper's Figure A2 on photo patches: median critical norm under PGD, as coded, against test accuracy; on each model's own images, and on 150 that all five models decide correctly. 100 hidden units, one seed.", "name": "fig-rob-tradeoff"}, "image": {"alt": "Two scatter plots of five points each, accuracy to the right and critical norm upwards. The points move a little between the panels."}} tags=["hide-input"]
-_ = figures.accuracy_and_norm({"own images": own, "common images": shared})
+_ = plots_frontier.accuracy_and_norm({"own images": own, "common images": shared})
 
 # %% mystnb={"figure": {"caption": "Share of all test images that are decided correctly under perturbations of a given $L^2$ length: under attack (solid) and for certain (dashed). Photo patches, 100 correct images of each model, scaled by its accuracy, 100 hidden units, one seed.", "name": "fig-rob-absolute"}, "image": {"alt": "Falling curves for five models, each with a dashed one below it. They start at different accuracies and cross."}} tags=["hide-input"]
 largest = max(min(np.median(v), L2_GRID[-1]) for v in upper.values())
@@ -659,7 +659,7 @@ for title, kind in kinds.items():
         )
         for name in values
     }
-_ = figures.accuracy_and_norm(points, hollow)
+_ = plots_frontier.accuracy_and_norm(points, hollow)
 
 # %% [markdown]
 # In {numref}`tab-rob-paper` the first thing to compare is each pair of columns, the second the order from row to row. {numref}`fig-rob-paper-tradeoff` shows both at once: a filled mark inside a hollow one of the same kind is a

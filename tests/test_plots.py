@@ -6,7 +6,7 @@ import pytest
 from bioadv.data import datasets
 from bioadv.lab import study
 from bioadv.measure import landscapes
-from bioadv.pages import plots, plots_geometry, plots_robustness, plots_training
+from bioadv.pages import plots, plots_frontier, plots_geometry, plots_robustness, plots_training
 
 mpl.use("Agg")
 
@@ -108,12 +108,12 @@ def test_health_bars_keep_order():
 def test_models_are_drawn_as_the_registry_says():
     """The same colour and marker in every figure, and a point at the mean over seeds."""
     values = {"kh": {"a": [1.0, 3.0], "b": [5.0, 5.0]}, "bp": {"a": [4.0], "b": [6.0]}}
-    axes = plots_robustness.rows_of_choices(values).axes[0]
+    axes = plots_frontier.rows_of_choices(values).axes[0]
     for model, line in zip(values, axes.lines, strict=True):
         assert (line.get_color(), line.get_marker()) == (study.look(model).colour, study.look(model).marker)
     assert list(axes.lines[0].get_xdata()) == [2.0, 5.0]
     curve = {"short-l2-1": [(0.5, 1.0)], "short-l2-2": [(0.4, 2.0), (0.4, 4.0)]}
-    axes = plots_robustness.frontier({"PGD": curve}, {"PGD": {"bp": [(0.5, 1.0)]}}, {"PGD": {}}).axes[0]
+    axes = plots_frontier.frontier({"PGD": curve}, {"PGD": {"bp": [(0.5, 1.0)]}}, {"PGD": {}}).axes[0]
     assert list(axes.lines[0].get_ydata()) == [3.0, 1.0]
     assert axes.lines[1].get_marker() == study.look("bp").marker
     assert [text.get_text() for text in axes.texts] == ["× 1", "× 2"]
@@ -131,7 +131,7 @@ def test_training_curves_have_a_row_and_a_legend_for_each_group(recwarn):
 
 
 def test_the_hero_names_every_model():
-    figure = plots_robustness.hero(
+    figure = plots_frontier.hero(
         {"kh": [(0.47, 0.08), (0.47, 0.09)], "bp": [(0.56, 0.03)]}, {"kh": 0.05}, {"short-l2-2": [(0.43, 0.1)]}
     )
     assert [text.get_text() for text in figure.axes[0].texts] == ["weight decay × 2", "KH", "BP"]

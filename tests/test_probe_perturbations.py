@@ -12,7 +12,7 @@ from bioadv.measure.attacks import PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
 from bioadv.measure.critical import GRID
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
-from bioadv.pages import plots_robustness
+from bioadv.pages import plots_frontier, plots_robustness
 
 SETTINGS = {**probe_perturbations.PERTURBATIONS, "pool": 400, "subset": 30, "few": 20, "every": 40}
 
@@ -153,8 +153,8 @@ def test_figures(arrays):
         plots_robustness.first_and_half(certified, attacked, 0.1),
         plots_robustness.compared({"kh": (attacked["kh"], certified["kh"])}, ("a", "b"), ""),
         plots_robustness.brackets(certified, attacked, "radius"),
-        plots_robustness.accuracy_and_norm({"PGD": {"kh": [(0.5, 0.1)]}}, {"PGD": {"kh": (0.47, 0.12)}}),
-        plots_robustness.frontier(
+        plots_frontier.accuracy_and_norm({"PGD": {"kh": [(0.5, 0.1)]}}, {"PGD": {"kh": (0.47, 0.12)}}),
+        plots_frontier.frontier(
             {"PGD": {"short-l2-1": [(0.5, 0.1), (0.52, 0.1)], "short-l2-2": [(0.4, 0.2)]}},
             {"PGD": {"kh": [(0.47, 0.12)]}},
             {"PGD": {"jreg": [(0.5, 0.1)]}},
