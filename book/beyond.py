@@ -6,7 +6,7 @@
 # :class: answer
 # The authors' code makes choices that another author would have made otherwise. What do they do to the conclusions?
 #
-# The lead of KH over plain backpropagation, as published, survives every change of how it is measured. Its lead over weight decay does not: about half of it, under the attacks as coded, is the choice of images, and at KH's accuracy backpropagation that ends early, with weight decay, is as robust to within a tenth. And a spectrum near $1/n$ was not enough in the one network that has it.
+# The lead of KH over plain backpropagation, as published, survives every change of how it is measured. Its lead over weight decay shrinks: about half of it, under the attacks as coded, is the choice of images; at KH's accuracy short trainings with weight decay are as robust to within a tenth; and with a readout that is trained as briefly as those, at a lower accuracy, KH keeps a small lead (one training). As to spectra, steeper ones do go with networks that are harder to fool; but one spectrum goes with many robustnesses, and the networks nearest to $1/n$ are among the easiest to fool.
 # ```
 #
 # The chapters before this one found choices in the authors' code that differ from its description, or that another author would have made
@@ -17,10 +17,11 @@
 # %%
 import numpy as np
 
-from bioadv.lab import corrections, frontier, numbers, study
-from bioadv.lab.runs import at_hand, paper
+from bioadv.lab import corrections, frontier, numbers, steepness, study
+from bioadv.lab.runs import at_hand
+from bioadv.measure import powerlaw
 from bioadv.pages import plots, plots_frontier, wording
-from bioadv.pages.notebook import Html, Table, check, glue_all, spread
+from bioadv.pages.notebook import Html, Table, check, glue_all
 
 plots.use_style()
 models = study.members("paper")
@@ -51,22 +52,10 @@ alphas = {
 figure = plots_frontier.rows_of_choices(alphas)
 _ = figure.axes[0].set(xlabel=r"exponent $\alpha$")
 
-# %% mystnb={"figure": {"caption": "The KH model in the same five readings: exponent, and the rank at which the spectrum leaves its fitted line by a factor of two. CIFAR-10; mean and standard deviation over seeds, or both of two.", "name": "tab-beyond-exponents"}} tags=["hide-input"]
-rows = [
-    [
-        name,
-        spread(alphas["kh"][name], 2),
-        spread([s[name][1] for s in readings["kh"]], 0),
-    ]
-    for name in corrections.EXPONENTS
-]
-Table(["reading", "exponent", "line ends at rank"], rows)
-
 # %% [markdown]
-# Two things stand out for KH. Centring alone takes single precision to where double precision is: what distorts the estimate as coded is not
-# so much the short mantissa as the large mean that it has to carry (compare the first and third row of {numref}`tab-beyond-exponents`). And the activation
-# matters more than any arithmetic. *After* it, where the readout looks, the spectrum is much flatter, and it follows its line
-# much further than before.
+# For KH centring alone takes single precision to where double precision is (compare the first and third row): what distorts the estimate as coded is not
+# so much the short mantissa as the large mean that it has to carry. And the activation
+# matters more than any arithmetic: *after* it, where the readout looks, the spectrum is much flatter ({ref}`ch-spectra`).
 #
 # ## What the attack does to an order
 #
@@ -184,7 +173,7 @@ for measure in (coded, margin, best):
 #
 # Trained at full length, a line of penalties would probably lie further to the right, as the published model does. Each strength has one seed, so the table does not show what another training of it would change.
 #
-# The last two comparisons are about the spectrum: the short run with a spectral penalty beside its control, and the spectral model as stated beside BP.
+# The comparisons that are left are about the spectrum: all models side by side, the spectral model as stated beside BP, and a short run with a spectral penalty beside its control.
 
 # %%
 pairs = {
@@ -224,6 +213,12 @@ def one_over_n(model):
 
 near = one_over_n("specreg")
 check("exponent after the activation, spectral as stated", near, 0.9, 1.2)
+few = steepness.exponents("specreg", powerlaw.NOISE)
+asked = numbers.measured("exponent, images", "specreg")
+glue_all({"near-few": wording.of_seeds(list(few.values()), places=2)})
+glue_all({"near-before": wording.of_seeds(list(asked.values()), places=2)})
+unlearned = numbers.measured("exponent, images", "random")
+glue_all({"random-before": wording.of_seeds(list(unlearned.values()), places=2)})
 
 # %% tags=["hide-input"]
 null, learned = (np.mean(alphas[m]["float64"]) for m in ("random", "kh"))
@@ -274,23 +269,90 @@ for model in ("short-scalefree", "short-norm", "short-l2-0", "specreg", "bp"):
     scores = [run.accuracy for run in at_hand(model, "perturbations.json").values()]
     glue_all({f"{model}-accuracy": f"{np.mean(scores):.3f}"})
 
+# %% tags=["hide-input"]
+LAYERS = ("kh", "l2", "exemplars", "gaussian", "kmeans", "pca", "random")
+EQUAL = (0.42, 0.48)
+trained = steepness.points(models, best)
+everything = steepness.points(list(study.EXPERIMENTS), best)
+others_trained = {m: found for m, found in everything.items() if m not in trained}
+along = {m: steepness.of_readouts(m) for m in LAYERS if at_hand(m, "paths.json")}
+equal = {
+    accuracy: {m: steepness.at_accuracy(m, accuracy) for m in along}
+    for accuracy in EQUAL
+}
+equal = {a: {m: p for m, p in f.items() if p[1] > 0} for a, f in equal.items()}
+agree = {
+    "wide": steepness.rank_correlation(trained),
+    "all": steepness.rank_correlation(everything),
+    "few": steepness.rank_correlation(
+        steepness.points(models, best, powerlaw.NOISE)
+    ),
+}
+check("rank correlation, models of the paper", agree["wide"], 0.85, 1)
+check("rank correlation, all", agree["all"], 0.7, 1)
+early, late = equal.values()
+flat = max(early[m][1] for m in ("random", "pca"))
+check("others over the flat ones, early", early["kh"][1] / flat, 1.8, 4)
+check("KH over cluster centres, late", late["kh"][1] / late["kmeans"][1], 1, 1.5)
+ranges = [norms[0] / norms[-1] for norms in along["kh"][1]]
+spans = [np.mean(seeds, axis=0)[1] for seeds in trained.values()]
+spanned = max(spans) / min(spans)
+check(
+    "range along KH's path over that of all models", min(ranges) / spanned, 0.9, 2
+)
+check("critical norm along KH's path, first over last", min(ranges), 2.5, 8)
+
+# %% mystnb={"figure": {"caption": "Median critical norm, best attack in $L^2$, against the exponent of the spectrum after the activation, CIFAR-10 test images, ranks 11 to 500; each model on the images it decides correctly. Left: filled, models of the paper; open, short trainings, and readouts trained as in the paper on other rows; means over seeds. Lines: other readouts of one hidden layer, from the strongest penalty (top) to that of the best accuracy, a line per seed. Middle and right: readouts that are right on as many test images; layers that have one.", "name": "fig-beyond-steep"}, "image": {"alt": "Left: points rise from the lower left, where the spectral models, batch norm, random features and BP lie near exponents of 1 to 1.5, over Jacobian and undecayed backpropagation near 1.8 to KH, L2, images and Gaussian rows between 2.2 and 2.5; KH with q = 1 lies at 3.1, no higher. Vertical lines of readouts span a factor of four and more. Middle, at 42 per cent: random features at 1.3 and principal components at 2.1 lie low, four other layers two and a half times as high. Right, at 48 per cent: five layers between 2.2 and 2.5 in no order; KH, the flattest of them, is highest."}} tags=["hide-input"]
+panels = {
+    f"right on {100 * accuracy:.0f} %": {m: [point] for m, point in found.items()}
+    for accuracy, found in equal.items()
+}
+_ = plots_frontier.exponent_and_norm(trained, others_trained, along, panels)
+
+# %% tags=["hide-input"]
+steep = {m: found[0] for m, found in late.items()}
+glue_all({f"agree-{name}": f"{value:.2f}" for name, value in agree.items()})
+glue_all({"agree-count": len(trained), "agree-count-all": len(everything)})
+glue_all({"path-range": wording.of_seeds(ranges, places=1)})
+glue_all({"model-range": f"{spanned:.1f}"})
+glue_all({"early": f"{100 * EQUAL[0]:.0f}", "late": f"{100 * EQUAL[1]:.0f}"})
+glue_all({f"{m}-early": f"{early[m][1] / early['kh'][1]:.2f}" for m in early})
+glue_all({f"{m}-late": f"{late[m][1] / late['kh'][1]:.2f}" for m in late})
+glue_all({"flattest": f"{min(steep.values()):.1f}"})
+glue_all({"steepest": f"{max(steep.values()):.1f}"})
+pca = [steepness.exponents("pca", w) for w in (powerlaw.IMAGES, powerlaw.NOISE)]
+for key, found in zip(("wide", "few"), pca, strict=True):
+    glue_all({f"pca-{key}": wording.of_seeds(list(found.values()), places=2)})
+
 # %% [markdown]
-# ### A spectral penalty that knows its scale
+# (sec-beyond-steep)=
+# ### Steeper spectra, and harder to fool
 #
-# The open points are two networks with batch norm, one of them with the spectral penalty of {cite:t}`nassar2020on`. On common images the penalty makes the network {glue:text}`free-coded` times as robust as batch norm alone under PGD as coded, and {glue:text}`free-margin` times with a
-# margin loss, at an accuracy of {glue:text}`short-scalefree-accuracy` instead of {glue:text}`short-norm-accuracy`. Batch norm alone costs robustness: plain backpropagation of the same length has an accuracy of {glue:text}`short-l2-0-accuracy`, and with batch norm the network needs {glue:text}`norm-over-none` times its perturbation. With the penalty as well it is {glue:text}`free-over-none` times, and {glue:text}`free-over-l2` times that of the published L2 model. So the penalty wins back some of what batch norm lost, and pays in accuracy; whether it helps at equal accuracy, these runs do not say.
+# Does the spectrum say who is harder to fool? Set the models side by side by the exponent after the activation ({numref}`fig-beyond-steep`, left), and it does, nearly: over the {glue:text}`agree-count` models of the paper the rank correlation with the median critical norm is {glue:text}`agree-wide` at ranks 11 to 500, {glue:text}`agree-few` at ranks 11 to 100, and {glue:text}`agree-all` over all {glue:text}`agree-count-all` networks here. Steeper goes with harder to fool, as a bound on how smooth a representation can be would have it ({ref}`ch-spectra`). If anything, that speaks against $1/n$ as the best place: the networks nearest to it are among the easiest to fool.
 #
-# But it is not a spectrum of $1/n$ that does it. The exponent after the activation, at ranks 11 to 500 of the test images, is {glue:text}`free-alpha` with the penalty and {glue:text}`norm-alpha` without: of the two networks the one without penalty is closer to $1/n$, and less robust. The penalty charges without limit for what lies above its line, and at most one unit for each
-# component below it; its value ends at {glue:text}`free-penalty`, so it is content with a spectrum that falls below the line. So whatever a spectral penalty does for robustness, it does without bringing such a
-# spectrum about. The control matters: in the authors' own trial on MNIST, where robustness fell, the arms differed in batch norm.
+# Is the exponent the reason? Two things say that it is not enough.
+#
+# *One spectrum, many robustnesses.* The dots above each other are readouts of one and the same hidden layer, so they have one spectrum. From the strongest penalty to the best accuracy KH's critical norm falls by a factor of {glue:text}`path-range`; all models of the paper together span one of {glue:text}`model-range`.
+#
+# *At equal accuracy* two layers stand apart. With readouts that are right on {glue:text}`early` per cent (middle) random features and principal components turned at random withstand {glue:text}`random-early` and {glue:text}`pca-early` times as much as KH; the others are close together. But for principal components which exponent that goes with depends on the window, {glue:text}`pca-wide` at ranks 11 to 500 and {glue:text}`pca-few` at ranks 11 to 100. And at {glue:text}`late` per cent (right) five layers with exponents from {glue:text}`flattest` to {glue:text}`steepest` are in no order: KH, which has the flattest spectrum of them, needs most, L2 {glue:text}`l2-late` times as much, Gaussian rows {glue:text}`gaussian-late` times.
+#
+# One reading fits all of this. Where variance falls slowly, a readout can draw on directions in which images hardly differ, and so can a small perturbation. A steep spectrum leaves it less to draw on, and how much of that it uses depends on how far it was trained. (Models with one seed are points here, and the models share much with each other, so that a correlation over {glue:text}`agree-count` of them is an observation and no test.)
 #
 # ### A spectrum near $1/n$
 #
-# One network here does have such a spectrum: the paper's spectral model *as stated*, with the absolute target $1/n$ and no batch norm, trained to the end. The authors' stored figures do not show it ({ref}`sec-reg-code`). The penalty acts before the activation,
-# and after the activation the exponent at ranks 11 to 500 is {glue:text}`near-alpha`, that of BP {glue:text}`bp-alpha` ({numref}`fig-spectra-after` has them rank by rank). Its accuracy is {glue:text}`specreg-accuracy`, BP's {glue:text}`bp-accuracy`. If a spectrum of $1/n$ made a network robust, this one should be it.
+# One network here has a spectrum near $1/n$ where the readout looks: the paper's spectral model *as stated*, with the absolute target $1/n$ and no batch norm, trained to the end. The authors' stored figures do not show it ({ref}`sec-reg-code`).
+# Its exponent after the activation is {glue:text}`near-alpha` at ranks 11 to 500 and {glue:text}`near-few` at ranks 11 to 100; that of BP is {glue:text}`bp-alpha` ({numref}`fig-spectra-after` has them rank by rank). Where the penalty acts, before the activation, it has not reached its target: there the exponent is {glue:text}`near-before`, that of random weights {glue:text}`random-before`. So this is a network that has such a spectrum, and no test of whether asking for one helps.
 #
-# It is not. On common images it needs {glue:text}`near-coded` times the perturbation of BP under PGD as coded, {glue:text}`near-margin` times with a margin loss, {glue:text}`near-best` times in an $L^2$ ball and {glue:text}`near-half` times under noise (training seeds: {glue:text}`near-seeds`; with one, ± is the error over images). So a spectrum near $1/n$ is
-# not enough. That does not surprise: the exponent says how variance falls from one direction to the next, and nothing about the size of the readout or of the Jacobian.
+# On common images it needs {glue:text}`near-coded` times the perturbation of BP under PGD as coded, {glue:text}`near-margin` times with a margin loss, {glue:text}`near-best` times in an $L^2$ ball and {glue:text}`near-half` times under noise (training seeds: {glue:text}`near-seeds`; with one, ± is the error over images), at an accuracy of {glue:text}`specreg-accuracy` where BP has {glue:text}`bp-accuracy`. A spectrum near $1/n$ was not enough.
+#
+# ### A spectral penalty that knows its scale
+#
+# A penalty for $1/n$ makes a network with batch norm more robust, but not by bringing $1/n$ about. The open points of {numref}`fig-beyond-frontier` are two networks with batch norm, one of them with the spectral penalty of {cite:t}`nassar2020on`. On common images the penalty makes the network {glue:text}`free-coded` times as robust as batch norm alone under PGD as coded, and {glue:text}`free-margin` times with a
+# margin loss, at an accuracy of {glue:text}`short-scalefree-accuracy` instead of {glue:text}`short-norm-accuracy`. Batch norm alone costs robustness: plain backpropagation of the same length has an accuracy of {glue:text}`short-l2-0-accuracy`, and with batch norm the network needs {glue:text}`norm-over-none` times its perturbation. With the penalty as well it is {glue:text}`free-over-none` times, and {glue:text}`free-over-l2` times that of the published L2 model. So the penalty wins back some of what batch norm lost, and pays in accuracy; whether it helps at equal accuracy, these runs do not say.
+#
+# It is not a spectrum of $1/n$ that does it. The exponent after the activation, at ranks 11 to 500 of the test images, is {glue:text}`free-alpha` with the penalty and {glue:text}`norm-alpha` without: of the two networks the one without penalty is closer to $1/n$, and less robust. The penalty charges without limit for what lies above its line, and at most one unit for each
+# component below it; its value ends at {glue:text}`free-penalty`, so it is content with a spectrum that falls below the line. So whatever a spectral penalty does for robustness, it does without bringing such a
+# spectrum about. The control matters: in the authors' own trial on MNIST, where robustness fell, the arms differed in batch norm.
 #
 # ## The other questions, and where they are answered
 #
@@ -305,58 +367,26 @@ for model in ("short-scalefree", "short-norm", "short-l2-0", "specreg", "bp"):
 # | How much of the robustness is proven? | For the typical image a good part of what the best attack found. | {numref}`fig-rob-paper-brackets` |
 # | Does the order hold on the same images, and in absolute accuracy? | KH's lead over BP and random features does, beyond the smallest perturbations. | {numref}`tab-rob-common`, {numref}`fig-rob-paper-absolute` |
 # | Is it KH, or its accuracy? | At the same accuracy, backpropagation with weight decay that ends early is as robust to within a tenth. | {numref}`fig-beyond-frontier`, {numref}`tab-beyond-matched` |
+# | Do steeper spectra go with robustness? | Yes, over models. But readouts of one layer, with one spectrum, span as much, and at equal accuracy steep layers are in no order. | {numref}`fig-beyond-steep` |
 # | Does a spectrum near $1/n$ make a network robust? | Not by itself: the one network here that has it is less robust than BP. | {numref}`fig-beyond-norms` |
 # | Is the smooth landscape learned? | No, it comes with the power of the activation, or with weights that have a large part in common. | {numref}`fig-geo-controls` |
 # ```
 #
 # Two things this book cannot answer: what scale-free penalties do when they are trained to the end (here they have a tenth of the epochs), and what the exact Jacobian of the logits does at this scale.
 #
-# ## What it took
-#
-# Repeating a measurement often enough to know its spread needs it to be cheap. With the authors' code, one seed of the whole study takes about
-# {glue:text}`their-hours` hours on two cores (an extrapolation from timed steps), of which about {glue:text}`their-spectral` are for two spectral models. {numref}`tab-beyond-cost` adds up what is written beside the runs of our first seed. Most of the time is saved by formulas
-# that are exact, and are named in the chapters: one product per local step, decay in place of random projections, landscapes from norms of weights. Bisection in place of a grid finds the same strength on nearly all images. And the models trained by backpropagation used
-# bfloat16 products here, which is a part of the difference.
-
-# %%
-probes = ("spectra", "perturbations", "landscape", "referees")
-cost = {
-    study.title(name): [
-        numbers.minutes(name, part) for part in ("manifest", *probes)
-    ]
-    for name in models
-}
-layer = [
-    numbers.minutes(study.LAYER, p) for p in ("manifest", "spectra", "pruning")
-]
-cost["local layer of KH"] = [layer[0], sum(layer[1:]), 0, 0, 0]
-spent = paper()["cost"]
-glue_all({"their-hours": spent["hours"], "their-spectral": spent["spectral"]})
-glue_all({"our-hours": f"{sum(map(sum, cost.values())) / 60:.1f}"})
-glue_all({"no-referees": f"{sum(sum(row[:4]) for row in cost.values()) / 60:.1f}"})
-
-# %% mystnb={"figure": {"caption": "Minutes that the first seed of each model took, as its manifests have it: CIFAR-10, one or two cores of a busy machine. Local: hidden layer learned without labels. Referees are attacks of other libraries, which the paper does not run.", "name": "tab-beyond-cost"}} tags=["hide-input"]
-rows = [
-    [title, *(f"{value:.0f}" if value else "–" for value in row), f"{sum(row):.0f}"]
-    for title, row in cost.items()
-]
-Table(["model", "training", *probes, "together"], rows)
-
-# %% [markdown]
-# Together that is {glue:text}`our-hours` hours, {glue:text}`no-referees` without the referees, for the models in the table.
-#
 # ## What we conclude
 #
 # * Corrected one by one, the measurements leave KH's lead over BP and over random features, and half of its published lead over L2, or a little more, depending on the attack.
 # * At KH's accuracy backpropagation with weight decay for a tenth of the epochs is as robust, to within a tenth; KH with a readout that ends as early is less accurate and needs {glue:text}`short-kh-lead` times the perturbation of a stronger decay that is as accurate.
-# * A spectral penalty wins back some of what batch norm costs, but not by way of a spectrum of $1/n$; the model that has such a spectrum is less robust than BP.
+# * Over models, steeper spectra after the activation go with larger critical norms, and the networks nearest to $1/n$ are among the easiest to fool. It is no sufficient reason: readouts of one layer have one spectrum and differ by a factor of {glue:text}`path-range`.
+# * A spectral penalty wins back some of what batch norm costs, but not by way of a spectrum of $1/n$.
 # * What remains remarkable is that a hidden layer without labels gets there at all.
 #
 # {ref}`ch-conclusion` puts this together with the other chapters.
 #
 # ```{admonition} Our remark
 # :class: remark
-# Apart from the short runs, this chapter changes how models are measured. Full trainings with the exact Jacobian penalties and with the scale-free spectral target are in the
+# Full trainings with the exact Jacobian penalties and with the scale-free spectral target are in the
 # registry of the study and can be made by the same command ({ref}`ch-running`).
 # ```
 #

@@ -661,7 +661,10 @@ def at_their_norm(name):
     images, rows, pixel = np.array(list(exponents(name, FEW, "small").values())).T
     leading = list(left(name, LEADING, "small").values())
     columns = (shares(name), rows + pixel, images, leading, lost(name))
-    return [prediction_table.layer(name), *(notebook.spread(one, 2) for one in columns)]
+    return [
+        prediction_table.layer(name),
+        *(notebook.spread(one, 2) for one in columns),
+    ]
 
 
 # %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share; exponents at ranks 5 to 50; what is measured on images less the sum at the leading ranks 5 to 20; and the loss per rank against perfect alignment, in decades, mean over ranks 5 to 50. CIFAR-10, at small scale; mean and standard deviation over seeds, or both of two.", "name": "tab-mech-parameters"}} tags=["hide-input"]

@@ -196,3 +196,20 @@ def test_figures_have_a_line_per_layer_and_seed():
     assert len(margins.lines) == 2 + 1 + 1 + 2  # seeds of KH, BP, its own readout; and of the legend
     figure = plots_readout.live({"kh": (np.array([0.1, 0.2]), np.array([1.0, 2.0]))}, "norm")
     assert figure.axes[0].get_yscale() == "log"
+
+
+def test_the_best_readouts_of_two_layers_are_compared_on_images_that_both_decide():
+    """Only what both get right counts, and neither a place beyond the best nor the readout a model was trained with."""
+    one = {
+        "place": np.array([1.0, 0.1, 0.01, np.nan]),
+        "accuracy": np.array([0.3, 0.5, 0.4, 0.9]),
+        "l2": np.array([[9.0, 9, 9], [2, 4, 0], [1, 1, 1], [7, 7, 7]]),
+    }
+    other = {
+        "place": np.array([1.0, 0.1]),
+        "accuracy": np.array([0.3, 0.45]),
+        "l2": np.array([[8.0, 8, 8], [1, 0, 5]]),
+    }
+    assert readout_numbers.best_over(one, other) == pytest.approx((0.05, 2.0))
+    apart = other | {"l2": np.array([[8.0, 8, 8], [0, 0, 5]])}
+    assert np.isnan(readout_numbers.best_over(one, apart)[1])

@@ -38,6 +38,17 @@ def best_accuracy(path: Path) -> float:
     return float(path["accuracy"][np.isfinite(path["place"])].max())
 
 
+def best_over(path: Path, other: Path) -> tuple[float, float]:
+    """The most accurate readout of a path beside that of another: test accuracy ahead, and its critical norm over it.
+
+    Norms are medians on the images that both decide correctly; NaN where there are none.
+    """
+    place, place_other = int(rising(path)[-1]), int(rising(other)[-1])
+    common = right(path, place) & right(other, place_other)
+    ahead = float(path["accuracy"][place] - other["accuracy"][place_other])
+    return ahead, float(np.exp(log_best(path, place, common) - log_best(other, place_other, common)))
+
+
 def nearest(path: Path, accuracy: float) -> int:
     """The place before the best one whose accuracy is nearest."""
     places = rising(path)

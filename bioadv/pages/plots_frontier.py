@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -120,4 +121,38 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
     axes.margins(x=0.2, y=0.12)
     axes.set(xlabel="accuracy on test images", ylabel="length of the perturbation needed", yscale="log")
     plots.plain_decades(axes)
+    return figure
+
+
+def exponent_and_norm(
+    models: Points, short: Points, paths: Mapping[str, tuple[float, Sequence[np.ndarray]]], equal: Mapping[str, Points]
+) -> Figure:
+    """Median critical norm against an exponent. Left: models as trained, and other readouts of their layers.
+
+    models, short: (exponent, norm) of each seed, filled and open. paths: by hidden layer its exponent and, for each
+    seed, the norms of its readouts, a vertical line of dots. equal: right, a panel for each accuracy that all have.
+    """
+    figure, panels = plt.subplots(
+        1, 1 + len(equal), figsize=(WIDTH, 4.2), sharex=True, sharey=True, width_ratios=[1.4] + [1] * len(equal)
+    )
+    for model, (exponent, norms) in paths.items():
+        for found in norms:
+            colour = plots.look(model).colour
+            panels[0].plot([exponent] * len(found), found, ".-", color=colour, alpha=0.4, markersize=4, linewidth=1)
+    for group, more in ((models, {}), (short, {"markerfacecolor": "none"})):
+        for model, seeds in group.items():
+            panels[0].plot(*np.mean(seeds, axis=0), **plots.points(model) | more)
+    panels[0].set(title="as trained, and other readouts", ylabel=r"median critical $\|\Delta x\|_2$", yscale="log")
+    for axes, (title, found) in zip(panels[1:], equal.items(), strict=True):
+        for model, seeds in found.items():
+            axes.plot(*np.mean(seeds, axis=0), **plots.points(model))
+        axes.set(title=title)
+    for axes in panels:
+        axes.set_xlabel("exponent")
+    plots.plain_decades(panels[0])
+    named = dict[str, Any]()
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
