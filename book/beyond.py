@@ -281,6 +281,8 @@ equal = {
     for accuracy in EQUAL
 }
 equal = {a: {m: p for m, p in f.items() if p[1] > 0} for a, f in equal.items()}
+
+# %% tags=["hide-input"]
 agree = {
     "wide": steepness.rank_correlation(trained),
     "all": steepness.rank_correlation(everything),

@@ -206,8 +206,8 @@ swapped = maps(four, plane, landscapes.PAPER_RADIUS)
 _ = plots_geometry.landscapes(swapped, data.train.classes)
 
 # %% [markdown]
-# The smoothness goes with the power: random weights have it too when they are given $q$ = {glue:text}`geo-power`, and KH weights lose it
-# with $q = 1$. To say that in numbers we use the *structure function*: the mean squared difference between points that are a distance $d$ apart
+# On these patches the smoothness far out goes with the power: random weights have it too when they are given $q$ = {glue:text}`geo-power`, and these small KH layers lose it
+# there with $q = 1$. (At the paper's size they do not, as we shall see.) To say that in numbers we use the *structure function*: the mean squared difference between points that are a distance $d$ apart
 # grows as $d^{2e}$, with $e = 1$ for a differentiable function that the grid resolves and $e = 1/2$ for one made of steps.
 #
 # There is one thing that the KH weights do contribute. Their units are hardly ever switched off, since nearly all of their weights are positive, and so are
@@ -270,8 +270,8 @@ _ = plots_geometry.landscapes(towards, data.train.classes)
 
 # %% [markdown]
 # Now there is a boundary within reach, and where it passes the image it is nearly straight and at right angles to the direction of the attack. So between an image and its adversarial example
-# these networks are close to linear, facets or not. (That FGSM and PGD agree so well, in the paper's box plots the median critical norm of FGSM
-# exceeds that of PGD by {glue:text}`geo-fgsm-pgd` for KH, is no sign of it: {ref}`ch-robustness` finds that both climb the same second-best loss.) What decides here is the *slope* of the margin, more than the roughness of the landscape.
+# these networks are close to linear, facets or not. (That FGSM and PGD agree so well is no sign of it: in the paper's box plots the median critical norm of FGSM
+# exceeds that of PGD by {glue:text}`geo-fgsm-pgd` for KH, but {ref}`ch-robustness` finds that both climb the same second-best loss.) What decides here is the *slope* of the margin, more than the roughness of the landscape.
 #
 # For KH the upper panel has a scale of its own once more: along this axis the Jacobian changes by an order of magnitude, more than on a random plane out to the paper's radius. A random direction
 # is nearly orthogonal to the rows of $M$; this one is made of them.
@@ -330,7 +330,7 @@ for key in ("regions", "boundary"):
     )
 
 # %% [markdown]
-# How to read {numref}`fig-geo-quantities`: the exponent separates the models by their power $q$ and by nothing else. The spread does so far out, where that of the Jacobian is *larger* for the
+# How to read {numref}`fig-geo-quantities`: here the exponent separates the models by their power $q$ and by nothing else. The spread does so far out, where that of the Jacobian is *larger* for the
 # steep activation, by about a factor of ten: in the sense of "the sensitivity is the same everywhere" the KH landscape is less smooth than those of BP and its relatives.
 # It is smooth in the other sense, that the sensitivity has no jumps. On the decisions, in the other two panels, KH, BP, L2 and Jacobian are alike; random features have more
 # and smaller regions near the data with either power, and far out with the steep one. Halving the resolution hardly changes these counts, so there are no slivers that the grid misses.
@@ -339,9 +339,12 @@ for key in ("regions", "boundary"):
 #
 # {numref}`fig-geo-paper` has the maps on CIFAR-10, on one random plane through the first test image;
 # {numref}`tab-geo-paper` has the range of the Jacobian over such planes beside the ends of the paper's colour bars. The paper's plane was not
-# published, so the ranges can agree in size only. Two slips of ours: first seeds were measured on other random planes than all later ones, so that a mean over seeds of KH or of random features holds both, and a model with one seed is on the former; and among those planes, the two directions through this image are the first two rows
-# of the initial weights, that is, of two units of two thousand.
-# The explorer has <a href="explorer.html#landscape">these planes with a point to drag</a>, and such planes through images that can be shown.
+# published, so the ranges can agree in size only. The explorer has <a href="explorer.html#landscape">these planes with a point to drag</a>, and such planes through images that can be shown.
+#
+# ```{admonition} Our remark
+# :class: remark
+# First seeds were measured on other random planes than later ones, by a slip of ours. So a mean over seeds of KH or of random features holds both, and a model with one seed is on the former. For first seeds, too, the plane through this image is spanned by two rows of the initial weights, those of two units of two thousand; whether that has an effect was not checked.
+# ```
 
 # %% mystnb={"figure": {"caption": "The paper's figure at the paper's scale: CIFAR-10, 2000 hidden units, first test image, one random plane out to the paper's radius, first seed of each model.", "name": "fig-geo-paper"}, "image": {"alt": "Pairs of maps for the models at the paper's scale. Jacobian norm: KH is a smooth hillside; the others are made of fine fibres that run outwards, on a colour scale that spans a tenth or so. The maps of decisions have a few regions each."}} tags=["hide-input"]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer"]

@@ -43,7 +43,8 @@ data = begin(tests=10)
 # The hidden layer of the paper's "KH" model is trained with the fast form of the rule of Krotov and Hopfield
 # {cite}`krotov2019unsupervised`, on CIFAR-10 {cite}`krizhevsky2009learning`, for {glue:text}`kh-epochs` epochs and
 # {glue:text}`kh-hidden` hidden units {cite}`holzhausen2025exploring`. A linear readout is then trained on top of it with
-# labels. This chapter is about the layer alone.
+# labels. It sees $a = \max(0, h)^q$ with $q = 4.5$, where the other models have a plain ReLU, $q = 1$: a steep power lets only those units
+# speak that respond most. That difference will matter. This chapter is about the layer alone.
 # ```
 #
 # {numref}`tab-kh-params` lists the parameters. They were read from the authors' code at commit `e1b82cd`; the last
@@ -98,8 +99,9 @@ for name, params in columns.items():
 # $$ (eq-kh-change)
 #
 # Each factor in {eq}`eq-kh-change` is known at the synapse or at its unit: the input $x_{bi}$, the outcome of the
-# competition $g_{bj}$, the unit's response $h_{bj}$ and the weight itself. That is what "local" means here, with one
-# exception: the division by the largest change anywhere, which only sets the pace. The largest synapse change per step
+# competition $g_{bj}$, the unit's response $h_{bj}$ and the weight itself. That is what "local" means here, with two
+# exceptions. Who is first and who is $k$-th is decided among all units; in a brain that would be the work of inhibition between them, which
+# is not modelled. And the division by the largest change anywhere only sets the pace. The largest synapse change per step
 # is exactly the learning rate, which falls linearly to zero, $\varepsilon_t = \varepsilon_0 (1 - t/T)$.
 #
 # In code the definition takes eight lines.

@@ -6,8 +6,8 @@
 # :class: answer
 # Is it the hidden layer that makes the locally learned network hard to fool, or a readout whose training ended early?
 #
-# Both. Another readout of the same weights classifies {glue:text}`ro-full-best` per cent of the CIFAR-10 test images instead of {glue:text}`ro-full-own`, and is fooled by {glue:text}`ro-full-loss` times the perturbation. Where both are equally accurate, KH's weights, which look like images,
-# withstand {glue:text}`ro-full-over-random` times as much as random features at {glue:text}`ro-early`, and {glue:text}`ro-mid-over-random` times at {glue:text}`ro-mid`. Most of that needs no learning: at KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH's.
+# Both. The paper's own training, continued ten times as long, gets from {glue:text}`ro-longer-from` to {glue:text}`ro-longer-to` per cent of the CIFAR-10 test images and keeps {glue:text}`ro-longer-keeps` of the perturbation that is needed (one seed); the readout with the weakest penalty tried gets {glue:text}`ro-full-best` per cent and keeps {glue:text}`ro-full-loss`.
+# Where both are equally accurate, KH's weights withstand {glue:text}`ro-full-over-random` times as much as random features, with their plain ReLU, at {glue:text}`ro-early`, and {glue:text}`ro-mid-over-random` times at {glue:text}`ro-mid`. Most of that needs no learning: at KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH's. Weights that look like images pass on what images differ in by much, and little of what they differ in by little, so that a perturbation has to be large to be seen. And with the best readout of each, weight decay is ahead of KH in accuracy and in robustness.
 # ```
 #
 # {ref}`ch-robustness` ends where the paper does: of the models that were trained, KH withstands the largest perturbations. But a network has two halves. The hidden layer decides what can be told apart; the readout decides how hard to pull at it. Of KH only the readout
@@ -91,7 +91,7 @@ def stored(probe, scale="small"):
 # \min_{V, b} \; \frac1N \sum_{i=1}^N L\big(\tilde a_i V^\top + b,\; y_i\big) + \frac{\mu}{2} \lVert V \rVert^2 ,
 # $$ (eq-ro-path)
 #
-# where in $\tilde a$ each unit is brought to variance 1, so that one $\mu$ means the same for every layer. This is penalised logistic regression, convex, with one $V$ for each $\mu$ (and one $b$, but for a constant that all classes share). Training by gradient descent from small weights walks along much the same path, from strong penalties to weak ones, and stopping it early is a penalty by another name.
+# where in $\tilde a$ each unit is brought to variance 1, so that one $\mu$ means the same for every layer. This is penalised logistic regression, convex, with one $V$ for each $\mu$ (and one $b$, but for a constant that all classes share). Training by gradient descent from small weights walks along a similar path, from strong penalties to weak ones, and stopping it early is a penalty by another name.
 #
 # In a few lines, {func}`bioadv.network.readout.path` against the definition: at its solution the gradient of {eq}`eq-ro-path` vanishes.
 
@@ -257,7 +257,7 @@ _ = figures.fronts(shown)
 #
 # Two comparisons stand out. KH, images as weights and Gaussian rows can hardly be told apart until near the end of their paths. And the hidden layers of BP and L2, with a strong penalty on their readouts, start where these three give in: where they are equally accurate, they are at least as robust.
 #
-# {numref}`fig-ro-along` has the same readouts with the median critical norm, the measure of the paper, and adds the paper's own training of KH's readout: Adam at its rate, for up to a thousand epochs of fifty steps. It walks down much the same path, from the robust end. After a thousand epochs, where the paper stops, it is well short of the best accuracy of its layer, and more robust than the readouts that have it. (With the very strongest penalty the median is a little lower again: that readout decides few images, and different ones.)
+# {numref}`fig-ro-along` has the same readouts with the median critical norm, the measure of the paper, and adds the paper's own training of KH's readout: Adam at its rate, for up to a thousand epochs of fifty steps. It walks down a similar path, from the robust end. After a thousand epochs, where the paper stops, it is well short of the best accuracy of its layer, and more robust than the readouts that have it. (With the very strongest penalty the median is a little lower again: that readout decides few images, and different ones.)
 
 # %% mystnb={"figure": {"caption": "CIFAR-10, at small scale. Top: median critical $L^2$ norm of the images decided correctly, against clean accuracy; dashed, with crosses: KH's readout along the training of the paper, with the number of epochs. Bottom: the same norm against that of the readout, on units of variance 1. A line for each seed, five of each layer and of the training; large markers: BP and L2 as trained.", "name": "fig-ro-along"}, "image": {"alt": "Top: curves of several hidden layers that rise a little and then fall towards higher accuracy, with a dashed one from the upper left for KH's readout in training; KH, images as weights and Gaussian rows close together, BP and L2 to their right, random features about ten times lower. Bottom: the critical norm rises a little, for some layers, and then falls as the norm of the readout grows, for random features from a much lower start."}} tags=["hide-input"]
 _ = figures.along(shown, trainings)
@@ -460,11 +460,20 @@ for key, accuracy in (("full", EARLY), ("mid", MID)):
     over_random = readout_numbers.over(pairs("kh", "random", "paper"), accuracy)
     glue_all({f"ro-{key}-over-random": str(over_random)})
     check(f"KH over random features, at {accuracy}", over_random.value, 2, 5)
+
+# %% tags=["hide-input"]
 longer = stored("epochs", "paper")["kh"][0]
 ends = [list(longer["place"]).index(stop) for stop in (1000, 10_000)]
 before, after = (100 * float(longer["accuracy"][end]) for end in ends)
 glue_all({"ro-longer-from": f"{before:.1f}", "ro-longer-to": f"{after:.1f}"})
 glue_all({"ro-longer-keeps": str(readout_numbers.kept(longer, *ends))})
+same = full["kh"][0]  # the path of penalties of the same layer
+start, stop = readout_numbers.own(same), readout_numbers.nearest(same, after / 100)
+both = readout_numbers.right(same, start) & readout_numbers.right(same, stop)
+as_accurate = readout_numbers.at_accuracy(same, after / 100, both)
+as_far = np.exp(as_accurate - readout_numbers.log_best(same, start, both))
+glue_all({"ro-longer-path": f"{as_far:.2f}"})
+check("path of penalties, as accurate as the longer training", as_far, 0.45, 0.75)
 
 # %% tags=["hide-input"]
 decay = [readout_numbers.over_own(a, b) for a, b in pairs("kh", "l2", "paper")]
@@ -474,11 +483,17 @@ glue_all({"ro-decay-own": wording.of_seeds(trained, places=1)})
 glue_all({"ro-decay-seeds": len(trained)})
 keeps = [readout_numbers.gain(path)[1] for path in full["l2"]]
 glue_all({"ro-decay-keeps": wording.of_seeds(keeps, places=2)})
+ahead = [readout_numbers.best_over(*pair) for pair in pairs("l2", "kh", "paper")]
+points, times = np.transpose(ahead)
+glue_all({"ro-best-ahead": wording.of_seeds(100 * points, places=1)})
+glue_all({"ro-best-over": wording.of_seeds(times, places=2)})
+check("best readouts, L2's layer over KH's", times.min(), 1.2, 2)
+check("critical norm that L2's best readout keeps", min(keeps), 0.7, 0.9)
 check("layer of L2 over that of KH, late", late["l2"].value, 1, 1.6)
 check("KH where it is as accurate as L2, over L2", max(decay), 0, 1.2)
 
 
-# %% mystnb={"figure": {"caption": "Layers at the paper's scale: median critical $L^2$ norm over that of KH where both have an accuracy, on images that both decide correctly, with the error of a bootstrap over seeds and images (one that has fewer than KH stands beside each of KH's; a dash where no readout is as accurate); in the middle at the accuracy of KH's published readout, on images that four layers decide correctly, with the standard deviation over seeds, or the number of seeds that get there. Best test accuracy of any readout that was tried; and the median critical norm there, in thousandths of the unit-$L^3$ image.", "name": "tab-ro-full"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Layers at the paper's scale: median critical $L^2$ norm over that of KH where both have an accuracy, on images that both decide correctly, with the error of a bootstrap over seeds and images (one that has fewer than KH stands beside each of KH's; a dash where the readouts of the layer do not reach down or up to that accuracy: L2's are all more accurate, the others' less); in the middle at the accuracy of KH's published readout, on images that four layers decide correctly, with the standard deviation over seeds, or the number of seeds that get there. Best test accuracy of any readout that was tried; and the median critical norm there, in thousandths of the unit-$L^3$ image.", "name": "tab-ro-full"}} tags=["hide-input"]
 Table(
     [
         "hidden layer",
@@ -518,14 +533,14 @@ for name, like in (("kmeans", "exemplars"), ("pca", "random")):
     check(f"{study.title(name)} over {study.title(like)}, early", alike, 0.7, 1.3)
 
 # %% [markdown]
-# The published readout stands in the middle of its path ({numref}`fig-ro-full`). With a weaker penalty, the weakest that was tried, the same layer gets from {glue:text}`ro-full-own` to {glue:text}`ro-full-best` per cent, and there its critical norm is {glue:text}`ro-full-loss` times what it was, on images that both readouts decide correctly. Counted as robust accuracy at small radii, the early end was a good one: the curve is near its top there, going on gains little or nothing, and in the end what is gained on unchanged images is lost on changed ones. A training that simply goes on, ten times as long (one seed), gets from {glue:text}`ro-longer-from` to {glue:text}`ro-longer-to` per cent and keeps {glue:text}`ro-longer-keeps` of the critical norm (± is the error over images). In short, what the paper's comparison shows of KH is in part when its training ended.
+# The published readout stands in the middle of its path ({numref}`fig-ro-full`). With a weaker penalty, the weakest that was tried, the same layer gets from {glue:text}`ro-full-own` to {glue:text}`ro-full-best` per cent, and there its critical norm is {glue:text}`ro-full-loss` times what it was, on images that both readouts decide correctly. Counted as robust accuracy at small radii, the early end was a good one: the curve is near its top there, going on gains little or nothing, and in the end what is gained on unchanged images is lost on changed ones. A training that simply goes on, ten times as long (one seed), gets from {glue:text}`ro-longer-from` to {glue:text}`ro-longer-to` per cent and keeps {glue:text}`ro-longer-keeps` of the critical norm (± is the error over images); on the path of penalties the same layer keeps {glue:text}`ro-longer-path` where it is as accurate, so the two paths are similar and not the same. In short, what the paper's comparison shows of KH is in part when its training ended.
 #
 # KH, images and Gaussian rows begin as one curve, and towards the right KH pulls away from the other two ({numref}`tab-ro-full`). Training images drawn at random need {glue:text}`ro-early-exemplars` times KH's perturbation at {glue:text}`ro-early`, {glue:text}`ro-full-exemplars` times at KH's own accuracy, and {glue:text}`ro-late-exemplars` times at {glue:text}`ro-late`. Our prediction allowed for {glue:text}`ro-allowed` at KH's accuracy, and that is just about what there is: it holds, on the edge (by seed {glue:text}`ro-full-each`). Gaussian rows with the images' mean and covariance fall behind sooner, {glue:text}`ro-full-gaussian` times at KH's accuracy:
 # at this size two moments are not all that counts. Random features hardly get as accurate as KH: their best readout is right on {glue:text}`ro-full-best-random` per cent. On the way there they are far below all others, the further the more accurate both are: KH withstands {glue:text}`ro-full-over-random` times as much at {glue:text}`ro-early`, {glue:text}`ro-mid-over-random` times at {glue:text}`ro-mid`, and where one layer of random features gets to KH's accuracy, just, it withstands {glue:text}`ro-full-random` times as much as KH. Cluster centres, which are means over a few images, go along with images; principal components, turned at random, with random features.
 #
 # So learning the rows does add something at this size, the more the further the readout is trained: some accuracy at the end of the path, and robustness on the way there. Most of what sets KH apart from random features, images have without it.
 #
-# What do the hidden layers of weight decay do with other readouts? The published L2 model (trainings: {glue:text}`ro-decay-seeds`) is right on {glue:text}`ro-decay-own` per cent, and the best readout of its layer on {glue:text}`ro-full-best-l2`, with {glue:text}`ro-decay-keeps` of the critical norm. At {glue:text}`ro-late` its layer withstands {glue:text}`ro-late-l2` times as much as KH's. And where readouts on KH's rows are as accurate as the published L2 model, they withstand {glue:text}`ro-decay` times as much as it does. So further along, at the paper's scale too, it is weight decay that is ahead. How the layer of BP does is known at small scale only, and how those of the Jacobian and the spectral penalty do is not known.
+# What do the hidden layers of weight decay do with other readouts? The published L2 model (trainings: {glue:text}`ro-decay-seeds`) is right on {glue:text}`ro-decay-own` per cent, and the best readout of its layer on {glue:text}`ro-full-best-l2`, with {glue:text}`ro-decay-keeps` of the critical norm, where KH's best keeps {glue:text}`ro-full-loss`. **With the best readout of each, weight decay is ahead on both counts:** {glue:text}`ro-best-ahead` points more accurate, and {glue:text}`ro-best-over` times the perturbation on images that both decide correctly. At {glue:text}`ro-late` its layer withstands {glue:text}`ro-late-l2` times as much as KH's. And where readouts on KH's rows are as accurate as the published L2 model, they withstand {glue:text}`ro-decay` times as much as it does. So further along, at the paper's scale too, it is weight decay that is ahead. How the layer of BP does is known at small scale only, and how those of the Jacobian and the spectral penalty do is not known.
 #
 # ### What grows along the path
 #
@@ -678,7 +693,7 @@ prediction_table.table(outcomes)
 # %% [markdown]
 # ## What follows for "local learning makes robust"
 #
-# Two things that a table of trained models cannot tell apart come apart here. Part of a network's robustness belongs to its place on the path. Any layer can have that, by a penalty on its readout or by stopping early. The other part belongs to the layer. How large is each? At the paper's scale, from KH's published readout to its best one the critical norm falls to {glue:text}`ro-full-loss` of what it was. From random features to KH it grows by a factor of {glue:text}`ro-full-over-random` at {glue:text}`ro-early` and of {glue:text}`ro-mid-over-random` at {glue:text}`ro-mid`, and by more where KH's published readout is. So at the lowest accuracies that both layers get to the two parts are about equal, and further along the layer's is the larger one; in the small networks it is, too. Rows that look like images pass on what images differ in by much, and little of what they differ in by little; a perturbation has to be large to be seen.
+# Two things that a table of trained models cannot tell apart come apart here. Part of a network's robustness belongs to its place on the path. Any layer can have that, by a penalty on its readout or by stopping early. The other part belongs to the layer. How large is each? At the paper's scale, from KH's published readout to its best one the critical norm falls to {glue:text}`ro-full-loss` of what it was. From random features to KH it grows by a factor of {glue:text}`ro-full-over-random` at {glue:text}`ro-early` and of {glue:text}`ro-mid-over-random` at {glue:text}`ro-mid`, and by more where KH's published readout is. How the two compare depends on how far one follows the path: here it ends with the weakest penalty that was tried. The layer's part is the larger one wherever both layers get to, except at the lowest accuracies, and in the small networks it is, too. Rows that look like images pass on what images differ in by much, and little of what they differ in by little; a perturbation has to be large to be seen.
 #
 # But that is a property of the rows and not of how they came about. Images drawn from the training set have most of it without any learning, and Gaussian rows with the mean and the covariance of the images a good part. If the local rule contributes to robustness, then by making rows similar to images, and drawing them from a hat does that as well. What learning adds shows towards the far end of the path: some accuracy, as far as penalties were tried ({numref}`tab-ro-parts`, last column, and {numref}`tab-ro-full`), and, at the paper's scale, robustness, of which images as weights have {glue:text}`ro-late-exemplars` times as much at {glue:text}`ro-late`.
 #
@@ -695,10 +710,10 @@ prediction_table.table(outcomes)
 #
 # ## What we conclude
 #
-# * How robust a network is depends on its hidden layer and on how far its readout was trained. The published readout of KH is unfinished: a better one gains accuracy and keeps {glue:text}`ro-full-loss` of the critical norm.
+# * How robust a network is depends on its hidden layer and on how far its readout was trained. The published readout of KH is unfinished: trained ten times as long it gains accuracy and keeps {glue:text}`ro-longer-keeps` of the critical norm, and the best one that was tried keeps {glue:text}`ro-full-loss`.
 # * At KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH, and random features hardly get there. So KH's robustness is real, and what learning the rows adds to it is the smaller part, which grows along the path: rows that look like images have the larger.
 # * Put in KH's place in the paper's own training, images, and Gaussian rows like them, lie on the same line of accuracy and robustness as KH, and as backpropagation with weight decay.
-# * Near the end of KH's path weight decay has more of it at the same accuracy: at the paper's scale {glue:text}`ro-late-l2` times as much at {glue:text}`ro-late`, and in small networks, where plain backpropagation has, too.
+# * With the best readout of each, weight decay is ahead of KH in both: {glue:text}`ro-best-ahead` points more accurate, and {glue:text}`ro-best-over` times the perturbation. At the same accuracy, near the end of KH's path, it has {glue:text}`ro-late-l2` times as much at {glue:text}`ro-late`; and in small networks plain backpropagation is ahead there, too.
 #
 # The first two are findings at the paper's scale with {glue:text}`ro-full-seeds`, the third with {glue:text}`ro-trained-seeds`. All else here is about small networks of {glue:text}`ro-units` units, with {glue:text}`ro-seeds` seeds of each layer.
 #

@@ -6,7 +6,7 @@
 # :class: answer
 # How far can an image be moved before a network changes its mind, and is the locally learned network really harder to fool?
 #
-# Harder than plain backpropagation: yes, under every attack tried, and for the typical image provably. Harder than weight decay: a little, at the median; in the share of all test images that withstand a perturbation, weight decay is ahead for small ones and KH for large ones. Two choices of the measurement as coded flatter it,
+# Harder than plain backpropagation: yes, under every attack tried, and for the typical image provably. Harder than weight decay: a little, at the median; in the share of all test images that withstand a perturbation, weight decay is ahead for small ones and KH for large ones. Two choices of the measurement as coded flatter KH,
 # mostly against plain backpropagation: the attacks climb a poor loss, and each model is tested on its own images. A third works against it: noise is judged by the first of many draws that fails.
 # ```
 #
@@ -525,8 +525,8 @@ _ = figures.brackets(lower, upper, "radius, $L^2$")
 #
 # ## A fair comparison
 #
-# Three choices of the protocol as coded work on the comparison. Each model is tested on the images that *it* decides correctly, so on different
-# images for each; a model with a low accuracy is tested on the easier ones. Relative accuracy hides how many those are. And a model that is less accurate may be more robust simply because it is less sensitive to anything. {numref}`fig-rob-tradeoff` sets the two against each other, once with the models' own images and once with the same for all.
+# Two things make the comparison unfair. Each model is tested on the images that *it* decides correctly, so on different
+# images for each; a model with a low accuracy is tested on the easier ones, and relative accuracy hides how many those are. And a model that is less accurate may be more robust simply because it is less sensitive to anything. {numref}`fig-rob-tradeoff` sets the two against each other, once with the models' own images and once with the same for all.
 
 # %%
 most = min(150, len(everywhere))
@@ -754,6 +754,9 @@ more = [
     )
 ]
 check("share of lengths at which more of L2 is certain", min(more), 0.7, 1)
+for other in ("bp", "l2"):
+    lead = corrections.lead("kh", other, "PGD in an L2 ball", common=True)
+    glue_all({f"lead-{other}": str(lead)})
 
 # %% [markdown]
 # How to read them: the coloured bands of {numref}`fig-rob-paper-brackets` are what is not known. For the median image the attack needs {glue:text}`wide-bp` times the certified length for BP, {glue:text}`wide-l2` for L2, {glue:text}`wide-kh` for KH and {glue:text}`wide-random` for random features. In {numref}`fig-rob-paper-absolute` BP begins at the top, as the most accurate model, and is among the first to fall. L2 lies above KH up to a length of {glue:text}`rob-cross`, depending on the seeds that are compared, where {glue:text}`rob-cross-left` per cent of all test images are left, and below it beyond;
@@ -762,7 +765,7 @@ check("share of lengths at which more of L2 is certain", min(more), 0.7, 1)
 # ### Referees
 #
 # Attacks that we did not write (`bioadv probe RUN --probe referees`): APGD with two losses and the Square attack from AutoAttack, DDN and HopSkipJump from Foolbox. Square and HopSkipJump see no gradients. If they needed *less* than the
-# attacks with gradients, a number below one in {numref}`tab-rob-referees`, gradients would be masked. And no referee may succeed inside a certificate.
+# attacks with gradients, a number below one in {numref}`tab-rob-referees`, gradients would be masked. And no referee may succeed inside a certificate. They went over BP, KH and random features, one seed of each. L2, KH's closest rival, is not among them; {ref}`ch-readout` attacks its hidden layer by Auto-PGD and DDN, and without gradients six images of it only.
 
 # %% tags=["hide-input"]
 judged = {
@@ -870,6 +873,7 @@ Table(["model", "PGD, own images", "PGD, common images", "% of the image"], rows
 #
 # ## What we conclude
 #
+# * KH needs {glue:text}`lead-bp` times the perturbation of BP, and {glue:text}`lead-l2` times that of L2, at the median, by our best attack and on images that both decide correctly. Of all test images, more withstand a small perturbation with L2 and a large one with KH; the two are level at a length of {glue:text}`rob-cross`.
 # * What the protocol as coded measures is real. Gradients are not masked, every accuracy comes to nothing as $\epsilon$ grows, and certificates confirm a good part of the typical critical perturbation.
 # * The literal values of the medians do not survive. Those of noise depend on the number of draws. Those of PGD can be lowered with a better loss, and by a different factor for different models.
 # * So compare models with a margin loss, on common images, and read the result from the brackets.
