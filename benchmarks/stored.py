@@ -35,6 +35,7 @@ def gathered() -> dict[str, dict[str, list[float]]]:
 def table(found: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """What the page shows: of each model the range of hours of its trainings, and minutes of its probes, median."""
     rows = ["| stored runs | seeds | training, hours | probes, minutes |", "|---|---|---|---|"]
+    found = {model: parts for model, parts in found.items() if parts["manifest"]}
     for model, parts in found.items():
         hours = np.divide(parts["manifest"], 3600)
         ends = dict.fromkeys(f"{value:.2f}" for value in (hours.min(), hours.max()))

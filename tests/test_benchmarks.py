@@ -32,6 +32,8 @@ def test_the_page_of_costs_shows_the_stored_runs():
     by_hand = {"bp": {"manifest": [3600.0, 7200.0, 1800.0], **{key: [60.0, 180.0] for key in stored.PROBES}}}
     assert "| BP | 3 | 0.50 to 2.00 | 10 |" in stored.table(by_hand)
     assert "1.0 hours of training" in stored.table(by_hand)
+    none = {"kh": {"manifest": [], **{key: [] for key in stored.PROBES}}}  # in the registry, and trained by nobody
+    assert stored.table(by_hand | none) == stored.table(by_hand)
 
 
 def changed(found):

@@ -102,6 +102,8 @@ def test_a_relative_tolerance_is_one_of_the_value(tmp_path):
     (entry,) = claims.read(path)
     assert entry.value == 0.472
     assert entry.tolerance == pytest.approx(0.0472)
+    path.write_text(path.read_text().replace("accuracy.values.kh", "-2"))
+    assert claims.read(path)[0].tolerance == pytest.approx(0.2)
 
 
 def test_bad_claims_are_named(tmp_path):
@@ -111,6 +113,9 @@ def test_bad_claims_are_named(tmp_path):
         ({"rule": "at most"}, "give the value that rule 'at most' compares with"),
         ({"rule": "order", "models": ()}, "give the statistics and models"),
         ({"rule": "order", "statistics": ("luck",)}, "statistic 'luck' is not known"),
+        ({"rule": "order"}, "give the two or more that rule 'order' compares"),
+        ({"rule": "at most", "value": 0.5, "tolerance": 0.1}, "tolerance = 0.1 is for rule 'close'; leave it out"),
+        ({"rule": "at most", "value": 0.5, "models": ("kh-layer",)}, "kh-layer is a layer without a readout"),
     ):
         given = {"statistics": ("accuracy",), "models": ("kh",), **more}
         with pytest.raises(ValueError, match=words):
@@ -128,6 +133,9 @@ def test_bad_claims_are_named(tmp_path):
         (entry.replace("}", ", tolerance: 1e-3}"), "claim 'a': tolerance = '1e-3'; give a number > 0"),
         (entry.replace("}", ", tolerence: 0.1}"), "claim 'a': tolerence is not a key; choose from id, text"),
         (entry.replace("}", ", relative: 0.1}"), "claim 'a': relative = 0.1; give the value"),
+        (entry.replace("}", ", value: 2, relative: 0.1, tolerance: 1}"), "relative = 0.1 and tolerance; give one"),
+        (entry.replace("}", ", value: .nan}"), "claim 'a': value = nan; give a number"),
+        (entry.replace("}", ", tolerance: .inf}"), "claim 'a': tolerance = inf; give a number > 0"),
         (entry.replace("}", ", value: accuracy.values.elephant}"), "'accuracy.values.elephant' is not in paper.yaml"),
     ):
         (tmp_path / "claims.yaml").write_text(text)

@@ -223,3 +223,26 @@ def test_a_model_is_compared_at_its_own_place_on_a_curve():
     assert frontier.interpolated(0.51, places, values, slack=0.02) == 1
     assert frontier.interpolated(0.29, places, values, slack=0.02) == 4
     assert np.isnan(frontier.interpolated(0.53, places, values, slack=0.02))
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [(0.02, "1.23 ± 0.02"), (0.004, "1.234 ± 0.004"), (0.0003, "1.2345 ± 0.0003"), (0, "1.23 ± 0.00")],
+)
+def test_an_error_that_is_there_is_never_shown_as_none(error, shown):
+    assert str(corrections.Estimate(1.2345, error, (1.0, 1.0, 1.0))).replace("\xa0", " ") == shown
+
+
+def test_an_unknown_measure_or_place_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"measure = 'pgd' is not known; choose .*PGD \(as coded\)"):
+        corrections.lead("kh", "bp", "pgd")
+    with pytest.raises(ValueError, match="place = 'acc' is not known; choose accuracy or jacobian"):
+        frontier.lead_at("kh", "PGD (as coded)", "acc")
+
+
+def test_models_that_share_no_image_are_not_compared(tmp_path):
+    pair = tuple(
+        perturbations(Run(tmp_path, name, 0), images, [1, 2]) for name, images in (("a", [0, 1]), ("b", [2, 3]))
+    )
+    assert compared([Comparison((pair,))], "PGD (as coded)", common=True) is NOTHING
+    assert np.isfinite(compared([Comparison((pair,))], "PGD (as coded)").value)

@@ -208,5 +208,24 @@ def test_every_prediction_about_layers_alone_is_about_one_that_exists():
 @pytest.mark.parametrize("images", [(), ("--images", "mnist")])
 def test_a_misspelt_layer_is_refused(images, tmp_path):
     result = CliRunner().invoke(cli.app, ["layers", "small", *images, "--layer", "kh-layr", "--out", str(tmp_path)])
-    assert "layer = 'kh-layr' is not known there; choose from" in str(result.exception)
+    assert "layer = 'kh-layr' is not known; choose from" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_asked_for_is_known_before_any_layer_is_made(tmp_path, monkeypatch):
+    """A slip in the last word is told at once; a layer that one scale lacks is made at the other."""
+    made = []
+    monkeypatch.setattr(layers, "make", lambda scale, images, names, *_: made.append((scale, images, names)) or [])
+    for words, told in (
+        (["small", "untrainde"], "scale = 'untrainde' is not known"),
+        (["small", "--images", "mnst"], "images = 'mnst' is not known"),
+        (["untrained", "--layer", "kh-layer"], "layer = 'kh-layer' is not known"),
+    ):
+        result = CliRunner().invoke(cli.app, ["layers", *words, "--out", str(tmp_path)])
+        assert told in str(result.exception)
+    assert made == []
+    result = CliRunner().invoke(cli.app, ["layers", "small", "untrained", "--layer", "kh-layer", "--images", "mnist"])
+    assert result.exit_code == 0, result.output
+    assert made == [("small", "mnist", ["kh-layer"])]
+    CliRunner().invoke(cli.app, ["layers", "untrained"])
+    assert made[1:] == [("untrained", "cifar10", layers.names("untrained", "cifar10"))]

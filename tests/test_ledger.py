@@ -55,6 +55,16 @@ def test_no_order_is_stated_that_numbers_do_not_have():
     assert found == [("here", "KH 0.120 > L2 0.100 > Jacobian 0.030 < BP 0.040")]
 
 
+def test_equal_numbers_are_shown_as_equal():
+    (claim,) = (one for one in CLAIMS if one.id == "kh-beats-bp")
+    values = {f"{what}, {m}": [0.1] for what in claim.statistics for m in claim.models}
+    assert all(" = " in text for _, text in ledger.measured(claim, Verdict(claims.NOT, 1, values)))
+
+
+def test_a_statistic_of_ones_own_has_two_digits():
+    assert ledger.value("dimension", [3.0]) == "3.00"
+
+
 def test_counts_add_up():
     assert sum(sum(counts.values()) for counts in ledger.count(CLAIMS, VERDICTS).values()) == len(CLAIMS)
 

@@ -1,12 +1,16 @@
 """Each statistic reads the number that it is named for."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from bioadv.data import files
+from bioadv.data import datasets, files
 from bioadv.lab import numbers
 from bioadv.lab.numbers import STATISTICS
 from bioadv.lab.runs import RESULTS_VARIABLE, Run
+from bioadv.network import local_learning
 
 KINDS = {"noise": 1.0, "fgsm": 10.0, "pgd": 100.0}
 # Numbers of hidden layers alone, and the layer that each is read from.
@@ -165,3 +169,38 @@ def test_an_exponent_weighs_all_ranks_alike_and_may_end_early(tmp_path):
     assert numbers.exponent(run, "images_after", truncate=True) == pytest.approx(-expected)
     with pytest.raises(ValueError, match="window"):
         numbers.exponent(run, "images_after")
+
+
+def example(page, containing):
+    """The Python block of a page that has these words."""
+    blocks = re.findall(r"```python\n(.*?)```", (Path(__file__).parent.parent / page).read_text(), re.DOTALL)
+    (block,) = (one for one in blocks if containing in one)
+    return block
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A study of one's own images: fewer units than a window of the paper has ranks."""
+    monkeypatch.setenv(RESULTS_VARIABLE, str(tmp_path))
+    run = Run(tmp_path / "my-photos", "kh", 0)
+    about = {"configuration": {"model": "kh", "seed": 0, "data": ""}, "source": "", "seconds": 1.0, "dataset": "x"}
+    files.write_json(run.manifest, {**about, "accuracy": {"train": 0.9, "test": 0.5}})
+    files.write_json(run.measured("spectra"), {"configuration": {}, "source": ""})
+    np.savez(run.folder / "spectra.npz", images_before=np.arange(1, 101.0) ** -2)
+    return run
+
+
+def test_the_example_for_ones_own_images_runs(photos, capsys):
+    exec(example("book/running.md", "numbers.measured"), {})
+    assert capsys.readouterr().out.startswith("0 2.0")
+    with pytest.raises(ValueError, match=r"'exponent, images' of .*my-photos/kh/seed-0: window = \(11, 500\)"):
+        numbers.measured("exponent, images", "kh", "my-photos")
+
+
+def test_the_example_of_the_front_page_trains_as_long_as_the_size_of_images_allows(monkeypatch):
+    asked, data = [], datasets.load("photo-patches")
+    monkeypatch.setattr(datasets, "load", lambda name: data)
+    monkeypatch.setattr(local_learning, "live_params", lambda *given: asked.append(given))
+    monkeypatch.setattr(local_learning, "train", lambda *given: None)
+    exec(example("README.md", "live_params"), {})
+    assert asked == [(data.name, len(data.train), data.train.inputs)]

@@ -218,3 +218,15 @@ def test_a_long_curve_keeps_both_ends_and_as_many_points_as_can_be_seen():
     assert (x[0], x[-1]) == (1, 2000)
     assert plots.MANY / 2 < len(x) <= plots.MANY
     np.testing.assert_array_equal(y, x**2.0)
+
+
+def test_images_that_nothing_fools_leave_a_figure_that_can_be_drawn():
+    never, certain = np.full(3, np.inf), np.ones(3)
+    for figure in (
+        plots_robustness.brackets({"kh": certain}, {"kh": never}, "radius"),
+        plots_robustness.brackets({"kh": np.zeros(3)}, {"kh": never}, "radius"),
+        plots_robustness.compared({"kh": (never, never)}, ("a", "b"), ""),
+    ):
+        figure.draw_without_rendering()
+    figure = plots_robustness.brackets({"kh": certain}, {"kh": np.array([2.0, 8.0, np.inf])}, "radius")
+    assert figure.axes[0].get_ylim() == pytest.approx((8e-3, 12))

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -55,8 +57,33 @@ def test_the_books_predictions_are_well_formed():
     entries = predictions.read()
     assert len(entries) >= 24
     for entry in entries:
-        if entry.hypothesis == 1:
-            assert predictions.evaluate(entry).label in predictions.LABELS
+        outcome = predictions.evaluate(entry)
+        decided = outcome.label not in (predictions.UNMEASURED, predictions.WITHDRAWN)
+        assert decided == (not entry.withdrawn and outcome.seeds > 0), entry.id
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[kh]", "[khh]", "at scale paper, model = 'khh' is not known; choose kh"),
+        ("[kh]", "[kh, kh]", "give each of them once"),
+        ("statistic: alpha(images)", "statistic: alpha(imagse)", "statistic 'alpha(imagse)' is not known"),
+        ("+ alpha(pixels)", "+ alpah(pixels)", "statistic 'alpah(pixels)' is not known"),
+        ("alpha(rows) + alpha(pixels)", "1e400", "value = '1e400' is not finite"),
+        ("[11, 500]", "[500, 11]", "window = [500, 11]; give a first and a last rank"),
+    ],
+)
+def test_what_could_never_be_measured_is_refused(read, old, new, words):
+    """A slip would leave the prediction unmeasured for ever, without a word."""
+    with pytest.raises(ValueError, match=re.escape(words)) as error:
+        read((old, new))
+    assert "prediction 'sum'" in str(error.value)
+
+
+def test_a_layer_alone_is_known_at_its_scale_only(read):
+    assert read(("[kh]", "[units-100]"), ("scale: paper", "scale: small"))
+    with pytest.raises(ValueError, match="at scale paper, model = 'units-100' is not known"):
+        read(("[kh]", "[units-100]"))
 
 
 @pytest.mark.parametrize(("alpha", "label"), [(2.6, "holds"), (2.77, "holds in part"), (2.1, "fails")])

@@ -67,7 +67,8 @@ def test_a_layer_that_nobody_trains_needs_no_run(tiny, tmp_path, small):  # noqa
 
 
 def test_a_path_that_is_begun_again_comes_out_the_same(tiny, tmp_path, small, monkeypatch):  # noqa: F811
-    data, first, second = datasets.load(tiny), tmp_path / "a" / "white" / "seed-0", tmp_path / "b" / "white" / "seed-0"
+    data = datasets.load(tiny)
+    first, second = (tmp_path / root / "tiny.npz" / "white" / "seed-0" for root in ("a", "b"))
     whole = read(probes.run(first, "paths", data, progress=False))
 
     class Killed(BaseException):
@@ -200,3 +201,19 @@ def test_the_far_end_of_a_path_is_that_path_without_attacks(tiny, trained, small
         np.testing.assert_allclose(values, whole[name][:2], rtol=1e-5)
     assert probe_paths.ENDS["penalties"] == sorted(probe_paths.ENDS["penalties"], reverse=True)
     assert min(probe_paths.ENDS["penalties"]) < min(probe_paths.PATHS["penalties"])
+
+
+def test_what_is_asked_for_is_known_before_any_path_is_measured(monkeypatch):
+    made = []
+    monkeypatch.setattr(readout_study, "make", lambda scale, *rest: iter(made.append((scale, rest[2])) or []))
+    monkeypatch.setattr(cli.datasets, "load", lambda name: name)
+    for words, told in (
+        (["small", "paperr"], "scale = 'paperr' is not known"),
+        (["small", "--model", "white"], "model = 'white' has no path at scale small; choose from kh"),
+    ):
+        result = CliRunner().invoke(cli.app, ["readouts", *words])
+        assert told in str(result.exception)
+    assert made == []
+    result = CliRunner().invoke(cli.app, ["readouts", "small", "paper", "--model", "white", "--model", "kh"])
+    assert result.exit_code == 0, result.output
+    assert made == [("small", ["kh"]), ("paper", ["white", "kh"])]

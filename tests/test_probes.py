@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, files
-from bioadv.lab import cli, probe_spectra, probes, runner, runs, study
+from bioadv.lab import accept, cli, probe_spectra, probes, runner, runs, study
 from bioadv.lab.probes import Probe
 from bioadv.measure import powerlaw, spectra
 from bioadv.network import local_learning, models, pruning
@@ -287,3 +287,71 @@ def test_a_run_is_the_same_however_its_path_is_written(run, tiny, monkeypatch):
     before = (folder / "spectra.json").read_bytes()
     assert RUNNER.invoke(cli.app, ["probe", "tiny.npz/random/seed-0", *options]).exit_code == 0
     assert (folder / "spectra.json").read_bytes() == before
+
+
+def test_images_of_another_name_are_not_stored_as_those_of_the_folder(tiny, tmp_path, few):
+    """What needs no training has no manifest that knows its images: the folder's name does."""
+    for model, probe in (("pixels", "spectra"), ("random", "paths")):
+        folder = tmp_path / "cifar10" / model / "seed-0"
+        result = RUNNER.invoke(cli.app, ["probe", str(folder), "--probe", probe, "--data", tiny])
+        assert "is for cifar10, data is" in str(result.exception)
+        assert "give the images of that name" in str(result.exception)
+        assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_an_untrained_layer_of_a_run_is_measured_on_the_images_of_the_run(run, tiny, tmp_path, monkeypatch):
+    """Its manifest says where they lie, and others are refused."""
+    folder, asked = run("random"), []
+    monkeypatch.setattr(cli.probes, "run", lambda run, name, data, progress: asked.append(data.name) or run)
+    monkeypatch.setattr(cli.readout_study, "unfinished", lambda file: [])
+    result = RUNNER.invoke(cli.app, ["probe", str(folder), "--probe", "paths"])
+    assert result.exit_code == 0, result.output
+    assert asked == [tiny]
+    monkeypatch.undo()
+    data = datasets.load(tiny)
+    other = replace(data, test=data.test.first(60))
+    with pytest.raises(ValueError, match="give the images that it was trained on"):
+        probes.run(folder, "ends", other)
+
+
+def test_images_themselves_have_one_seed(tiny, tmp_path):
+    folder = tmp_path / "tiny.npz" / "pixels" / "seed-7"
+    with pytest.raises(ValueError, match="images themselves have no seed; give pixels/seed-0"):
+        probes.run(folder, "spectra", datasets.load(tiny))
+
+
+@pytest.mark.parametrize("probe", probes.ATTACKS)
+def test_what_has_no_readout_is_not_attacked(run, tiny, tmp_path, probe):
+    data = datasets.load(tiny)
+    for folder in (run("kh-layer"), tmp_path / "tiny.npz" / "pixels" / "seed-0"):
+        with pytest.raises(ValueError, match=f"probe {probe} attacks decisions, and .* has no readout"):
+            probes.run(folder, probe, data)
+        assert not list(folder.glob(f"*{probe}*"))
+
+
+def test_a_layer_has_no_accuracy(run):
+    folder = run("kh-layer")
+    layer = runs.Run.at(folder)
+    with pytest.raises(ValueError, match="is a layer without a readout and has no accuracy; give a model"):
+        _ = layer.accuracy
+    with pytest.raises(ValueError, match="has no 'jacobian'; choose from"):
+        layer.last("jacobian")
+
+
+def test_other_images_of_the_same_name_are_refused(trained, tiny, tmp_path):
+    """Their runs would lie side by side, and be compared."""
+    with np.load(tiny) as stored:
+        np.savez(tmp_path / "tiny.npz", **{name: stored[name][::-1] for name in stored.files})
+    for model in ("bp", "random"):
+        with pytest.raises(ValueError, match=r"holds runs on other images of this name.*give another --out folder"):
+            runner.train(model, datasets.load(str(tmp_path / "tiny.npz")), 1, runner.Where(trained.parent))
+
+
+def test_what_is_stale_is_listed_with_a_probe_that_no_training_belongs_to(run, tiny, few, capsys):
+    """Images of one's own are found by the manifest of another run on them."""
+    run("random")
+    folder = run("kh-layer").parent.parent / "pixels" / "seed-0"
+    probes.run(folder, "spectra", datasets.load(tiny), False)
+    root = folder.parent.parent.parent
+    assert accept.main([str(folder), "--root", str(root)]) == 0
+    assert "1 results, 0 stale" in capsys.readouterr().out

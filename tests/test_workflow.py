@@ -194,6 +194,9 @@ def test_variables_of_make_reach_the_study_whatever_they_are(tmp_path, monkeypat
         ({"CONFIG": "readouts", "SEEDS": "20000"}, "readouts.yaml: seeds[0] = 20000; give integers from 0 to 9999"),
         ({"RETRAIN": "perhaps"}, "retrain = 'perhaps'; give yes or no"),
         ({"PROFILE": "moon"}, "PROFILE = 'moon' is not a folder of workflow/profiles"),
+        ({"CORES": "-1"}, "CORES = '-1' is no number of cores; give an integer >= 1, or all"),
+        ({"CORES": "two"}, "CORES = 'two' is no number of cores"),
+        ({"OPTIONS": "'"}, 'OPTIONS = "\'": No closing quotation; close every quotation mark'),
     ):
         with pytest.raises((ValueError, OSError), match=re.escape(message)):
             paper.command(given)
@@ -208,6 +211,14 @@ def test_the_study_of_layers_alone_is_one_command(tmp_path, monkeypatch):
         paper.command({"CONFIG": "mechanism", "RETRAIN": "1"})
     (tmp_path / "mine.yaml").write_text("layers: [large]")
     with pytest.raises(ValueError, match=r"mine\.yaml: layers\[0\] = 'large'; give scales, such as \[small"):
+        paper.command({"CONFIG": str(tmp_path / "mine.yaml")})
+
+
+@pytest.mark.parametrize("text", ["5", "layers", "[readouts]"])
+def test_a_configuration_that_is_no_table_is_refused(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"mine\.yaml.* is not a table of keys"):
         paper.command({"CONFIG": str(tmp_path / "mine.yaml")})
 
 

@@ -30,7 +30,9 @@ def command(given: dict[str, str]) -> list[str]:
             f"{path} does not exist; give CONFIG=NAME for workflow/config/NAME.yaml, or a path to a .yaml file"
         )
     chosen = {key: given[variable] for variable, key in CHOICES.items() if given.get(variable)}
-    if "layers" in (content := schemas.read_yaml(path) or {}):
+    content = schemas.read_yaml(path)
+    content = content if isinstance(content, dict) else {}  # what is no table is refused below
+    if "layers" in content:
         alone = schemas.check(schemas.LayersFile, {**content, **chosen}, path)
         return _series("layers", alone.layers, "--layer", alone, given)
     if "readouts" in content:
@@ -42,8 +44,14 @@ def command(given: dict[str, str]) -> list[str]:
         raise FileNotFoundError(f"PROFILE = {profile.name!r} is not a folder of workflow/profiles; choose one of those")
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile")]
     words += ["--configfile", str(path), *([str(_kept(chosen))] if chosen else []), "--profile", str(profile)]
-    words += ["--cores", given["CORES"]] if given.get("CORES") else []
-    return words + shlex.split(given.get("OPTIONS", ""))
+    if cores := given.get("CORES"):
+        if cores != "all" and not (cores.isdecimal() and int(cores)):
+            raise ValueError(f"CORES = {cores!r} is no number of cores; give an integer >= 1, or all")
+        words += ["--cores", cores]
+    try:
+        return words + shlex.split(given.get("OPTIONS", ""))
+    except ValueError as error:
+        raise ValueError(f"OPTIONS = {given['OPTIONS']!r}: {error}; close every quotation mark") from None
 
 
 def _series(

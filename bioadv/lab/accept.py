@@ -236,9 +236,15 @@ def stand_in(name: str) -> Dataset:
 
 def _data(file: Path) -> Dataset:
     """The images that a result was made with; of the well-known ones only the name is needed."""
-    manifest = provenance.read_manifest(file.parent)
+    manifest = provenance.read_manifest(file.parent) or _beside(file)
     name = manifest["dataset"] if manifest else variants.base(file.parent.parent.parent.name)
     return stand_in(name) if name in datasets.KNOWN else _loaded(name)
+
+
+def _beside(file: Path) -> dict[str, Any] | None:
+    """The manifest of another run on the same images: where nothing was trained, it knows where these lie."""
+    others = sorted(file.parents[2].glob(f"*/seed-*/{provenance.MANIFEST}"))
+    return provenance.read_manifest(others[0].parent) if others else None
 
 
 @functools.cache

@@ -24,7 +24,6 @@ LEDGER = shipped.folder("book") / "claims.yaml"
 REPRODUCED, IN_PART, NOT = "reproduced", "reproduced in part", "not reproduced"
 UNTESTABLE, UNMEASURED = "not testable", "not measured yet"
 KINDS = ("close", "order", "at least", "at most", "untestable")
-ENOUGH = 3  # seeds; with fewer, a verdict is about those seeds and says how many
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,14 @@ class Claim:
             raise ValueError(f"claim {self.id!r}: give the statistics and models that rule {self.rule!r} compares")
         if self.rule in ("close", "at least", "at most") and self.value is None:
             raise ValueError(f"claim {self.id!r}: give the value that rule {self.rule!r} compares with")
+        if self.rule == "order" and len(self.models) < 2:
+            raise ValueError(
+                f"claim {self.id!r}: models = {self.models}; give the two or more that rule 'order' compares"
+            )
+        if self.rule != "close" and self.tolerance is not None:
+            raise ValueError(f"claim {self.id!r}: tolerance = {self.tolerance} is for rule 'close'; leave it out")
+        if study.LAYER in self.models and {"accuracy", "jacobian"} & set(self.statistics):
+            raise ValueError(f"claim {self.id!r}: {study.LAYER} is a layer without a readout; give a model")
         if self.rule == "close" and not (self.tolerance or 0) > 0:
             raise ValueError(f"claim {self.id!r}: tolerance = {self.tolerance}; give what counts as agreement, > 0")
 
@@ -124,7 +131,9 @@ def _claim(entry: ClaimEntry, numbers: Any) -> Claim:
     if entry.relative is not None:
         if given["value"] is None:
             raise ValueError(f"claim {entry.id!r}: relative = {entry.relative}; give the value that it is a share of")
-        given["tolerance"] = entry.relative * given["value"]
+        if entry.tolerance is not None:
+            raise ValueError(f"claim {entry.id!r}: relative = {entry.relative} and tolerance; give one of them")
+        given["tolerance"] = entry.relative * abs(given["value"])
     return Claim(
         **{**given, "statistics": tuple(entry.statistics), "models": tuple(entry.models), "controls": controls}
     )

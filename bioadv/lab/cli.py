@@ -84,8 +84,7 @@ def probe(
     """Measure a trained model; the result lies beside it. What is finished is not measured again."""
     chosen, run = probes.probe(probe), runs.whole(run)
     manifest = provenance.read_manifest(run)
-    needs_none = chosen.layer and probes.untrained(run.parent.name)
-    if run.parent.name == probes.PIXELS or needs_none:  # nothing was trained: the images themselves, or untrained rows
+    if manifest is None and probes.needs_none(run.parent.name, chosen.layer):
         manifest = {"dataset": run.parent.parent.name}
     if manifest is None:
         raise FileNotFoundError(f"{run} holds no finished run; train the model first, or let it finish")
@@ -107,9 +106,10 @@ def readouts(
     out: Out = Path("results"),
 ) -> None:
     """Measure hidden layers of CIFAR-10 with readouts from just begun to trained to the end."""
+    chosen = readout_study.chosen(scales, model)  # all of them before any work
     data = datasets.load("cifar10")
-    for scale in scales:
-        for file in readout_study.make(scale, data, out, model, seed):
+    for scale, models in chosen.items():
+        for file in readout_study.make(scale, data, out, models, seed):
             _measured(file)
 
 
@@ -122,15 +122,9 @@ def layers(
     out: Out = Path("results"),
 ) -> None:
     """Make hidden layers alone and measure their spectra. What is finished is left alone."""
-    for scale in scales:
-        known = {one for name in images or alone.sets(scale) for one in alone.names(scale, name)}
-        for one in layer or ():
-            if one not in known:
-                raise ValueError(f"layer = {one!r} is not known there; choose from {', '.join(sorted(known))}")
-        for name in images or alone.sets(scale):
-            chosen = [one for one in alone.names(scale, name) if not layer or one in layer]
-            for folder in alone.make(scale, name, chosen, seed or list(alone.SEEDS), out):
-                typer.echo(folder)
+    for (scale, name), chosen in alone.chosen(scales, images, layer).items():
+        for folder in alone.make(scale, name, chosen, seed or list(alone.SEEDS), out):
+            typer.echo(folder)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bioadv.data import checks
 from bioadv.lab import runs
 from bioadv.lab.probe_perturbations import median_norm
 from bioadv.lab.runs import Run
@@ -56,7 +57,9 @@ class Estimate:
             return " and ".join(dict.fromkeys(f"{value:.2f}" for value in self.seeds))
         if np.isnan(self.error):
             return f"{self.value:.2f}"
-        places = 3 if 0 < self.error < 0.005 else 2  # an error of 0.00 would say that there is none
+        places = 2  # more where an error of 0.00 would say that there is none
+        if 0 < self.error < 0.005:
+            places = -int(np.floor(np.log10(self.error)))
         return f"{self.value:.{places}f}{PLUS_MINUS}{self.error:.{places}f}"
 
 
@@ -130,6 +133,8 @@ class _Sample:
 
 def _samples(chosen: Sequence[Run], measures: Sequence[str], common: bool) -> list[_Sample]:
     """Of each run by its measure; with ``common`` only the images that all runs have."""
+    for measure in measures:
+        checks.known("measure", measure, tuple(NORMS))
     stored = [run.arrays("perturbations") for run in chosen]
     shared = set.intersection(*(set(found["images"].tolist()) for found in stored))
     samples = []
@@ -206,6 +211,8 @@ def compared(
     measures = measure, against or measure
     samples = [[_samples(pair, measures, common) for pair in one.pairs] for one in seeds]
     numbers = np.unique([n for one in samples for pair in one for sample in pair for n in sample.everywhere.images])
+    if not len(numbers):  # the two share no image
+        return NOTHING
 
     def value(which: int, times: np.ndarray | None = None) -> float:
         return seeds[which].of([upper.median(times) / lower.median(times) for upper, lower in samples[which]])

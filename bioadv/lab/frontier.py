@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bioadv.data import checks
 from bioadv.lab import corrections, runs, study
 from bioadv.lab.corrections import Comparison, Estimate
 from bioadv.lab.runs import Run
@@ -66,6 +67,7 @@ def range_at(model: str) -> tuple[float, float]:
 
 def beside(run: Run, place: str) -> Comparison | None:
     """A run against weight decay of the strength that agrees with it in a place; None beyond the curve's ends."""
+    checks.known("place", place, tuple(PLACES))
     where, slack = PLACES[place]
     curve = [first(name) for name in swept(of_decay=True)]
     at, own = [where(other) for other in curve], where(run)

@@ -9,7 +9,7 @@ made again from its start, and comes out the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,6 +116,22 @@ def layer(scale: str, images: str, name: str) -> Layer:
     """A layer by its place; ``ValueError`` lists what there is."""
     names(scale, images)
     return _known("layer", name, LAYERS[scale][images])
+
+
+def chosen(
+    scales: Sequence[str], images: Sequence[str] | None = None, wanted: Sequence[str] | None = None
+) -> dict[tuple[str, str], list[str]]:
+    """By scale and set of images the layers that were asked for, by default all; those that it lacks are left out.
+
+    ``ValueError`` for an unknown scale, or a set or a layer that none of the scales has.
+    """
+    known = {(scale, of): names(scale, of) for scale in scales for of in sets(scale)}
+    for one in images or ():
+        _known("images", one, dict.fromkeys(of for _, of in known))
+    known = {place: found for place, found in known.items() if not images or place[1] in images}
+    for one in wanted or ():
+        _known("layer", one, dict.fromkeys(name for found in known.values() for name in found))
+    return {place: [n for n in found if not wanted or n in wanted] for place, found in known.items()}
 
 
 def _known(what: str, key: str, table: Mapping[str, T]) -> T:

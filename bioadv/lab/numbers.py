@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -151,8 +150,12 @@ def measured(statistic: str, model: str, data: str = "cifar10") -> dict[int, flo
     found = dict[int, float]()
     images, name = chosen.place or (data, model)
     for seed, run in runs.at_hand(name, chosen.needs, images).items():
-        with contextlib.suppress(IncomparableError):
+        try:
             found[seed] = chosen.of(run)
+        except IncomparableError:
+            continue
+        except ValueError as error:
+            raise ValueError(f"{statistic!r} of {run.folder}: {error}") from None
     return found
 
 

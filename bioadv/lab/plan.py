@@ -212,6 +212,8 @@ def _probes(given: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
         for subject in subjects:
             if subject not in (MODELS, *GROUPS, study.LAYER, probes.PIXELS):
                 study.experiment(subject)
+            if name in probes.ATTACKS and subject in (study.LAYER, probes.PIXELS):
+                raise ValueError(f"probes: {name}: {subject} has no readout to attack; give models that were trained")
     return {name: tuple(given.get(name, ())) for name in probes.PROBES}
 
 

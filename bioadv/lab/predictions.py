@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bioadv.data import shipped
-from bioadv.lab import corrections, frontier, readout_numbers, runs, schemas, study
+from bioadv.data import checks, shipped
+from bioadv.lab import corrections, frontier, layers, readout_numbers, runs, schemas, study
 from bioadv.lab.runs import Run
 from bioadv.lab.schemas import PredictionEntry as Prediction
 from bioadv.measure import powerlaw
@@ -108,10 +108,33 @@ def read(path: Path = LEDGER) -> list[Prediction]:
         entry = schemas.check(Prediction, given, f"{path}: prediction {label!r}")
         if entry.rule == "close" and entry.tolerance is None:
             raise ValueError(f"{path}: prediction {entry.id!r}: tolerance is missing; give what rule 'close' allows")
+        try:
+            _check(entry)
+        except ValueError as error:
+            raise ValueError(f"{path}: prediction {entry.id!r}: {error}") from None
         if any(entry.id == other.id for other in found):
             raise ValueError(f"{path} has two predictions with id {entry.id!r}; give each its own")
         found.append(entry)
     return found
+
+
+def _check(entry: Prediction) -> None:
+    """``ValueError`` for a name that would never be measured: of a model, a statistic, or one in the formula."""
+    known = [*study.EXPERIMENTS, *study.SUBJECTS, study.LAYER]
+    if entry.scale in ALONE:
+        known += layers.names(entry.scale, entry.data)
+    for model in entry.models:
+        checks.known(f"at scale {entry.scale}, model", model, known)
+    if len(set(entry.models)) < len(entry.models):
+        raise ValueError(f"models = {entry.models}; give each of them once")
+    if entry.window and not entry.window[0] + 2 <= entry.window[1]:
+        raise ValueError(f"window = {entry.window}; give a first and a last rank with at least one between them")
+    _resolved(entry.statistic)
+    for word in _words(entry.value)[::2]:
+        if not NUMBER.fullmatch(word):
+            _resolved(word)
+        elif not np.isfinite(float(word)):
+            raise ValueError(f"value = {entry.value!r} is not finite; give another")
 
 
 def evaluate(entry: Prediction) -> Outcome:
@@ -161,7 +184,7 @@ def value(formula: float | str, subject: Subject) -> float:
 
     ``+``, ``-`` and ``*`` stand between blanks, as names of statistics may hold blanks and signs.
     """
-    words = re.split(r" ([+*-]) ", str(formula).strip())
+    words = _words(formula)
     total, term, sign = 0.0, _factor(words[0], subject), 1
     for operator, word in zip(words[1::2], words[2::2], strict=True):
         if operator == "*":
@@ -171,17 +194,28 @@ def value(formula: float | str, subject: Subject) -> float:
     return total + sign * term
 
 
+def _words(formula: float | str) -> list[str]:
+    """Factors and, in between, the signs that join them."""
+    return re.split(r" ([+*-]) ", str(formula).strip())
+
+
 def _factor(word: str, subject: Subject) -> float:
     return float(word) if NUMBER.fullmatch(word) else statistic(word, subject)
 
 
 def statistic(name: str, subject: Subject) -> float:
     """A statistic by its name, or, with a model in brackets, of that model; ``ValueError`` for an unknown one."""
+    plain, model = _resolved(name)
+    return STATISTICS[plain](replace(subject, model=model) if model else subject)
+
+
+def _resolved(name: str) -> tuple[str, str]:
+    """A name in ``STATISTICS``, and the model in its brackets, if there is one; ``ValueError`` for an unknown one."""
     if name in STATISTICS:
-        return STATISTICS[name](subject)
+        return name, ""
     named = re.fullmatch(r"([^()]+)\(([\w.-]+)\)(.*)", name)
     if named and named[1] + named[3] in STATISTICS:
-        return STATISTICS[named[1] + named[3]](replace(subject, model=named[2]))
+        return named[1] + named[3], named[2]
     raise ValueError(f"statistic {name!r} is not known; choose from {', '.join(STATISTICS)}")
 
 

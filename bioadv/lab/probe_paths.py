@@ -3,7 +3,8 @@
 The readout of the model that is measured is taken off. ``paths`` puts the solutions of penalised logistic regression in
 its place, from the strongest penalty down, and last, where there is one, the readout that was taken off; ``epochs`` the
 readouts along the paper's own training of it. At each of P places the same N test images are attacked. ``ends`` has the
-solutions for weaker penalties still, and of the arrays below those that need no attack: where does accuracy end?
+solutions for weaker penalties still, and of the arrays below ``place``, ``gradient``, accuracies, ``loss`` and norms:
+where does accuracy end?
 
 Arrays: ``place`` (P,), penalty or epoch, NaN for the readout that was taken off; ``accuracy`` and ``train_accuracy``
 (P,) of all images; ``loss`` (P,); ``norm`` and ``scaled_norm`` (P,), of the readout, and of the readout on units of

@@ -73,6 +73,7 @@ PROBES: dict[str, Probe] = {
 }
 SECONDS = "_seconds"  # in the file of a part
 PIXELS = study.PIXELS
+ATTACKS = ("perturbations", "referees")  # they change decisions, and so need a readout that was trained
 
 
 def probe(name: str) -> Probe:
@@ -119,6 +120,8 @@ def _wanted(folder: Path, name: str, data: Dataset) -> tuple[dict[str, Any], str
 
 def _measure(folder: Path, name: str, data: Dataset, progress: bool) -> Path:
     chosen, (configuration, training) = probe(name), _wanted(folder, name, data)
+    if name in ATTACKS and "experiment" not in configuration["run"]:
+        raise ValueError(f"probe {name} attacks decisions, and {folder} has no readout; give a trained model")
     noise, inputs = chosen.settings.get("noise", 0), data.test.inputs
     units = inputs if configuration["run"]["model"] == PIXELS else 0
     needed = f"{name}: {noise} noise images and {units} units of {inputs} values"
@@ -152,20 +155,26 @@ def _measure(folder: Path, name: str, data: Dataset, progress: bool) -> Path:
 
 def _subject(folder: Path, data: Dataset, layer: bool) -> tuple[dict[str, Any], str]:
     """The configuration of what is measured, and the identity of its training."""
-    if folder.parent.name == PIXELS:
-        return {"model": PIXELS, "data": data.content_hash}, provenance.UNTRAINED
-    if layer and untrained(folder.parent.name):
-        return untrained_layer(folder.parent.name, Run.at(folder).seed, data), provenance.UNTRAINED
-    manifest = provenance.read_manifest(folder)
-    if manifest is None:
+    model, manifest = folder.parent.name, provenance.read_manifest(folder)
+    if manifest is None and not needs_none(model, layer):
         raise FileNotFoundError(f"{folder} holds no finished run; train the model first, or let it finish")
-    configuration: dict[str, Any] = manifest["configuration"]
-    if configuration["data"] != data.content_hash:
+    configuration: dict[str, Any] = manifest["configuration"] if manifest else {"data": data.content_hash}
+    if manifest and configuration["data"] != data.content_hash:
         raise ValueError(
             f"{folder} was trained on {manifest['dataset']} ({configuration['data'][:12]}), data is {data.name} "
             f"({data.content_hash[:12]}); give the images that it was trained on"
         )
-    return configuration, provenance.identity(manifest)
+    if needs_none(model, layer) and datasets.folder_name(data.name) != folder.parent.parent.name:
+        raise ValueError(
+            f"{folder} is for {folder.parent.parent.name}, data is {data.name}; give the images of that name"
+        )
+    if model == PIXELS and Run.at(folder).seed:
+        raise ValueError(f"{folder}: images themselves have no seed; give {PIXELS}/seed-0")
+    if model == PIXELS:
+        return {"model": PIXELS, "data": data.content_hash}, provenance.UNTRAINED
+    if needs_none(model, layer):
+        return untrained_layer(model, Run.at(folder).seed, data), provenance.UNTRAINED
+    return configuration, provenance.identity(manifest or {})
 
 
 def _model(folder: Path, subject: dict[str, Any], data: Dataset) -> TwoLayer:
@@ -177,6 +186,13 @@ def _model(folder: Path, subject: dict[str, Any], data: Dataset) -> TwoLayer:
     if "experiment" not in subject:
         return of_untrained(subject["model"], subject["seed"], data)
     return Run.at(folder).load()
+
+
+def needs_none(model: str, layer: bool) -> bool:
+    """Whether a model is measured without a training: the images themselves, and for a probe of the hidden layer alone
+    (``layer``) one that nobody trains.
+    """
+    return model == PIXELS or (layer and untrained(model))
 
 
 def untrained(model: str) -> bool:

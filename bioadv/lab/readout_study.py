@@ -28,6 +28,21 @@ def names(scale: str) -> tuple[str, ...]:
     return *ALONE, *(name for name in study.members("paths") if name not in ALONE)
 
 
+def chosen(scales: Sequence[str], models: Sequence[str] | None = None) -> dict[str, list[str]]:
+    """Of each scale the models that were asked for, by default all; those that only another scale has are left out.
+
+    ``ValueError`` for an unknown scale, or a model that none of them has.
+    """
+    known = {scale: names(scale) for scale in scales}
+    everywhere = list(dict.fromkeys(model for found in known.values() for model in found))
+    for model in models or ():
+        if model not in everywhere:
+            raise ValueError(
+                f"model = {model!r} has no path at scale {' or '.join(scales)}; choose from {', '.join(everywhere)}"
+            )
+    return {scale: [model for model in models or found if model in found] for scale, found in known.items()}
+
+
 def unfinished(file: Path) -> list[str]:
     """A line for every readout of a path of penalties, ``paths.npz``, that did not converge, with its gradient."""
     found = files.read_arrays(file)
@@ -55,7 +70,7 @@ def make(
     for seed in seeds or ():
         streams.pick(streams.START, seed)  # all of them before any work
     for seed in seeds or SEEDS:
-        for model in models or known:
+        for model in known if models is None else models:
             for probe in ("paths", *ENDS[scale], *(["epochs"] if model in ALONG[scale] else [])):
                 if scale == "small":
                     yield small_paths.make(model, seed, data, out, probe)

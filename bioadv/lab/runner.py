@@ -164,11 +164,23 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
         raise ValueError(f"epochs = {epochs!r}; give an integer >= 1")
     job = Job(name, data, seed, where, epochs)
     run, asked = job.run, job.asked
+    _check_name(run, data)
     if not _finished(run, asked):
         with processes.alone(processes.run_lock(run.folder, "train"), str(run.folder)):
             if not _finished(run, asked):  # in the meantime, by another process
                 _make_layer(job) if name == study.LAYER else _make_model(job)
     return run.folder
+
+
+def _check_name(run: Run, data: Dataset) -> None:
+    """Refuse images that are not those of the other runs in the folder: two sets of one name would lie side by side."""
+    for path in sorted(run.root.glob(f"*/seed-*/{provenance.MANIFEST}")):
+        manifest = provenance.read_manifest(path.parent)
+        if manifest and manifest["configuration"]["data"] != data.content_hash and path.parent != run.folder:
+            raise ValueError(
+                f"data = {data.name!r}: {run.root} holds runs on other images of this name, such as {path.parent}; "
+                "give another --out folder, or rename the images"
+            )
 
 
 def _make_model(job: Job) -> None:

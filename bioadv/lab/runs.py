@@ -91,7 +91,9 @@ class Run:
 
     @property
     def accuracy(self) -> float:
-        """Share of the test images that it decides correctly."""
+        """Share of the test images that it decides correctly; ``ValueError`` for a layer, which decides nothing."""
+        if "accuracy" not in self.about:
+            raise ValueError(f"{self.folder} is a layer without a readout and has no accuracy; give a model")
         return float(self.about["accuracy"]["test"])
 
     def arrays(self, name: str) -> Mapping[str, np.ndarray]:
@@ -99,7 +101,9 @@ class Run:
         return arrays(self.folder / f"{name}.npz")
 
     def last(self, name: str) -> float:
-        """What the log has for the last epoch."""
+        """What the log has for the last epoch; ``ValueError`` for what it does not have."""
+        if name not in self.arrays("log"):
+            raise ValueError(f"the log of {self.folder} has no {name!r}; choose from {', '.join(self.arrays('log'))}")
         return float(self.arrays("log")[name][-1])
 
     def load(self) -> TwoLayer:

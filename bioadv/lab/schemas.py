@@ -110,6 +110,9 @@ class ReadoutsFile(SeriesFile):
     ]
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False, description="a finite number")]
+
+
 class ClaimEntry(Closed):
     """A claim of ``book/claims.yaml``; what the keys mean says :class:`bioadv.lab.claims.Claim`."""
 
@@ -120,9 +123,9 @@ class ClaimEntry(Closed):
     figure: Annotated[str, Field(pattern=r"^[^#]+#[^#]+$", description="page#label")]
     statistics: Annotated[Words, Field(description='a list of statistics, such as ["accuracy"]')] = []
     models: Annotated[Words, Field(description="a list of models, such as [kh]")] = []
-    value: Annotated[float | str | None, Field(description="a number, or its place in paper.yaml")] = None
-    tolerance: Annotated[float | None, Field(gt=0, description="a number > 0")] = None
-    relative: Annotated[float | None, Field(gt=0, description="a number > 0, as a share of value")] = None
+    value: Annotated[Finite | str | None, Field(description="a number, or its place in paper.yaml")] = None
+    tolerance: Annotated[Finite | None, Field(gt=0, description="a number > 0")] = None
+    relative: Annotated[Finite | None, Field(gt=0, description="a number > 0, as a share of value")] = None
     reading: bool = False
     why: str = ""
     controls: Annotated[
@@ -152,7 +155,6 @@ class PredictionEntry(Closed):
     withdrawn: Annotated[str, Field(description="the reason, a text")] = ""
 
 
-Finite = Annotated[float, Field(allow_inf_nan=False, description="a finite number")]
 Error = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number >= 0")]
 Range = Annotated[list[Finite], Field(min_length=2, max_length=2, description="two numbers, as [lower, upper]")]
 ByModel = Annotated[dict[str, Finite], Field(description="a number per model")]

@@ -56,7 +56,8 @@ def part(claim: Claim) -> str:
 
 def value(statistic: str, values: Sequence[float]) -> str:
     """Values of a statistic over seeds, in the unit and with the digits in which the paper's are shown as well."""
-    places = next(PLACES[head] for head in sorted(PLACES, key=len, reverse=True) if statistic.startswith(head))
+    heads = [head for head in sorted(PLACES, key=len, reverse=True) if statistic.startswith(head)]
+    places = PLACES[heads[0]] if heads else 2
     if statistic == "accuracy":
         return f"{wording.of_seeds([100 * one for one in values], places=places)} %"
     return wording.of_seeds(values, places=places)
@@ -83,7 +84,7 @@ def _in_order(numbers: Sequence[tuple[float, str]]) -> str:
     """In the order of the claim, each with the sign that is true between it and the next."""
     text = numbers[0][1]
     for (before, _), (after, shown) in pairwise(numbers):
-        text += f" {'>' if before > after else '<'} {shown}"
+        text += f" {'>' if before > after else '<' if before < after else '='} {shown}"
     return text
 
 

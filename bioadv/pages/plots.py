@@ -174,6 +174,15 @@ def filter_grid(weights: np.ndarray, shape: tuple[int, int, int], columns: int =
     return figure
 
 
+def once(*places: Axes) -> tuple[list[Any], list[str]]:
+    """Handles and labels of several axes, each label once; for a legend that they share."""
+    found: dict[str, Any] = {}
+    for place in places:
+        for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return list(found.values()), list(found)
+
+
 def plain_decades(axes: Axes) -> None:
     """Label a logarithmic y axis of few decades at 1, 2 and 5, in plain numbers, and nowhere else."""
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -96,7 +95,7 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
     if strengths:
         axes.plot(*np.transpose(sorted(strengths.values())), ".-", color=GREY, zorder=1, label="weight decay")
     for number, (model, place) in enumerate(sorted(strengths.items(), key=lambda item: item[1])):
-        strength = plots.look(model).short[5:]
+        strength = plots.look(model).short.removeprefix("L2 × ")
         if strength != "1" and number not in (0, len(strengths) - 1):
             continue  # the ends of the line and the published strength say how it goes
         text = f"× {strength}" if number else f"weight decay × {strength}"
@@ -143,16 +142,12 @@ def exponent_and_norm(
         for model, seeds in group.items():
             panels[0].plot(*np.mean(seeds, axis=0), **plots.points(model) | more)
     panels[0].set(title="as trained, and other readouts", ylabel=r"median critical $\|\Delta x\|_2$", yscale="log")
-    for axes, (title, found) in zip(panels[1:], equal.items(), strict=True):
-        for model, seeds in found.items():
+    for axes, (title, points) in zip(panels[1:], equal.items(), strict=True):
+        for model, seeds in points.items():
             axes.plot(*np.mean(seeds, axis=0), **plots.points(model))
         axes.set(title=title)
     for axes in panels:
         axes.set_xlabel("exponent")
     plots.plain_decades(panels[0])
-    named = dict[str, Any]()
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            named.setdefault(label, handle)
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, fontsize=8)
+    figure.legend(*plots.once(*panels), loc="outside lower center", ncols=3, fontsize=8)
     return figure

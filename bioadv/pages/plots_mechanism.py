@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bioadv.lab.looks import GREY, INK, OLIVE, VIOLET, Look
-from bioadv.pages.plots import WIDTH, Seeds, over_seeds
+from bioadv.pages.plots import WIDTH, Seeds, once, over_seeds
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def products(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) ->
         place.loglog(n, images[:length] / product[0], color=VIOLET, label="on images")
         place.set(title=title, xlabel="rank $n$", ylim=(1e-8, 3))
     axes[0, 0].set_ylabel("eigenvalues")
-    figure.legend(*_once(axes[0, 0]), loc="outside lower center", ncols=4, fontsize=8)
+    figure.legend(*once(axes[0, 0]), loc="outside lower center", ncols=4, fontsize=8)
     return figure
 
 
@@ -66,7 +64,7 @@ def scatter(groups: Sequence[Points], tolerance: float) -> Figure:
         low.plot(group.predicted, left, **style)
     top.set(ylabel="exponent on images, measured")
     low.set(xlabel="exponent of the rows plus that of the pixels", ylabel="measured less sum", xlim=tuple(ends))
-    figure.legend(*_once(top), loc="outside lower center", ncols=4, fontsize=8)
+    figure.legend(*once(top), loc="outside lower center", ncols=4, fontsize=8)
     return figure
 
 
@@ -115,12 +113,3 @@ def training(panels: Mapping[str, Mapping[str, Seeds]], steps: np.ndarray, marks
         place.set(title=title, xlabel="steps")
         place.legend(fontsize=7)
     return figure
-
-
-def _once(*places: Axes) -> tuple[list[Any], list[str]]:
-    """Handles and labels of several axes, each label once."""
-    found: dict[str, Any] = {}
-    for place in places:
-        for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    return list(found.values()), list(found)

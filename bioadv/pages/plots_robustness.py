@@ -141,29 +141,31 @@ def compared(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], names: tuple[st
     """Two critical strengths of the same images, a panel per model: (first, second), each (N,), infinite if never."""
     figure, panels = plots.grid(len(pairs), sharex=True, sharey=True)
     known = np.concatenate([np.concatenate(pair) for pair in pairs.values()])
-    low, high = np.quantile(known[np.isfinite(known) & (known > 0)], [0.002, 1])
+    found = known[np.isfinite(known) & (known > 0)]
+    low, high = np.quantile(found, [0.002, 1]) if len(found) else (0.1, 1.0)  # nothing fools any image: empty panels
     for axes, (model, (first, second)) in zip(panels, pairs.items(), strict=True):
+        axes.set(xscale="log", yscale="log", title=_short(model), xlim=(low, 1.1 * high), ylim=(low, 1.1 * high))
         axes.plot([low, high], [low, high], color=GREY, linewidth=1)
         axes.plot(first, second, ".", color=_colour(model), markersize=3.5, alpha=0.75)
-        axes.set(xscale="log", yscale="log", title=_short(model), xlim=(low, 1.1 * high), ylim=(low, 1.1 * high))
     figure.supylabel(f"{names[1]}{unit}", fontsize=10)
     figure.supxlabel(f"{names[0]}{unit}", fontsize=10)
     return figure
 
 
 def brackets(lower: Mapping[str, np.ndarray], upper: Mapping[str, np.ndarray], unit: str) -> Figure:
-    """Per image the radius that is certified and the one that an attack needs; images sorted by the latter."""
+    """Per image the radius that is certified and the one that an attack needs, infinite if none does; sorted by it."""
     figure, panels = plots.grid(len(lower), sharey=True, sharex=True)
+    known = np.concatenate([*upper.values(), *lower.values()])
+    highest = known[np.isfinite(known)].max(initial=0) or 1.0  # an image that nothing fools has no end
+    # Three decades: with the few images that lie almost on a boundary, a band twice as high as it is low looks thin.
+    panels[0].set(yscale="log", ylim=(1e-3 * highest, 1.5 * highest))
     for axes, model in zip(panels, lower, strict=True):
         order = np.argsort(upper[model])
         rank = np.linspace(0, 1, len(order))
         axes.fill_between(rank, lower[model][order], upper[model][order], color=_colour(model), alpha=0.3, linewidth=0)
         axes.plot(rank, upper[model][order], color=_colour(model), label="attacked")
         axes.plot(rank, lower[model][order], color=INK, linewidth=0.7, label="certified")
-        axes.set(yscale="log", title=_short(model), xticks=[0, 1], xticklabels=["0", "1"])
-    # Three decades: with the few images that lie almost on a boundary, a band twice as high as it is low looks thin.
-    highest = max(values.max() for values in upper.values())
-    panels[0].set_ylim(1e-3 * highest, 1.5 * highest)
+        axes.set(title=_short(model), xticks=[0, 1], xticklabels=["0", "1"])
     figure.supylabel(unit, fontsize=10)
     figure.supxlabel("images, by rank of the attack", fontsize=10)
     return figure

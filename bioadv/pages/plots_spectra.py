@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -89,7 +88,7 @@ def populations(
 
 
 def arithmetic(spectra: Spectra, windows: Sequence[tuple[int, int]], end: int) -> Figure:
-    """Estimators of one spectrum: as they are, and each over the line fitted to it at each window (a row per window).
+    """Estimators of one spectrum: as they are, and, a column per window, each over the line fitted to it there.
 
     end: a rank to mark, up to which a power law is claimed. The grey band is a factor 2 around the line.
     """
@@ -155,11 +154,8 @@ def window_maps(spectra: Spectra, first: np.ndarray, last: np.ndarray, marks: Se
 
 
 def _shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    handles: dict[str, Any] = {}
-    for place in axes:
-        handles |= {label: handle for handle, label in zip(*place.get_legend_handles_labels(), strict=True)}
-    columns = min(len(handles), 4)
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns, fontsize=8)
+    handles, labels = plots.once(*axes)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=8)
 
 
 def variance_histogram(
