@@ -243,7 +243,7 @@ def _data(file: Path) -> Dataset:
 
 def _beside(file: Path) -> dict[str, Any] | None:
     """The manifest of another run on the same images: where nothing was trained, it knows where these lie."""
-    others = sorted(file.parents[2].glob(f"*/seed-*/{provenance.MANIFEST}"))
+    others = sorted(file.parents[2].glob(f"*/{runs.named('*')}/{provenance.MANIFEST}"))
     return provenance.read_manifest(others[0].parent) if others else None
 
 

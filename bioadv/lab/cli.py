@@ -106,7 +106,7 @@ def readouts(
     out: Out = Path("results"),
 ) -> None:
     """Measure hidden layers of CIFAR-10 with readouts from just begun to trained to the end."""
-    chosen = readout_study.chosen(scales, model)  # all of them before any work
+    chosen = readout_study.selection(scales, model)  # all of them before any work
     data = datasets.load("cifar10")
     for scale, models in chosen.items():
         for file in readout_study.make(scale, data, out, models, seed):
@@ -122,7 +122,7 @@ def layers(
     out: Out = Path("results"),
 ) -> None:
     """Make hidden layers alone and measure their spectra. What is finished is left alone."""
-    for (scale, name), chosen in alone.chosen(scales, images, layer).items():
+    for (scale, name), chosen in alone.selection(scales, images, layer).items():
         for folder in alone.make(scale, name, chosen, seed or list(alone.SEEDS), out):
             typer.echo(folder)
 

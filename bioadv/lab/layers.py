@@ -118,7 +118,7 @@ def layer(scale: str, images: str, name: str) -> Layer:
     return _known("layer", name, LAYERS[scale][images])
 
 
-def chosen(
+def selection(
     scales: Sequence[str], images: Sequence[str] | None = None, wanted: Sequence[str] | None = None
 ) -> dict[tuple[str, str], list[str]]:
     """By scale and set of images the layers that were asked for, by default all; those that it lacks are left out.

@@ -28,7 +28,7 @@ def names(scale: str) -> tuple[str, ...]:
     return *ALONE, *(name for name in study.members("paths") if name not in ALONE)
 
 
-def chosen(scales: Sequence[str], models: Sequence[str] | None = None) -> dict[str, list[str]]:
+def selection(scales: Sequence[str], models: Sequence[str] | None = None) -> dict[str, list[str]]:
     """Of each scale the models that were asked for, by default all; those that only another scale has are left out.
 
     ``ValueError`` for an unknown scale, or a model that none of them has.

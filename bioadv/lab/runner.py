@@ -16,7 +16,7 @@ import torch
 
 from bioadv.data import datasets, files, image_arrays
 from bioadv.data.datasets import Dataset
-from bioadv.lab import processes, provenance, study
+from bioadv.lab import processes, provenance, runs, study
 from bioadv.lab.runs import Run
 from bioadv.lab.study import Experiment
 from bioadv.network import hidden, local_learning, models, pruning, streams, training
@@ -174,7 +174,7 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
 
 def _check_name(run: Run, data: Dataset) -> None:
     """Refuse images that are not those of the other runs in the folder: two sets of one name would lie side by side."""
-    for path in sorted(run.root.glob(f"*/seed-*/{provenance.MANIFEST}")):
+    for path in sorted(run.root.glob(f"*/{runs.named('*')}/{provenance.MANIFEST}")):
         manifest = provenance.read_manifest(path.parent)
         if manifest and manifest["configuration"]["data"] != data.content_hash and path.parent != run.folder:
             raise ValueError(
