@@ -635,7 +635,8 @@ Table(
 
 # %% tags=["hide-input"]
 BALL = "PGD in an L2 ball"
-names = ["kh", *(name for name in full if name != "kh"), "kh-linear"]
+drawn = [n for n in full if n != "kh" and not study.EXPERIMENTS[n].kind.trained]
+names = ["kh", *drawn, "kh-linear"]  # the readout alone was trained
 attacked = {n: runs.at_hand(n, "perturbations.json") for n in names}
 attacked = {n: found for n, found in attacked.items() if found}
 beside = {
