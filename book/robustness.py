@@ -765,7 +765,7 @@ for other in ("bp", "l2"):
 # ### Referees
 #
 # Attacks that we did not write (`bioadv probe RUN --probe referees`): APGD with two losses and the Square attack from AutoAttack, DDN and HopSkipJump from Foolbox. Square and HopSkipJump see no gradients. If they needed *less* than the
-# attacks with gradients, a number below one in {numref}`tab-rob-referees`, gradients would be masked. And no referee may succeed inside a certificate. They went over BP, KH and random features, one seed of each. L2, KH's closest rival, is not among them; {ref}`ch-readout` attacks its hidden layer by Auto-PGD and DDN, and without gradients six images of it only.
+# attacks with gradients, a number below one in {numref}`tab-rob-referees`, gradients would be masked. And no referee may succeed inside a certificate. They went over BP, KH and random features, one seed of each. L2, KH's closest rival, is not among them; {ref}`ch-readout` attacks its hidden layer by Auto-PGD and DDN, and without gradients a handful of images of it only.
 
 # %% tags=["hide-input"]
 judged = {
