@@ -66,7 +66,7 @@ x, x_test = unit_lp(data.train), unit_lp(data.test)[:2000]
 # \frac1n \sum_{m \le n} \log_{10} \frac{\lambda_m(C)}{\lambda_m(MM^\top)\, \lambda_m(\Sigma_x)} \;\le\; 0
 # $$ (eq-mech-loss)
 #
-# the *loss per rank*, in decades: zero where they are aligned, −0.3 if half of each eigenvalue is missing on average. In the text its size is quoted, without the sign.
+# the *loss per rank*, in decades: zero where they are aligned, minus one if a tenth of each eigenvalue is left on average. In the text its size is quoted, without the sign.
 #
 # A second step would leave nothing free. Suppose that *rows look like images*. Then $M^\top M$, which has the eigenvalues of $M M^\top$, is a sum over rows that is proportional to the covariance of the images, up to their mean. The rows then have the
 # pixels' own spectrum, are aligned with it, and $\alpha_\text{images} = 2\, \alpha_\text{pixels}$.
@@ -217,7 +217,7 @@ text |= {
 }
 glue_all(text)
 
-# %% mystnb={"figure": {"caption": "Exponents at ranks 11 to 500 on CIFAR-10, 2000 units, before the activation: of the rows (that is, on white noise), their sum with that of the pixels, and measured on the test images; and the loss per rank against perfect alignment, in decades, mean over these ranks. A power $q$ counts only after the activation. L2 × 0 is backpropagation without decay, for a tenth of the epochs. Of two seeds both, of more their mean and standard deviation.", "name": "tab-mech-sums"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents at ranks 11 to 500 on CIFAR-10, 2000 units, before the activation: of the rows (that is, on white noise), their sum with that of the pixels, and measured on the test images; and the loss per rank against perfect alignment, in decades, mean over these ranks. A power $q$ counts only after the activation. L2 of strength 0 is backpropagation without decay, for a tenth of the epochs. Of two seeds both, of more their mean and standard deviation.", "name": "tab-mech-sums"}} tags=["hide-input"]
 
 
 def line(name):
