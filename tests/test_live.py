@@ -325,7 +325,8 @@ def test_photographs_of_a_camera_are_refused_before_any_work(photographs, tmp_pa
         assert isinstance(result.exception, ValueError), result.output
         assert re.search(too_large, str(result.exception))
     with pytest.raises(ValueError, match="spectra: 10000 noise images and 3000000 units of 3000000 values"):
-        probes.run(tmp_path / "x" / "pixels" / "seed-0", "spectra", data, progress=False)
+        folder = datasets.results_folder(tmp_path, data.name) / "pixels" / "seed-0"
+        probes.run(folder, "spectra", data, progress=False)
     assert not list(tmp_path.rglob("*.safetensors"))
     monkeypatch.setenv("BIOADV_DATA", str(photographs))
     with pytest.raises(ValueError, match="1000 x 1000 x 3 values; live cells take at most 12288 .64 x 64 in colour"):
