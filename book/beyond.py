@@ -206,9 +206,7 @@ for name, measure in tried.items():
 # %%
 def one_over_n(model):
     """Exponent after the activation, 1 for a spectrum of 1/n; mean over seeds."""
-    found = at_hand(model, "spectra.json").values()
-    taken = [numbers.exponent(run, "images_after", truncate=True) for run in found]
-    return float(np.mean(taken))
+    return float(np.mean(list(steepness.exponents(model).values())))
 
 
 near = one_over_n("specreg")
@@ -295,7 +293,14 @@ check("rank correlation, all", agree["all"], 0.7, 1)
 early, late = equal.values()
 flat = max(early[m][1] for m in ("random", "pca"))
 check("others over the flat ones, early", early["kh"][1] / flat, 1.8, 4)
-check("KH over cluster centres, late", late["kh"][1] / late["kmeans"][1], 1, 1.5)
+for other in late:
+    check(f"KH over {other}, late", late["kh"][1] / late[other][1], 1, 2)
+    check(f"exponent of {other} less KH's, late", late[other][0] - late["kh"][0], 0)
+means = {m: np.mean(seeds, axis=0) for m, seeds in everything.items()}
+nearest = sorted(means, key=lambda model: abs(means[model][0] - 1))[:3]
+highest = max(means[model][1] for model in nearest)
+middle = np.median([norm for _, norm in means.values()])
+check("the three nearest to 1/n, over the median of all", highest / middle, 0, 0.8)
 ranges = [norms[0] / norms[-1] for norms in along["kh"][1]]
 spans = [np.mean(seeds, axis=0)[1] for seeds in trained.values()]
 spanned = max(spans) / min(spans)

@@ -25,8 +25,7 @@ from bioadv.lab import (
     steepness,
     study,
 )
-from bioadv.lab.runs import at_hand, in_folder, paper
-from bioadv.measure import powerlaw
+from bioadv.lab.runs import in_folder, paper
 from bioadv.pages import wording
 from bioadv.pages.notebook import Html, Table, check, glue_all
 
@@ -36,12 +35,6 @@ verdicts = {claim.id: claims.judge(claim) for claim in ledger}
 
 def over_seeds(statistic, model):
     return list(numbers.measured(statistic, model).values())
-
-
-def after(model):
-    """Exponents after the activation, one per seed."""
-    found = at_hand(model, "spectra.json").values()
-    return [numbers.exponent(run, "images_after", truncate=True) for run in found]
 
 
 # %% [markdown]
@@ -115,7 +108,8 @@ drawn = frontier.lead_at("exemplars", best, "accuracy", common=True)
 check("images as weights over weight decay", drawn.value, 0.9, 1.15)
 glue_all({"equal-short": str(short), "equal-images": str(drawn)})
 for model in ("kh", "specreg", "random"):
-    glue_all({f"after-{model}": wording.of_seeds(after(model), places=2)})
+    after = list(steepness.exponents(model).values())
+    glue_all({f"after-{model}": wording.of_seeds(after, places=2)})
 
 
 # %% tags=["hide-input"]
@@ -129,11 +123,7 @@ small = ("small", "cifar10-whitened", (5, 50))
 ends = over_seeds("end of the power law", "kh")
 glue_all({"reach": wording.of_seeds(ends, places=0)})
 glue_all({"reach-claimed": paper()["power_law_end"]})
-spectra = [
-    run.arrays("spectra")["images_before"]
-    for run in at_hand("kh", "spectra.json").values()
-]
-early = [powerlaw.reach(s, powerlaw.fit(s, powerlaw.NOISE)) for s in spectra]
+early = over_seeds("end of the power law, ranks 11 to 100", "kh")
 glue_all({"reach-low": wording.of_seeds(early, places=0)})
 glue_all({"before-kh": before("kh")})
 glue_all({"before-images": before("exemplars", "untrained")})

@@ -24,8 +24,7 @@
 import numpy as np
 
 from bioadv.lab import claims, frontier, numbers, study
-from bioadv.lab.runs import at_hand, paper
-from bioadv.measure import powerlaw
+from bioadv.lab.runs import paper
 from bioadv.pages import plots, plots_frontier, wording
 from bioadv.pages.notebook import check, glue_all
 
@@ -76,14 +75,8 @@ lead = frontier.lead_at("exemplars", best, "accuracy", common=True)
 check("images as weights over weight decay", lead.value, 0.9, 1.15)
 ends = numbers.measured("end of the power law", "kh").values()
 glue_all({"intro-reach": wording.of_seeds(list(ends), places=0)})
-early = [
-    powerlaw.reach(found, powerlaw.fit(found, powerlaw.NOISE))
-    for found in (
-        run.arrays("spectra")["images_before"]
-        for run in at_hand("kh", "spectra.json").values()
-    )
-]
-glue_all({"intro-reach-low": wording.of_seeds(early, places=0)})
+early = numbers.measured("end of the power law, ranks 11 to 100", "kh").values()
+glue_all({"intro-reach-low": wording.of_seeds(list(early), places=0)})
 glue_all({"intro-reported": paper()["power_law_end"]})
 
 # %% [markdown]

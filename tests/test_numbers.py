@@ -84,8 +84,10 @@ def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
     for name, value in expected.items():
         assert STATISTICS[name].of(run) == pytest.approx(value, rel=1e-6), name
     assert 550 <= STATISTICS["end of the power law"].of(run) <= 560
+    low = "end of the power law, ranks 11 to 100"
+    assert STATISTICS[low].of(run) == STATISTICS["end of the power law"].of(run)  # one law up to there
     compared = {"critical norm over weight decay of equal accuracy", *BELOW_BP}
-    assert set(STATISTICS) == {*expected, "end of the power law", *compared}
+    assert set(STATISTICS) == {*expected, "end of the power law", low, *compared}
 
 
 def alone(run, exponent):
@@ -205,3 +207,13 @@ def test_the_example_of_the_front_page_trains_as_long_as_the_size_of_images_allo
     monkeypatch.setattr(local_learning, "train", lambda *given: None)
     exec(example("README.md", "live_params"), {})
     assert asked == [(data.name, len(data.train), data.train.inputs)]
+
+
+def test_the_end_of_a_line_depends_on_the_ranks_that_it_is_drawn_through(tmp_path):
+    """A spectrum that bends at rank 100: the line through the ranks before it ends soon after."""
+    run = Run(tmp_path / "cifar10", "kh", 0)
+    run.folder.mkdir(parents=True)
+    np.savez(run.folder / "spectra.npz", images_before=window(1, 100, 1.0, 3.0))
+    early, late = (STATISTICS[f"end of the power law{which}"].of(run) for which in (", ranks 11 to 100", ""))
+    assert early == pytest.approx(100 * 2**0.5, abs=3)  # there it is half of the line
+    assert late != early

@@ -40,9 +40,9 @@ def exponent(run: Run, spectrum: str, window: tuple[int, int] = powerlaw.IMAGES,
     return powerlaw.fit(run.arrays("spectra")[spectrum], window, truncate=truncate).alpha
 
 
-def _reach(run: Run) -> float:
+def _reach(run: Run, window: tuple[int, int] = powerlaw.IMAGES) -> float:
     spectrum = run.arrays("spectra")["images_before"]
-    return powerlaw.reach(spectrum, powerlaw.fit(spectrum))
+    return powerlaw.reach(spectrum, powerlaw.fit(spectrum, window))
 
 
 def critical_norm(run: Run, attack: str) -> float:
@@ -108,6 +108,7 @@ STATISTICS: dict[str, Statistic] = {
     "exponent, images, after activation": Statistic("spectra.json", lambda run: exponent(run, "images_after")),
     "exponent, noise": Statistic("spectra.json", lambda run: exponent(run, "noise_before", powerlaw.NOISE)),
     "end of the power law": Statistic("spectra.json", _reach),
+    "end of the power law, ranks 11 to 100": Statistic("spectra.json", lambda run: _reach(run, powerlaw.NOISE)),
     "critical norm, noise": Statistic("perturbations.json", lambda run: critical_norm(run, "noise")),
     "critical norm, FGSM": Statistic("perturbations.json", lambda run: critical_norm(run, "fgsm")),
     "critical norm, PGD": Statistic("perturbations.json", lambda run: critical_norm(run, "pgd")),
