@@ -79,16 +79,21 @@ def test_gradient_is_autograds(model, batch):
     (slope,) = torch.autograd.grad(cross_entropy(z, y, reduction="sum"), inputs)
     torch.testing.assert_close(attacks.gradient(model, x, y)[0], slope)
     torch.testing.assert_close(attacks.gradient(model, x, y)[1], z.detach())
-    (slope,) = torch.autograd.grad(attacks.margin(model(inputs), y).sum(), inputs)
+    (slope,) = torch.autograd.grad(-attacks.margin(model(inputs), y).sum(), inputs)
     torch.testing.assert_close(attacks.gradient(model, x, y, "margin")[0], slope)
 
 
 def test_gradient_is_the_finite_difference(model, batch, generator):
     x, y = batch
     direction = torch.randn(x.shape, generator=generator, dtype=x.dtype) * 1e-6
-    change = attacks.margin(model(x + direction), y) - attacks.margin(model(x - direction), y)
+    change = attacks.margin(model(x - direction), y) - attacks.margin(model(x + direction), y)
     predicted = 2 * (attacks.gradient(model, x, y, "margin")[0] * direction).sum(1)
     torch.testing.assert_close(change.detach(), predicted, rtol=1e-4, atol=1e-12)
+
+
+def test_the_margin_is_right_less_largest_wrong():
+    z, y = torch.tensor([[3.0, 1, 2], [3, 1, 2]]), torch.tensor([0, 2])
+    assert attacks.margin(z, y).tolist() == [1, -1]
 
 
 def test_fgsm_is_the_definition(model, batch):
@@ -116,7 +121,7 @@ def test_a_strength_for_each_image(model, batch):
 def test_perturbations_stay_in_the_ball_and_the_box(model, batch, params):
     x, y = batch
     high = torch.linspace(1, 1.2, len(x), dtype=torch.float64)[:, None]
-    begin = attacks.start(params, x, torch.Generator().manual_seed(0))
+    begin = attacks.start(params, x, torch.Generator().manual_seed(0)) if params.random_start else None
     moved = attacks.pgd(model, x, y, 0.4, params, (0, high), begin)
     length = (moved - x).abs().amax(1) if params.norm == "linf" else (moved - x).norm(dim=1)
     assert length.max() <= 0.4 + 1e-12
@@ -149,7 +154,7 @@ def test_the_best_iterate_is_returned(model, batch):
     best = attacks.pgd(model, x, y, 0.3, replace(last, best=True), UNBOUNDED)
     ends = torch.stack([attacks.pgd(model, x, y, 0.3, replace(last, steps=t), UNBOUNDED) for t in range(1, 6)])
     margins = torch.stack([attacks.margin(attacks.logits(model, end), y) for end in (x, *ends)])
-    torch.testing.assert_close(attacks.margin(attacks.logits(model, best), y), margins.amax(0))
+    torch.testing.assert_close(attacks.margin(attacks.logits(model, best), y), margins.amin(0))
 
 
 def test_starts_fill_the_ball(generator):
@@ -224,6 +229,8 @@ def test_bad_input_names_what_to_do(model, batch):
     model.eval()
     with pytest.raises(ValueError, match="begin = None"):
         attacks.pgd(model, x, y, 0.1, RECOMMENDED)
+    with pytest.raises(ValueError, match="begin is given, but params.random_start = False"):
+        attacks.pgd(model, x, y, 0.1, PUBLISHED, begin=torch.zeros_like(x))
     for bad, message in (({"steps": 0}, "steps = 0"), ({"norm": "l1"}, "norm = 'l1'"), ({"loss": "x"}, "loss = 'x'")):
         with pytest.raises(ValueError, match=message):
             replace(PUBLISHED, **bad)

@@ -52,11 +52,11 @@ def test_bounds_hold_for_random_points_of_the_ball(power, norm, method, batch_no
     for _ in range(20):  # corners and the sphere, where a convex function is largest
         u = torch.randn(x.shape, generator=generator, dtype=x.dtype)
         u = u.sign() if norm == "linf" else u / u.norm(dim=1, keepdim=True)
-        reached = -attacks.margin(attacks.logits(model, x + radius[:, None] * u), y)
+        reached = attacks.margin(attacks.logits(model, x + radius[:, None] * u), y)
         assert (reached >= bound - 1e-12).all()
     slope, _ = attacks.gradient(model, x, y, "margin")
     u = slope.sign() if norm == "linf" else slope / slope.norm(dim=1, keepdim=True)
-    assert (-attacks.margin(attacks.logits(model, x + radius[:, None] * u), y) >= bound - 1e-12).all()
+    assert (attacks.margin(attacks.logits(model, x + radius[:, None] * u), y) >= bound - 1e-12).all()
 
 
 @NORMS
@@ -64,7 +64,7 @@ def test_bounds_hold_for_random_points_of_the_ball(power, norm, method, batch_no
 def test_bound_falls_with_the_radius(power, norm):
     model, x, y = trained_like(power)
     bounds = [certificates.margin_bound(model, x, y, torch.full((200,), r).double(), norm) for r in (0, 0.01, 0.1, 1)]
-    torch.testing.assert_close(bounds[0], -attacks.margin(attacks.logits(model, x), y))
+    torch.testing.assert_close(bounds[0], attacks.margin(attacks.logits(model, x), y))
     for larger, smaller in itertools.pairwise(bounds):
         assert (smaller <= larger).all()
 
@@ -108,6 +108,18 @@ def test_the_interval_bound_by_hand(norm, reach):
 def test_wrong_images_get_zero():
     model, x, y = trained_like(1.0)
     assert (certificates.certified_radius(model, x, (y + 1) % 5) == 0).all()
+
+
+@NORMS
+def test_an_image_that_moves_no_unit_is_certain_up_to_the_nearest_kink_and_beyond(norm):
+    """One unit, h = -x_0, is silent at x = (1, 1); the margin is 1 until it responds, and then falls at a rate of 2."""
+    model = TwoLayer(2, 1, 2).double()
+    with torch.no_grad():
+        model.hidden[0, 0], model.readout[:, 0], model.bias[0] = -1.0, torch.tensor([-2.0, 0.0]), 1.0
+    x, y = torch.ones(1, 2, dtype=torch.float64), torch.zeros(1, dtype=torch.long)
+    assert 1 < certificates.certified_radius(model.eval(), x, y, norm)[0] <= 1.5
+    assert not attacks.wrong(model, x - torch.tensor([[1.49, 0.0]]), y).any()
+    assert attacks.wrong(model, x - torch.tensor([[1.51, 0.0]]), y).all()
 
 
 def test_bad_input_is_refused():

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from bioadv.data import files
-from bioadv.lab import corrections, frontier, numbers, predictions, runs
+from bioadv.lab import corrections, frontier, numbers, runs, statistics
 from bioadv.lab.corrections import NOTHING, PLUS_MINUS, Comparison, Estimate, averaged, compared
-from bioadv.lab.predictions import MissingError, Subject
 from bioadv.lab.runs import Run
+from bioadv.lab.statistics import MissingError, Subject
 from bioadv.measure.critical import NOISE_GRID
 
 
@@ -46,6 +46,24 @@ def test_a_measure_on_a_part_of_the_images_is_carried_over_to_all(tmp_path):
         found = (corrections.medians([a, b], m, common) for m in ("certified in L2", "PGD (as coded)"))
         for half, whole in zip(*found, strict=True):
             assert half == pytest.approx(whole / 2)
+
+
+def test_on_which_images_a_certificate_exceeds_an_attack(tmp_path):
+    """One model has images 1 to 6, of which the first four have certificates, the other 3 to 8; so 3 and 4 count."""
+    one = [Run(tmp_path, "a", seed) for seed in (0, 1)]
+    perturbations(one[0], [1, 2, 3, 4, 5, 6], np.ones(6), certified_l2=np.array([9.0, 9, 3, 1]))
+    perturbations(one[1], [1, 2, 3, 4, 5, 6], np.ones(6), certified_l2=np.array([0.0, 0, 3, 3]))
+    other = perturbations(Run(tmp_path, "b", 0), [8, 7, 4, 3, 6, 5], np.ones(6), l2_norm=np.full(6, 2.0))
+    measures = "certified in L2", "PGD in an L2 ball"
+    found = corrections.share_above(one, [other, other], *measures)
+    assert (found.value, found.seeds) == (0.75, (0.5, 1.0))
+    assert 0 < found.error < 0.5
+    never = perturbations(Run(tmp_path, "b", 1), [3, 4], np.ones(2), l2_norm=np.array([np.nan, 0.5]))
+    assert corrections.share_above(one, [never, never], *measures).seeds == (0.5, 0.5)  # it is the image that fails
+    apart = perturbations(Run(tmp_path, "b", 2), [5, 6], np.ones(2))
+    assert corrections.share_above(one, [apart, apart], *measures) is NOTHING
+    with pytest.raises(ValueError, match="measure = 'luck' is not known"):
+        corrections.share_above(one, [apart, apart], "luck", "PGD in an L2 ball")
 
 
 def test_noise_at_which_half_of_the_draws_fail(tmp_path):
@@ -197,7 +215,7 @@ def test_a_model_beside_a_penalty_of_several_strengths(at_hand):
     assert high == pytest.approx(pgd)
     name = "critical norm over weight decay of equal accuracy"
     assert numbers.measured(name, "kh") == {0: pytest.approx(1.5)}
-    statistic, over = predictions.statistic, "log critical norm over"
+    statistic, over = statistics.statistic, "log critical norm over"
     assert statistic(f"{over} weight decay of its accuracy", Subject("kh", 0)) == pytest.approx(np.log(1.5))
     assert statistic(f"{over} KH", Subject("short-norm", 0)) == pytest.approx(np.log(0.5 / 3))
     at_hand("kh", 1, 0.7, 3.0)  # more accurate than any of them

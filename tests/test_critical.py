@@ -180,6 +180,23 @@ def test_only_correct_images_take_part():
         critical.correct(model, x, (y + 1) % 5)
 
 
+def test_small_logits_are_no_ties():
+    model, x, y = trained_like(1.0)
+    with torch.no_grad():
+        model.readout *= 1e-6
+        model.bias *= 1e-6
+    wrong = torch.where(torch.arange(200) < 30, (y + 1) % 5, y)
+    with pytest.raises(ValueError, match="gets 30 of 200 images wrong"):
+        critical.search(model, x, wrong, critical.fgsm(model, x, wrong))
+
+
+@pytest.mark.parametrize("near", [np.zeros(3, int), np.full(200, 400), np.full(200, -1)])
+def test_a_guess_off_the_grid_is_refused(near):
+    model, x, y = trained_like(1.0)
+    with pytest.raises(ValueError, match="near has shape .*; give an index from 0 to 399 for each image"):
+        critical.search(model, x, y, critical.fgsm(model, x, y), near=near)
+
+
 @pytest.mark.parametrize("grid", [[0.1, 0.05], [0.1, 0.1], [-0.1, 0.1], [0.1, np.nan], [0.1, np.inf], []])
 def test_a_bad_grid_is_refused(grid):
     model, x, y = trained_like(1.0)

@@ -81,7 +81,7 @@ def test_a_manifest_that_is_none_is_refused_with_its_name(tiny, tmp_path, conten
 
 def test_a_damaged_measurement_is_refused_with_its_name(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(probes.PROBES, "ones", Probe("ones", lambda *given: {"ones": np.ones(99)}))
-    monkeypatch.setattr(probes.provenance, "source_hash", lambda *functions: "code")
+    monkeypatch.setattr(probes.hashing, "source_hash", lambda *functions: "code")
     train("random", tiny, tmp_path)
     folder, data = tmp_path / "tiny.npz" / "random" / "seed-0", datasets.load(tiny)
     file = probes.run(folder, "ones", data)
@@ -120,7 +120,7 @@ def test_on_a_full_disk_a_measurement_stays_as_it_was(tmp_path, full):
 def test_a_finished_run_on_a_read_only_disk_is_read(tiny, tmp_path, monkeypatch):
     """Also one whose checkpoint is still there, as when it was stopped between its last two steps."""
     monkeypatch.setitem(probes.PROBES, "ones", Probe("ones", lambda *given: {"ones": np.ones(99)}))
-    monkeypatch.setattr(probes.provenance, "source_hash", lambda *functions: "code")
+    monkeypatch.setattr(probes.hashing, "source_hash", lambda *functions: "code")
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk]

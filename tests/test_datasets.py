@@ -354,3 +354,6 @@ def test_a_norm_beyond_float32_is_refused():
     assert float(datasets.unit_lp(images, math.inf).max()) == 1
     with pytest.raises(ValueError, match="p = 20: the norms of 'mine' are beyond float32; give a smaller p"):
         datasets.unit_lp(images, 20)
+    faint = Images(np.full((2, 32, 32, 3), 0.1), np.array([0, 1]), ("a", "b"), "mine")
+    with pytest.raises(ValueError, match="p = 50: the norm of image 0 of 'mine' is below float32; give a smaller p"):
+        datasets.unit_lp(faint, 50)

@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from bioadv.data import files
+from bioadv.data import checkpoints, files
 
 
 def test_json_round_trip_is_stable(tmp_path):
@@ -177,7 +177,7 @@ def test_a_read_only_disk_is_named(disk):
 
 AS_OTHER = """
 import os, sys
-from bioadv.data import files
+from bioadv.data import checkpoints, files
 os.setuid(65534)
 try:
     files.write_json(sys.argv[1], 2)
@@ -260,8 +260,8 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
 def test_a_generator_state_of_another_device_is_refused(tmp_path):
     generator = torch.Generator().manual_seed(0)
     with pytest.raises(ValueError, match=r"c\.safetensors was made on another kind of device than cpu; go on there"):
-        files.set_state(generator, torch.zeros(16, dtype=torch.uint8), tmp_path / "c.safetensors")
-    files.set_state(generator, torch.Generator().manual_seed(1).get_state(), "c")
+        checkpoints.set_state(generator, torch.zeros(16, dtype=torch.uint8), tmp_path / "c.safetensors")
+    checkpoints.set_state(generator, torch.Generator().manual_seed(1).get_state(), "c")
     assert torch.equal(generator.get_state(), torch.Generator().manual_seed(1).get_state())
 
 

@@ -60,7 +60,7 @@ def test_no_eigenvalue_is_below_that_of_the_stretched_latent(latent):
 
 @pytest.mark.parametrize(("power", "terms"), [(0.5, 9), (float("nan"), 9), (2, 0)])
 def test_bad_powers_and_terms_are_refused(latent, power, terms):
-    with pytest.raises(ValueError, match=r"power = .*, terms = .; give n >= 1 and at least one term"):
+    with pytest.raises(ValueError, match=r"power = .*, terms = .; give q >= 1 and at least one term"):
         gaussian_latents.activated(latent[0], power, terms)
 
 

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from bioadv.data import datasets, variants
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import accept, cli, layers, predictions, runs
+from bioadv.lab import accept, cli, layers, predictions, runs, statistics
 from bioadv.lab.layers import Layer
-from bioadv.lab.predictions import Subject
+from bioadv.lab.statistics import Subject
 from bioadv.measure import alignment, spectra
 from bioadv.network import local_learning
 from bioadv.network.local_learning import KHParams
@@ -63,6 +63,8 @@ def test_new_phases_keep_means_amplitudes_and_the_relation_of_colours(generator)
 
 @pytest.mark.parametrize("name", ["photo-patches", "photo-patches-scrambled", "photo-patches-whitened"])
 def test_rows_of_variants_have_unit_norm_and_the_digest_of_their_images(pictures, name):
+    with pytest.raises(ValueError, match="count = 0; give at least 1"):
+        variants.rows(name, 0)
     found = variants.rows(name, 700, p=4.0)
     assert found.train.shape == (700, 192)
     assert found.test.shape == (400, 192)
@@ -127,6 +129,20 @@ def test_a_layer_is_measured_by_the_definitions(tiny):
     np.testing.assert_allclose(white["after_1"].sum(), torch.cov(h.clamp_min(0).T).trace(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("p", [2.0, 4.0])
+def test_images_as_rows_are_their_own_neighbours_in_every_norm(tiny, p):
+    pictures = variants.rows("photo-patches", 600, p)
+    of = spectra.moments(pictures.test)
+    kind = Layer("exemplars", replace(TINY, p=p), 600)
+    found, _ = layers.measured(kind, 0, pictures, of, alignment.components(of))
+    np.testing.assert_allclose(found["nearest"][0], 1, atol=1e-5)
+
+
+def test_of_two_suffixes_only_the_last_is_taken_away():
+    assert variants.base("mine-whitened-scrambled") == "mine-whitened"
+    assert [variants.base(name) for name in ("mine-scrambled", "mine-whitened", "mine")] == ["mine"] * 3
+
+
 def test_settled_units_are_those_at_their_norm(tiny, monkeypatch):
     """Those that are not are left out, and what is seen along the way is of the same units."""
     tiny = variants.rows("photo-patches-whitened", 600)  # of which no unit wins too many
@@ -184,7 +200,7 @@ def test_stored_layers_are_checked_like_all_results_and_judged(tiny, tmp_path, m
     assert accept.faults(file, tmp_path, accept._data(file)) == []
     monkeypatch.setenv(runs.RESULTS_VARIABLE, str(tmp_path))
     subject = Subject("white", 4, "photo-patches", "small", (3, 20))
-    assert predictions.statistic("alpha(rows)", subject) < 0.5 < predictions.statistic("alpha(images)", subject)
+    assert statistics.statistic("alpha(rows)", subject) < 0.5 < statistics.statistic("alpha(images)", subject)
 
     about = json.loads(file.read_text())
     file.write_text(json.dumps({**about, "source": "0" * 64}))
@@ -198,11 +214,11 @@ def test_stored_layers_are_checked_like_all_results_and_judged(tiny, tmp_path, m
 
 def test_every_prediction_about_layers_alone_is_about_one_that_exists():
     for entry in predictions.read():
-        if entry.hypothesis == 1 and entry.scale in predictions.ALONE:
+        if entry.hypothesis == 1 and entry.scale in statistics.ALONE:
             for model in entry.models:
                 layers.layer(entry.scale, entry.data, model)
             assert isinstance(layers.layer(entry.scale, entry.data, entry.models[0]), Layer)
-    assert tuple(layers.LAYERS) == predictions.ALONE
+    assert tuple(layers.LAYERS) == statistics.ALONE
 
 
 @pytest.mark.parametrize("images", [(), ("--images", "mnist")])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bioadv.lab import provenance, runner
+from bioadv.lab import hashing, runner
 from bioadv.network import models
 
 PACKAGE = Path(__file__).resolve().parent.parent / "bioadv"
@@ -39,6 +39,6 @@ def test_base_names_are_unique_and_no_shelf_bears_a_modules_name():
 
 
 def test_the_hash_does_not_know_of_shelves():
-    names = provenance.sources(models.slope, runner.accuracies)
+    names = hashing.sources(models.slope, runner.accuracies)
     assert {"bioadv.models.slope", "bioadv.runner.accuracies"} <= set(names)
     assert not any(name.split(".")[1] in SHELVES for name in names)

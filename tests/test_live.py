@@ -280,6 +280,17 @@ def test_a_bad_effort_is_refused(monkeypatch, bad):
     assert study.live_scale(of(10)).layer.epochs == study.scale(of(10)).layer.epochs // 2  # the study is not shortened
 
 
+def test_a_layer_for_images_of_another_norm_is_followed_by_these(monkeypatch):
+    """Of unit L4 norm, as those that it learned from."""
+    data, seen = datasets.load("photo-patches"), []
+    monkeypatch.setattr(live.runner, "fit", lambda model, sets, *more: seen.append(sets))
+    sizes = study.Scale(local_learning.KHParams(hidden=20, p=4.0), epochs=1)
+    live.train("kh", data, torch.ones(20, data.train.inputs), sizes)
+    for part in ("train", "test"):
+        norms = torch.linalg.vector_norm(seen[0][part][0], 4, dim=1)
+        torch.testing.assert_close(norms, torch.ones(len(norms)))
+
+
 def test_live_training_is_the_studys(monkeypatch):
     """The same initial weights for all models; a layer where one is needed; the published penalty at this batch."""
     monkeypatch.setenv(study.EFFORT_VARIABLE, "0.01")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv.data import datasets, downloads, files
+from bioadv.data import checkpoints, datasets, downloads, files
 from bioadv.lab import live, study
 from bioadv.network import local_learning
 
@@ -126,7 +126,7 @@ def test_a_disk_that_takes_no_more_costs_no_training(cache, data, sizes, monkeyp
         assert equal(weights(live.train("kh", data, layer, sizes).model), weights(model))
         assert list(cache.iterdir()) == []
         with pytest.raises(OSError, match=os.strerror(problem)[1:]):  # what a run needs to go on from is another matter
-            files.write_checkpoint(cache / "x.safetensors", {}, 1, 0.0, {})
+            checkpoints.write(cache / "x.safetensors", {}, 1, 0.0, {})
     live.train_layer(data, sizes)
     assert len(list(cache.iterdir())) == 1
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioadv.data import files
+from bioadv.data import checkpoints, files
 from bioadv.network import local_learning as ll
 from bioadv.network import products
 from bioadv.network.local_learning import KHParams
@@ -150,7 +150,7 @@ def test_same_seed_same_layer_and_other_seed_another():
 
 
 @pytest.mark.parametrize("stop", [1, 3, 5])
-def test_resumed_training_ends_with_the_same_weights(tmp_path, stop):
+def test_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch, stop):
     x, file = tiny_images(), tmp_path / "kh.safetensors"
     whole = ll.train(x, TINY, torch.Generator().manual_seed(5), progress=False)
 
@@ -158,7 +158,7 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, stop):
         pass
 
     written = []
-    original = ll.write_checkpoint
+    original = checkpoints.write
 
     def stopping(*args, **kwargs):
         original(*args, **kwargs)
@@ -166,12 +166,9 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, stop):
         if len(written) == stop:
             raise StoppedError
 
-    ll.write_checkpoint, restore = stopping, ll.write_checkpoint
-    try:
-        with pytest.raises(StoppedError):
-            ll.train(x, TINY, torch.Generator().manual_seed(5), keeping=Keeping(file, 1), progress=False)
-    finally:
-        ll.write_checkpoint = restore
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(checkpoints, "write", stopping)
+        ll.train(x, TINY, torch.Generator().manual_seed(5), keeping=Keeping(file, 1), progress=False)
     resumed = ll.train(x, TINY, torch.Generator().manual_seed(5), keeping=Keeping(file, 1), progress=False)
     assert torch.equal(resumed.synapses, whole.synapses)
     for name in ll.HISTORY:
@@ -203,16 +200,17 @@ CHILD = """
 import sys, torch
 sys.path.insert(0, sys.argv[2])
 from tests.test_local_learning import TINY, tiny_images
+from bioadv.data import checkpoints
 from bioadv.network import local_learning as ll
 from bioadv.network.states import Keeping
 from dataclasses import replace
 torch.set_num_threads(1)
-read = ll.read_checkpoint
+read = checkpoints.read
 def told(*given):
     state = read(*given)
     print(state[1], flush=True)
     return state
-ll.read_checkpoint = told
+checkpoints.read = told
 print("ready", flush=True)
 params, generator = replace(TINY, epochs=400), torch.Generator().manual_seed(5)
 ll.train(tiny_images(), params, generator, keeping=Keeping(sys.argv[1], 1), progress=False)

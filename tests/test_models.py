@@ -90,6 +90,10 @@ def test_foreign_and_truncated_models_are_refused(tmp_path, generator):
     models.write_tensors(file, {"hidden": torch.zeros(9, 9)}, model=shape)
     with pytest.raises(ValueError, match="does not fit the model it describes"):
         models.load(file)
+    for foreign in ({"units": 2}, {"hidden": 0}):
+        models.write_tensors(file, {"hidden": torch.zeros(9, 9)}, model=shape | foreign)
+        with pytest.raises(ValueError, match="does not fit the model it describes"):
+            models.load(file)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +104,8 @@ def test_foreign_and_truncated_models_are_refused(tmp_path, generator):
         ((7, 5, 1), "classes = 1.*at least 2"),
         ((7, 5, 3, 0.5), "power = 0.5"),
         ((7, 5, 3, float("nan")), "power = nan"),
+        ((7, 5, 3, float("inf")), "power = inf"),
+        ((7, 3.5, 3), "hidden = 3.5; give a whole number"),
     ],
 )
 def test_bad_shapes_are_refused(arguments, words):

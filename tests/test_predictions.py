@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bioadv.data import files
-from bioadv.lab import predictions, runs
-from bioadv.lab.predictions import STATISTICS, MissingError, Subject
+from bioadv.lab import predictions, runs, statistics
+from bioadv.lab.statistics import STATISTICS, MissingError, Subject
 
 RANKS = np.arange(1, 601.0)
 ENTRY = """
@@ -28,9 +28,9 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setenv(runs.RESULTS_VARIABLE, str(tmp_path))
 
     def store(model, seed=0, small=False, **alphas):
-        folder = predictions.folder("small" if small else "paper", "cifar10") / model / f"seed-{seed}"
+        folder = statistics.folder("small" if small else "paper", "cifar10") / model / f"seed-{seed}"
         folder.mkdir(parents=True)
-        names = {} if small else predictions.ARRAYS
+        names = {} if small else statistics.ARRAYS
         file = "alignment" if small else "spectra"
         arrays = {names.get(name, name): RANKS**-alpha for name, alpha in alphas.items()}
         files.write_arrays(folder / f"{file}.npz", arrays)
@@ -70,6 +70,8 @@ def test_the_books_predictions_are_well_formed():
         ("statistic: alpha(images)", "statistic: alpha(imagse)", "statistic 'alpha(imagse)' is not known"),
         ("+ alpha(pixels)", "+ alpah(pixels)", "statistic 'alpah(pixels)' is not known"),
         ("alpha(rows) + alpha(pixels)", "1e400", "value = '1e400' is not finite"),
+        ("alpha(rows) +", "alpha(nobody)(rows) +", "in 'alpha(nobody)(rows)', model = 'nobody' is not known"),
+        ("statistic: alpha(images)", "statistic: deficit(bq)", "in 'deficit(bq)', model = 'bq' is not known"),
         ("[11, 500]", "[500, 11]", "window = [500, 11]; give a first and a last rank"),
     ],
 )
@@ -144,18 +146,18 @@ def test_what_is_withdrawn_is_not_judged(results, read):
 def test_small_results_lie_in_a_folder_of_their_own(results):
     results("kh-layer", small=True, images=2.0, rows=0.8, pixels=1.3)
     subject = Subject("kh-layer", 0, "cifar10", "small", (11, 100))
-    found = [predictions.statistic(f"alpha({of})", subject) for of in ("images", "rows", "pixels")]
+    found = [statistics.statistic(f"alpha({of})", subject) for of in ("images", "rows", "pixels")]
     np.testing.assert_allclose(found, [2.0, 0.8, 1.3])
     with pytest.raises(MissingError, match=r"kh-layer, seed 0, on cifar10 has no spectra\.json"):
-        predictions.statistic("alpha(images)", Subject("kh-layer", 0))
+        statistics.statistic("alpha(images)", Subject("kh-layer", 0))
 
 
 def test_a_layer_with_too_few_units_for_the_window_decides_nothing(results):
     results("kh-layer", small=True, images=2.0, rows=0.8, pixels=1.3)
-    units = len(predictions.spectrum(Subject("kh-layer", 0, "cifar10", "small"), "images"))
+    units = len(statistics.spectrum(Subject("kh-layer", 0, "cifar10", "small"), "images"))
     with pytest.raises(MissingError, match=f"kh-layer, seed 0: {units} units have no rank {units + 1}"):
-        predictions.statistic("alpha(images)", Subject("kh-layer", 0, "cifar10", "small", (5, units + 1)))
-    assert predictions.exponents("kh-layer", (5, units + 1), "small") == {}
+        statistics.statistic("alpha(images)", Subject("kh-layer", 0, "cifar10", "small", (5, units + 1)))
+    assert statistics.exponents("kh-layer", (5, units + 1), "small") == {}
 
 
 def test_the_deficit_is_zero_when_aligned_and_the_mean_loss_per_rank_otherwise(results):
@@ -164,7 +166,7 @@ def test_the_deficit_is_zero_when_aligned_and_the_mean_loss_per_rank_otherwise(r
     results("bp", images=1.5, rows=1.0)
     window = (11, 40)
     subject = Subject("kh", 0, window=window)
-    assert abs(predictions.deficit(subject)) < 1e-12
+    assert abs(statistics.deficit(subject)) < 1e-12
     by_hand = []
     for n in range(window[0], window[1] + 1):
         ranks = np.arange(1.0, n + 1)
@@ -177,7 +179,7 @@ def test_exponents_by_seed_of_what_is_stored(results):
     results("kh", 0, images=2.5, rows=1.0)
     results("kh", 2, images=2.6)  # with batch norm: no rows
     results("kh", 5, images=2.7, rows=0.9)
-    found = predictions.exponents("kh", (11, 100))
+    found = statistics.exponents("kh", (11, 100))
     assert list(found) == [0, 5]
     np.testing.assert_allclose(list(found.values()), [[2.5, 1, 1.5], [2.7, 0.9, 1.5]])
 
@@ -224,11 +226,22 @@ def test_a_formula_of_other_things_is_refused(results, formula):
         ("scale: paper", "scale: paper\n  sacle: small", "prediction 'sum': sacle is not a key"),
         ("models: [kh]", "models: []", "prediction 'sum': models = .*give a list of models"),
         ("hypothesis: 1", "hypothesis: 3", "prediction 'sum': hypothesis = 3; give 1 or 2"),
+        ("tolerance: 0.15", "tolerance: .inf", "prediction 'sum': tolerance = inf; give a number > 0"),
     ],
 )
 def test_faults_are_told_by_file_entry_and_key(read, old, new, message):
     with pytest.raises(ValueError, match=rf"predictions\.yaml: {message}"):
         read((old, new))
+
+
+def test_a_spectrum_that_was_not_stored_is_not_measured(results, read):
+    results("kh", images=2.5, rows=1.0)
+    entry = read(("statistic: alpha(images)", "statistic: alpha(after ReLU)"))[0]
+    assert predictions.evaluate(entry).label == "not measured"
+    results("kh-layer", small=True, images=2.5, rows=1.0, pixels=1.5)
+    small = Subject("kh-layer", 0, "cifar10", "small")
+    with pytest.raises(MissingError, match="stored no spectrum 'after_1'"):
+        statistics.statistic("alpha(after ReLU)", small)
 
 
 def test_two_entries_of_one_name_are_refused(read):
@@ -241,5 +254,5 @@ def test_ratios_are_of_the_seeds_that_both_have(results):
         results("kh", seed, images=exponent, rows=1.0)
     for seed in (0, 2, 3):
         results("bp", seed, images=2.0, rows=1.0)
-    found = predictions.ratios("alpha(images)", "kh", "bp")
+    found = statistics.ratios("alpha(images)", "kh", "bp")
     assert found == {0: pytest.approx(np.e), 2: pytest.approx(1)}

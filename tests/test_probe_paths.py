@@ -104,7 +104,7 @@ def test_a_trained_model_is_measured_with_its_own_readout_as_well(tiny, trained,
         float((model(datasets.unit_lp(data.test)).argmax(1) == torch.tensor(data.test.labels)).float().mean())
     )
     x, y = datasets.unit_lp(data.test)[found["images"]], torch.tensor(data.test.labels)[found["images"]]
-    np.testing.assert_allclose(found["margin"][-1], -attacks.margin(model(x), y).detach(), rtol=1e-5)
+    np.testing.assert_allclose(found["margin"][-1], attacks.margin(model(x), y).detach(), rtol=1e-5)
     np.testing.assert_allclose(found["scale"], datasets.ceiling(data.test)[found["images"], 0])
     epochs = probe_paths.measure_epochs(model, data, probes.PROBES["epochs"].settings, False)
     assert epochs["place"].tolist() == [1, 4]

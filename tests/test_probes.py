@@ -65,7 +65,7 @@ def counted(monkeypatch):
         return {"norm": np.array([float(model.hidden.detach().norm())]), "images": np.array(len(data.test))}
 
     monkeypatch.setitem(probes.PROBES, "counted", Probe("counts", measure, {"grid": [1, 2]}))
-    monkeypatch.setattr(probes.provenance, "source_hash", lambda *functions: "code")
+    monkeypatch.setattr(probes.hashing, "source_hash", lambda *functions: "code")
     return calls
 
 

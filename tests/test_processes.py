@@ -156,12 +156,26 @@ def test_a_training_is_what_came_out_of_it():
     assert provenance.identity(about) == provenance.identity(same)
     for key, value in (("configuration", {"seed": 1}), ("source", "t"), ("accuracy", {"test": 0.6})):
         assert provenance.identity(about) != provenance.identity({**about, key: value})
-    # With digests the weights themselves count, and nothing else of the outcome.
-    kept = {**about, "digests": {"model.safetensors": "a", "log.npz": "l"}}
-    assert provenance.identity(kept) == provenance.identity({**kept, "digests": {"model.safetensors": "a"}})
-    assert provenance.identity(kept) != provenance.identity({**kept, "digests": {"model.safetensors": "b"}})
+    # Of an earlier version with digests the weights count, and nothing else of the outcome.
+    first, other = ({**about, "digests": {"model.safetensors": digest}} for digest in "ab")
+    assert provenance.identity(first) == provenance.identity({**first, "accuracy": {"test": 0.6}})
+    assert provenance.identity(first) != provenance.identity(other)
     assert provenance.is_of(provenance.identity(same), about)
     assert not provenance.is_of(None, about)
+
+
+def test_a_training_that_is_repeated_bit_by_bit_is_the_same():
+    """By its log, whatever code made it and however its weights lie in their file."""
+    known = {"model": "bp", "seed": 0, "data": "d"}
+    about = {"configuration": known, "source": "s", "digests": {"model.safetensors": "a", "log.npz": "l"}}
+    again = {**about, "source": "t", "digests": {"model.safetensors": "b", "log.npz": "l"}}
+    assert provenance.identity(about) == provenance.identity(again)
+    assert provenance.is_of(provenance.identity(again), about)
+    assert provenance.is_of(provenance._by_weights(about), about)  # as an earlier version kept it
+    assert not provenance.is_of(provenance._by_weights(again), about)
+    assert provenance.identity(about) != provenance.identity({**about, "digests": {"log.npz": "m"}})
+    for name, value in (("model", "l2"), ("seed", 1), ("data", "e")):
+        assert provenance.identity(about) != provenance.identity({**about, "configuration": known | {name: value}})
 
 
 def test_results_of_earlier_versions_stay_with_their_training():

@@ -200,6 +200,17 @@ def test_bootstrap_of_the_order():
     assert pruning.bootstrap_order(one, 9) > 1 / 10
 
 
+def test_what_no_bootstrap_or_mixture_can_do_is_refused():
+    variance = torch.rand(100, generator=torch.Generator().manual_seed(0)).double() + 0.1
+    for call, message in (
+        (lambda: pruning.bootstrap_order(variance, 0), "replicates = 0"),
+        (lambda: pruning.bootstrap_order(torch.ones(100)), "variance is the same for all units"),
+        (lambda: pruning.mixture(variance, most=0), "most = 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
 def test_the_chi_square_test_is_not_valid():
     """Under one Gaussian a valid p-value is uniform; that of the published test is not."""
     from scipy.stats import chi2

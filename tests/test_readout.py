@@ -97,6 +97,22 @@ def test_bad_latents_are_refused(latents):
         readout.path(a, y, [0.1], 3, limit=0)
 
 
+def test_a_unit_too_faint_for_the_precision_gets_no_weight(latents):
+    """Its spread is a number in float64 and none, or nearly none, in float32: the solver would divide by it."""
+    a, y = latents
+    faint = torch.zeros(len(a), 1, dtype=torch.float32)
+    faint[0] = 1e-38
+    (found,) = readout.path(torch.cat([a.float(), faint], 1), y, [0.1], 3)
+    assert bool((found.readout[:, -1] == 0).all())
+    (without,) = readout.path(a.float(), y, [0.1], 3)
+    torch.testing.assert_close(found.readout[:, :-1], without.readout)
+
+
+def test_no_ridge_helps_against_a_nan():
+    with pytest.raises(FloatingPointError, match="no ridge up to .* check the latents"):
+        readout._root(torch.full((2, 2), torch.nan, dtype=torch.float64), 0.1)
+
+
 def test_the_path_of_adam_is_that_of_training(latents):
     """The same steps as training takes with the constant schedule, and it stops where it is asked to."""
     a, y = latents[0].float() / 100, latents[1]

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from bioadv.lab import corrections, predictions, readout_numbers
-from bioadv.lab.predictions import MissingError, Subject
+from bioadv.data import files
+from bioadv.lab import corrections, readout_numbers, statistics
+from bioadv.lab.runs import Run
+from bioadv.lab.statistics import MissingError, Subject
 from bioadv.pages import plots_readout
 
 
@@ -35,18 +37,29 @@ def test_the_path_rises_to_its_best_accuracy_and_dips_are_left_out():
 
 
 def test_what_the_best_readout_gains_and_keeps_by_hand():
+    def gained(found):
+        places = readout_numbers.best_beside_own([found])
+        return *readout_numbers.ahead(places), readout_numbers.ratio(places).value
+
     # The best accuracy, 0.5, is at place 3, the model's own, 0.45, at place 4, where norms are half as large.
-    assert readout_numbers.gain(path(own=True)) == pytest.approx((0.05, 2.0))
-    assert readout_numbers.gain(path()) == pytest.approx((0, 1))  # without its own it is compared with itself
+    assert gained(path(own=True)) == pytest.approx((0.05, 2.0))
+    assert gained(path()) == pytest.approx((0, 1))  # without its own it is compared with itself
     # On images that both decide correctly: without the largest of three norms, each median is lower, not their ratio.
     missed = path(own=True)
     missed["l2"][4, 2] = 0
-    assert readout_numbers.gain(missed) == pytest.approx((0.05, 2.0))
+    assert gained(missed) == pytest.approx((0.05, 2.0))
     missed["l2"][3, 0] = 0
-    found = readout_numbers.kept(missed, 4, 3)  # one image is left, so no sample differs
+    found = readout_numbers.ratio([((missed, 3), (missed, 4))])  # one image is left, so no sample differs
     assert (found.value, found.error) == (pytest.approx(2), 0)
     missed["l2"][3] = 0
-    assert readout_numbers.kept(missed, 4, 3) is corrections.NOTHING
+    assert readout_numbers.ratio([((missed, 3), (missed, 4))]) is corrections.NOTHING
+    assert readout_numbers.ratio([]) is corrections.NOTHING
+
+
+def test_from_the_strongest_penalty_to_the_best():
+    ((first, last),) = readout_numbers.first_beside_best([path(own=True)])
+    assert (first[1], last[1]) == (0, 3)
+    assert readout_numbers.ratio([(first, last)]).value == pytest.approx(8)
 
 
 def test_a_layer_beside_a_trained_network_by_hand():
@@ -54,12 +67,14 @@ def test_a_layer_beside_a_trained_network_by_hand():
     trained = path(own=True)
     trained["l2"][4] = [0.2, 0.5, 9, 9]  # the last image is one that the layer gets wrong
     expected = 0.5**0.25 * 0.25**0.75 / 0.5
-    assert readout_numbers.over_own(path(), trained) == pytest.approx(expected)
+    assert readout_numbers.over_own([(path(), trained)]).value == pytest.approx(expected)
     trained["l2"][4, 1:] = 0
     # Of the first image alone, whose norm is half of the layer's median.
-    assert readout_numbers.over_own(path(), trained) == pytest.approx(expected / 2 * 0.5 / 0.2)
-    trained["accuracy"][4] = 0.6
-    assert np.isnan(readout_numbers.over_own(path(), trained))
+    assert readout_numbers.over_own([(path(), trained)]).value == pytest.approx(expected / 2 * 0.5 / 0.2)
+    other = {**trained, "accuracy": np.array([0.2, 0.4, 0.3, 0.5, 0.6])}  # no readout of the layer gets there
+    both = readout_numbers.over_own([(path(), trained), (path(), other)])
+    assert both.seeds == (pytest.approx(expected / 2 * 0.5 / 0.2),)
+    assert readout_numbers.over_own([(path(), other)]) is corrections.NOTHING
 
 
 def test_the_error_of_what_is_kept_is_that_over_images():
@@ -67,12 +82,28 @@ def test_the_error_of_what_is_kept_is_that_over_images():
     norms = rng.lognormal(sigma=0.5, size=400)
     found = path((0.4, 0.5))
     found["l2"] = np.array([norms, norms * rng.lognormal(sigma=0.1, size=400)])
-    once = readout_numbers.kept(found, 0, 1)
-    again = [
-        readout_numbers.kept({**found, "l2": found["l2"][:, rng.integers(400, size=400)]}, 0, 1, replicates=0).value
-        for _ in range(200)
-    ]
+    once = readout_numbers.ratio([((found, 1), (found, 0))])
+    samples = [{**found, "l2": found["l2"][:, rng.integers(400, size=400)]} for _ in range(200)]
+    again = [readout_numbers.ratio([((one, 1), (one, 0))], replicates=0).value for one in samples]
     assert once.error == pytest.approx(np.std(again), rel=0.3)
+
+
+def test_the_error_of_several_seeds_is_over_seeds_as_well():
+    """Two seeds that keep half and a tenth on every image: of two drawn anew, half the time both."""
+    seeds = [{**path((0.4, 0.5)), "l2": np.outer([1.0, share], np.ones(50))} for share in (0.5, 0.1)]
+    found = readout_numbers.ratio([((one, 1), (one, 0)) for one in seeds])
+    assert found.seeds == (pytest.approx(0.5), pytest.approx(0.1))
+    assert found.error == pytest.approx(0.2 / 2**0.5, rel=0.2)
+
+
+def test_stored_paths_stand_side_by_side(tmp_path):
+    for model, seeds in (("kh", (0, 1)), ("l2", (1,))):
+        for seed in seeds:
+            run = Run(tmp_path, model, seed)
+            files.write_json(run.measured("paths"), {"configuration": {}, "source": ""})
+            files.write_arrays(run.folder / "paths.npz", {"accuracy": np.array([seed + (model == "l2") / 2])})
+    found = readout_numbers.paired("kh", "l2", tmp_path)
+    assert [(float(one["accuracy"][0]), float(other["accuracy"][0])) for one, other in found] == [(0, 1.5), (1, 1.5)]
 
 
 def test_critical_norms_at_an_accuracy_by_hand():
@@ -101,6 +132,8 @@ def test_one_layer_over_another_at_an_accuracy():
     found = readout_numbers.over([(spread(3.0, 1), spread(2.0, 2))], 0.35)
     assert (found.value, found.error) == (pytest.approx(1.5), pytest.approx(0, abs=1e-12))  # on the same images
     pairs = [(spread(3.0, 1), spread(2.0, 2)), (spread(5.0, 1), spread(2.0, 2))]
+    each = readout_numbers.over(pairs, [0.35, 0.6])  # where the second does not get
+    assert each.seeds == (pytest.approx(1.5),)
     found = readout_numbers.over(pairs, 0.35)
     assert found.seeds == (pytest.approx(1.5), pytest.approx(2.5))
     assert found.error == pytest.approx(0.5 / 2**0.5, rel=0.2)  # of two drawn anew, half the time both
@@ -164,7 +197,7 @@ def stored(monkeypatch):
         return Stored(model)
 
     monkeypatch.setattr(Subject, "run", run)
-    return lambda name, model="kh": predictions.statistic(name, Subject(model, 0))
+    return lambda name, model="kh": statistics.statistic(name, Subject(model, 0))
 
 
 def test_statistics_of_the_predictions(stored):
@@ -210,6 +243,8 @@ def test_the_best_readouts_of_two_layers_are_compared_on_images_that_both_decide
         "accuracy": np.array([0.3, 0.45]),
         "l2": np.array([[8.0, 8, 8], [1, 0, 5]]),
     }
-    assert readout_numbers.best_over(one, other) == pytest.approx((0.05, 2.0))
+    places = readout_numbers.best_of_both([(one, other)])
+    assert readout_numbers.ahead(places) == [pytest.approx(0.05)]
+    assert readout_numbers.ratio(places).value == pytest.approx(2)
     apart = other | {"l2": np.array([[8.0, 8, 8], [0, 0, 5]])}
-    assert np.isnan(readout_numbers.best_over(one, apart)[1])
+    assert readout_numbers.ratio(readout_numbers.best_of_both([(one, apart)])) is corrections.NOTHING

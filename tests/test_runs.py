@@ -20,7 +20,7 @@ def test_a_run_knows_its_place(tmp_path):
     assert Run.at(run.folder) == run
     assert run.weights == run.folder / "model.safetensors"
     assert run.layer.weights == tmp_path / "cifar10" / study.LAYER / "seed-3" / "layer.safetensors"
-    for other in (tmp_path, run.folder.with_name("seed-3.old"), run.folder.with_name("my-seed-3")):
+    for other in (tmp_path, *(run.folder.with_name(name) for name in ("seed-3.old", "my-seed-3", "seed-03"))):
         with pytest.raises(ValueError, match="is not the folder of a run; give OUT/DATASET/MODEL/seed-S"):
             Run.at(other)
 
@@ -65,7 +65,7 @@ def test_where_a_run_lies_is_spelled_in_one_place():
 
 
 def test_seeds_of_a_model_are_those_of_its_folders(tmp_path):
-    for name in ("seed-10", "seed-2", "seed-3.old", "seeds"):
+    for name in ("seed-10", "seed-2", "seed-3.old", "seed-04", "seeds"):
         (tmp_path / name).mkdir()
     assert runs.seeds(tmp_path) == [2, 10]
     assert [runs.is_run(tmp_path / runs.named(2)), runs.is_run(tmp_path / "seed-3.old")] == [True, False]

@@ -17,6 +17,7 @@ from bioadv.data.datasets import Dataset, Images
 from bioadv.lab import (
     accept,
     cli,
+    hashing,
     layers,
     probe_perturbations,
     probes,
@@ -27,8 +28,8 @@ from bioadv.lab import (
     study,
 )
 from bioadv.lab.accept import stand_in
+from bioadv.lab.hashing import source_hash
 from bioadv.lab.looks import Look
-from bioadv.lab.provenance import source_hash
 from bioadv.lab.runner import Where
 from bioadv.lab.runs import Run
 from bioadv.lab.study import EXPERIMENTS, LAYER
@@ -132,6 +133,8 @@ def test_bfloat16_only_where_the_processor_has_it(monkeypatch, amx, avx512, chos
     assert runner.choose_dtype("auto", cpu) == (chosen or torch.float32)
     assert runner.choose_dtype("float32", cpu) == torch.float32
     assert runner.choose_dtype("bfloat16", cpu) == torch.bfloat16
+    with pytest.raises(ValueError, match="dtype = 'float16' is not known; choose auto or float32 or bfloat16"):
+        runner.choose_dtype("float16", cpu)
 
 
 @pytest.mark.parametrize("model", [LAYER, *EXPERIMENTS])
@@ -560,9 +563,9 @@ def test_the_seeds_and_the_runner_are_part_of_what_results_are_made_with(monkeyp
     """What draws the order of the images, in what batches the taps are taken, how the measured model is made."""
     before = runner.source_of("bp"), probes.source_of("spectra", "bp")
     assert {"bioadv.runner.fit", "bioadv.models.in_batches", "bioadv.streams.ORDER"} <= set(
-        provenance.sources(*runner.roots("bp"))
+        hashing.sources(*runner.roots("bp"))
     )
-    assert "bioadv.probes.of_layer" in provenance.sources(probes.of_layer)
+    assert "bioadv.probes.of_layer" in hashing.sources(probes.of_layer)
     monkeypatch.setattr(streams, "ORDER", range(11_000, 12_000))
     monkeypatch.setattr(local_learning, "PAPER_POWER", 4.0)
     assert runner.source_of("bp") != before[0]
@@ -571,14 +574,14 @@ def test_the_seeds_and_the_runner_are_part_of_what_results_are_made_with(monkeyp
 
 def test_keeping_and_showing_is_no_part_of_it():
     """Checkpoints, bars, manifests, and what the registry holds besides the model's own entry."""
-    counted = {name for model in (LAYER, *EXPERIMENTS) for name in provenance.sources(*runner.roots(model))}
-    assert not [name for name in counted if provenance._uncounted(name)]
+    counted = {name for model in (LAYER, *EXPERIMENTS) for name in hashing.sources(*runner.roots(model))}
+    assert not [name for name in counted if hashing._uncounted(name)]
     assert not [name for name in counted if name.endswith(("HIDDEN", "EXPERIMENTS", ".restore", ".State", ".bar"))]
 
 
 def test_every_function_that_is_left_out_of_the_hash_exists():
     modules = {path.stem: path for path in (ROOT / "bioadv").rglob("*.py")}
-    for name in provenance.NOT_HASHED:
+    for name in hashing.NOT_HASHED:
         module, _, function = name.partition(".")
         assert not function or f"def {function}(" in modules[module].read_text(), name
 
@@ -630,7 +633,7 @@ def test_a_new_penalty_trains_and_makes_nothing_stale(tiny, tmp_path, monkeypatc
     new = replace(EXPERIMENTS["bp"], title="bias", recipe=training.Recipe("constant", Bias()))
     monkeypatch.setitem(EXPERIMENTS, "bias", new)
     assert {name: runner.source_of(name) for name in before} == before
-    assert "bioadv.test_study.Bias" in provenance.sources(*runner.roots("bias"))
+    assert "bioadv.test_study.Bias" in hashing.sources(*runner.roots("bias"))
     assert runner.source_of("bias") not in before.values()
     assert train("bias", tiny, tmp_path).exit_code == 0
     log = files.read_arrays(tmp_path / "tiny.npz" / "bias" / "seed-0" / "log.npz")
@@ -669,13 +672,13 @@ def test_in_small_a_models_own_penalty_is_hashed(monkeypatch):
 def test_of_the_penalties_only_a_models_own_is_hashed():
     def penalties(name):
         kinds = ("L2", "JacobianPublished", "LatentJacobian", "LogitJacobian", "Spectral", "latent_jacobian")
-        return {kind for kind in kinds if f"bioadv.regularizers.{kind}" in provenance.sources(*runner.roots(name))}
+        return {kind for kind in kinds if f"bioadv.regularizers.{kind}" in hashing.sources(*runner.roots(name))}
 
     assert penalties("bp") == penalties("kh") == set()
     assert penalties("l2") == {"L2"}
     assert penalties("jreg-logits") == {"LogitJacobian"}
     assert penalties("specreg") == {"Spectral"}
-    assert "bioadv.jacobians.latent_jacobian" in provenance.sources(*runner.roots("jreg-latent"))
+    assert "bioadv.jacobians.latent_jacobian" in hashing.sources(*runner.roots("jreg-latent"))
 
 
 def test_what_a_model_is_called_and_how_it_is_drawn_are_no_parameters(monkeypatch):
@@ -693,7 +696,7 @@ def test_what_a_model_is_called_and_how_it_is_drawn_are_no_parameters(monkeypatc
         ({"hidden": "locl"}, "X: hidden = 'locl' is not known; choose from backprop, random, local"),
         ({"group": "extra"}, "X: group = 'extra' is not known; choose from published, control"),
         ({"pruned": True}, "X: pruned = True, but 'backprop' is not made from a KH layer"),
-        ({"power": 0.5}, "X: power = 0.5; give n >= 1"),
+        ({"power": 0.5}, "X: power = 0.5; give q >= 1"),
         ({"held_out": 1.0}, "X: held_out = 1.0; give a share"),
     ],
 )
@@ -736,7 +739,7 @@ def test_other_units_are_another_configuration(tiny, tmp_path, monkeypatch):
 
 def test_the_forward_pass_is_part_of_what_results_are_made_with():
     """A change of TwoLayer, of the loop, or of the initial weights must make trainings and measurements stale."""
-    trained = set(provenance.sources(*runner.roots("kh")))
+    trained = set(hashing.sources(*runner.roots("kh")))
     assert {
         "bioadv.models.TwoLayer",
         "bioadv.models.activation",
@@ -744,7 +747,7 @@ def test_the_forward_pass_is_part_of_what_results_are_made_with():
     } < trained
     assert {"bioadv.runner.initialise", "bioadv.runner.image_sets", "bioadv.pruning.prune"} < trained
     assert {"bioadv.local_learning._epoch", "bioadv.local_learning.step"} < trained
-    measured = set(provenance.sources(probe_perturbations.measure_recommended))
+    measured = set(hashing.sources(probe_perturbations.measure_recommended))
     assert {
         "bioadv.models.TwoLayer",
         "bioadv.models.activation",
@@ -818,6 +821,6 @@ def test_a_screened_layer_says_so_and_is_another_one(tiny, tmp_path):
 
 
 def test_a_screen_is_hashed_only_where_it_is_used():
-    plain, screened = (set(provenance.sources(*runner.roots(LAYER, used))) for used in (False, True))
+    plain, screened = (set(hashing.sources(*runner.roots(LAYER, used))) for used in (False, True))
     assert screened - plain >= {"bioadv.screening.Screen", "bioadv.screening.ROUNDED"}
     assert not [name for name in plain if name.startswith("bioadv.screening")]

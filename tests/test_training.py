@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv.data import files
-from bioadv.network import graphs, models, regularizers, states, training
+from bioadv.data import checkpoints, files
+from bioadv.network import graphs, models, regularizers, training
 from bioadv.network.models import TwoLayer
 from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
 from bioadv.network.states import Keeping
@@ -111,7 +111,7 @@ def test_what_the_end_leaves_out_moves_no_weight(kind, monkeypatch):
 
 
 def test_an_ended_training_resumes_as_it_is(tmp_path):
-    """From the checkpoint of its last epoch, and from one that an earlier version made beyond it."""
+    """From the checkpoint of its last epoch."""
     recipe = Recipe("decaying", epochs=100, batch=25)
     first = fit(fresh(), recipe, checkpoint=tmp_path / "c.safetensors")
     again = fit(fresh(), recipe, checkpoint=tmp_path / "c.safetensors")
@@ -230,14 +230,14 @@ def test_readout_on_latents_is_the_readout_on_images():
 def test_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch, kind, batch_norm):
     recipe, file = Recipe("constant", kind, epochs=6, batch=25), tmp_path / "c.safetensors"
     whole = fit(fresh(batch_norm=batch_norm), recipe)
-    original = states.write_checkpoint
+    original = checkpoints.write
 
     def stopping(path, *args, **about):
         original(path, *args, **about)
         if about["epoch"] == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(states, "write_checkpoint", stopping)
+    monkeypatch.setattr(checkpoints, "write", stopping)
     with pytest.raises(KeyboardInterrupt):
         fit(fresh(batch_norm=batch_norm), recipe, checkpoint=file, every=2)
     written = []
@@ -246,7 +246,7 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch, kind
         written.append(about["epoch"])
         original(path, *args, **about)
 
-    monkeypatch.setattr(states, "write_checkpoint", counting)
+    monkeypatch.setattr(checkpoints, "write", counting)
     resumed = fit(fresh(batch_norm=batch_norm), recipe, checkpoint=file, every=2)
     assert written == [6]  # it did not begin anew
     for name, value in whole.model.state_dict().items():
@@ -255,7 +255,7 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, monkeypatch, kind
         np.testing.assert_array_equal(resumed.log[name], values)
 
 
-def test_divergence_names_the_epoch_and_keeps_the_checkpoint(tmp_path):
+def test_divergence_names_the_epoch_and_keeps_the_checkpoint(tmp_path, monkeypatch):
     file = tmp_path / "c.safetensors"
     x, y = blobs()
     recipe = Recipe("constant", epochs=8, batch=25)
@@ -270,21 +270,10 @@ def test_divergence_names_the_epoch_and_keeps_the_checkpoint(tmp_path):
                 model.hidden[0, 0] = torch.nan
         return original(model, *args)
 
-    training.accuracy = poison
-    try:
-        with pytest.raises(TrainingDiverged, match=r"epoch 4; the state after epoch 2 is in .*c\.safetensors"):
-            training.fit(
-                model,
-                x,
-                y,
-                recipe,
-                torch.Generator(),
-                evaluate={"test": (x, y)},
-                keeping=Keeping(file, 2),
-                progress=False,
-            )
-    finally:
-        training.accuracy = original
+    monkeypatch.setattr(training, "accuracy", poison)
+    how = {"evaluate": {"test": (x, y)}, "keeping": Keeping(file, 2), "progress": False}
+    with pytest.raises(TrainingDiverged, match=r"epoch 4; the state after epoch 2 is in .*c\.safetensors"):
+        training.fit(model, x, y, recipe, torch.Generator(), **how)
     assert files.read_tensors(file)[1]["epoch"] == 2
     assert all(torch.isfinite(t).all() for n, t in files.read_tensors(file)[0].items() if n.startswith("model"))
     with torch.no_grad():
@@ -410,6 +399,8 @@ def test_bad_data_are_refused(generator):
     refuse(r"x: inputs have shape \(100, 12\).*latents.*8 columns", readout_only=True)
     refuse(r"x: labels have shape \(99,\).*100 images", y=y[1:])
     refuse("values 1..3.*from 0 to 2", y=y + 1)
+    refuse("x: labels have shape .* and dtype torch.float32; give an int64 for each of 100", y=y.float())
+    refuse("x: inputs are NaN or infinite; give finite ones", x=torch.where(x == x[3, 3], torch.nan, x))
     refuse(r"test: labels have shape \(5,\)", evaluate={"test": (x, y[:5])})
     refuse(r"test: labels have shape \(0,\)", evaluate={"test": (x, y[:0])})
     for name in ("train", "x"):

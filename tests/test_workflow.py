@@ -284,11 +284,11 @@ def measured(folder, name="landscape", **more):
 def test_runs_without_weights_are_named_only_if_they_are_needed(tiny, tmp_path):
     chosen, given = finished(tiny, tmp_path / "out", "bp", "random")
     plan.check(chosen)
-    bp, random = (chosen.folder(plan.Run(model, 0)) for model in ("bp", "random"))
+    bp, random = (chosen.folder(plan.Training(model, 0)) for model in ("bp", "random"))
     measured(bp)
     for folder in (bp, random):
         (folder / runs.WEIGHTS).unlink()
-    assert chosen.lost() == [plan.Run("random", 0)]  # what is measured needs no weights
+    assert chosen.lost() == [plan.Training("random", 0)]  # what is measured needs no weights
     with pytest.raises(ValueError, match="stored without their weights") as error:
         plan.check(chosen)
     assert str(random) in str(error.value)
@@ -302,16 +302,16 @@ def test_a_layer_without_weights_is_named_if_a_model_needs_it(tiny, tmp_path, mo
         study, "scale", lambda data: study.Scale(study.KHParams(hidden=16, delta=0.1, batch=20, epochs=300), 2, 50)
     )
     chosen, _ = finished(tiny, tmp_path / "out", "kh-unpruned")
-    layer = chosen.folder(plan.Run(study.LAYER, 0))
+    layer = chosen.folder(plan.Training(study.LAYER, 0))
     (layer / runs.SYNAPSES).unlink()
     assert chosen.lost() == []
-    (chosen.folder(plan.Run("kh-unpruned", 0)) / provenance.MANIFEST).unlink()
-    assert chosen.lost() == [plan.Run(study.LAYER, 0)]
+    (chosen.folder(plan.Training("kh-unpruned", 0)) / provenance.MANIFEST).unlink()
+    assert chosen.lost() == [plan.Training(study.LAYER, 0)]
 
 
 def test_training_again_supersedes_what_was_measured(tiny, tmp_path):
     chosen, _ = finished(tiny, tmp_path / "out", "bp")
-    folder = chosen.folder(plan.Run("bp", 0))
+    folder = chosen.folder(plan.Training("bp", 0))
     measured(folder)
     plan.check(chosen)
     assert not chosen.superseded(folder / "landscape.json")
@@ -322,7 +322,7 @@ def test_training_again_supersedes_what_was_measured(tiny, tmp_path):
 
 def test_results_of_older_code_stop_the_study(tiny, tmp_path):
     chosen, given = finished(tiny, tmp_path / "out", "bp")
-    folder = chosen.folder(plan.Run("bp", 0))
+    folder = chosen.folder(plan.Training("bp", 0))
     measured(folder, source="0" * 64)
     with pytest.raises(ValueError, match="results that today's code would not make") as error:
         plan.check(chosen)

@@ -24,7 +24,9 @@ DATA_DIR_VARIABLE = "BIOADV_DATA_DIR"
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A set of labelled images that cannot be changed.
+    """A set of labelled images.
+
+    Its arrays are read-only views: an array that was given must not be changed afterwards.
 
     pixels: (N, H, W, C) uint8 in 0..255, or float32 in [0, 1]; labels: (N,) int64, indices into ``classes``;
     blocks: (N,) int64, equal for images that overlap (resample blocks in a bootstrap), or None.
@@ -134,6 +136,7 @@ def load(name: Path | str = "photo-patches", data_dir: Path | str | None = None,
     (see ``image_arrays.from_npz``); or to a folder with one sub-folder of images per class, or ``train/``
     and ``test/`` with one sub-folder per class each (see ``image_files.from_folder``).
     data_dir: where CIFAR-10 and MNIST lie or are downloaded to; default ``$BIOADV_DATA_DIR``, else the user's cache.
+    download: whether these two are fetched where they are absent.
 
     Raises ``ValueError`` for an unknown name or bad content, ``FileNotFoundError`` for missing files.
     """
@@ -185,8 +188,9 @@ def folder_name(name: str) -> str:
 def results_folder(out: Path, name: str) -> Path:
     """The folder below ``out`` of what is made with a dataset, see :func:`folder_name`.
 
-    Two sets of one name in different places are told apart by their content: where the first has results, the second is
-    refused. Raises ``ValueError`` if the results would lie among the images themselves, or in a folder among them.
+    Two sets of one name in different places have the same folder; ``bioadv.lab.runner`` tells them apart by content,
+    and refuses the second where the first has results. Raises ``ValueError`` if the results would lie among the images
+    themselves, or in a folder among them.
     """
     folder = out / folder_name(name)
     images, there = Path(os.path.abspath(name)), Path(os.path.abspath(folder))
@@ -199,7 +203,7 @@ def unit_lp(images: Images, p: float = 3.0) -> torch.Tensor:
     """Images as rows of unit L^p norm, x / ||x||_p on raw pixels, no centring (paper: p = 3).
 
     Returns (N, D) float32, pixels in the order height, width, channel. Raises ``ValueError`` if p < 1 or an image is
-    all zero (it has no direction), or if p is so large that the norm of an image is beyond float32.
+    all zero (it has no direction), or if p is so large that the norm of an image is beyond float32, or below it.
 
     >>> pixels = np.array([[[[3], [4], [5]]]], np.uint8)  # one grey image, 1 pixel high and 3 wide
     >>> unit_lp(Images(pixels, np.array([0]), ("a",), "mine"))  # 216 = 27 + 64 + 125 is 6 cubed
@@ -214,6 +218,10 @@ def unit_lp(images: Images, p: float = 3.0) -> torch.Tensor:
         norms = torch.linalg.vector_norm(part, p, dim=1, keepdim=True)
         if not norms.all():
             index = start + int((norms == 0).nonzero()[0, 0])
+            if part[index - start].any():
+                raise ValueError(
+                    f"p = {p}: the norm of image {index} of {images.name!r} is below float32; give a smaller p"
+                )
             raise ValueError(f"image {index} of {images.name!r} is all zero and has no unit-norm version; remove it")
         if not norms.isfinite().all():
             raise ValueError(f"p = {p}: the norms of {images.name!r} are beyond float32; give a smaller p, or infinity")
@@ -222,7 +230,10 @@ def unit_lp(images: Images, p: float = 3.0) -> torch.Tensor:
 
 
 def ceiling(images: Images, p: float = 3.0) -> torch.Tensor:
-    """Largest value (N, 1) that a pixel of each unit-L^p image may take: full scale over the norm of the raw image."""
+    """Largest value (N, 1) that a pixel of each unit-L^p image may take: full scale over the norm of the raw image.
+
+    For images that :func:`unit_lp` takes: that of an image that is all zero is infinite.
+    """
     flat = torch.from_numpy(images.pixels.reshape(len(images), -1).astype(np.float32))
     return images.pixel_max / torch.linalg.vector_norm(flat, p, dim=1, keepdim=True)
 

@@ -32,15 +32,17 @@ class Rows:
 
 
 def base(name: str) -> str:
-    """The dataset that a variant is made from."""
-    return name.removesuffix(SCRAMBLED).removesuffix(WHITENED)
+    """The dataset that a variant is made from; of a name with both suffixes only the last is taken away."""
+    return name.removesuffix(SCRAMBLED if name.endswith(SCRAMBLED) else WHITENED)
 
 
 def rows(name: str, count: int | None = None, p: float = 3.0) -> Rows:
     """A dataset or a variant of it, with the first ``count`` training images, or with all that there are if fewer.
 
-    Raises what :func:`bioadv.data.datasets.load` raises.
+    Raises what :func:`bioadv.data.datasets.load` raises, and ``ValueError`` for a count below 1.
     """
+    if count is not None and count < 1:
+        raise ValueError(f"count = {count}; give at least 1, or None for all training images")
     data = datasets.load(base(name))
     make = whitened if name.endswith(WHITENED) else scrambled if name.endswith(SCRAMBLED) else plain
     train, test = make(data, count, p)

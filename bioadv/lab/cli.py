@@ -69,7 +69,7 @@ def list_models() -> None:
     for name, chosen in study.EXPERIMENTS.items():
         penalty = type(chosen.recipe.penalty).__name__ if chosen.recipe.penalty else "-"
         typer.echo(
-            f"{name:22s} {chosen.group:10s} {chosen.title}; hidden {chosen.hidden}, n {chosen.power:g}, {penalty}"
+            f"{name:22s} {chosen.group:10s} {chosen.title}; hidden {chosen.hidden}, q {chosen.power:g}, {penalty}"
         )
 
 

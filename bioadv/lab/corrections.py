@@ -263,6 +263,32 @@ def lead(upper: str, lower: str, measure: str, common: bool = False, against: st
     return compared([Comparison((pair,)) for pair in pairs(first, second)], measure, common, against=against)
 
 
+def share_above(upper: Sequence[Run], lower: Sequence[Run], measure: str, against: str) -> Estimate:
+    """Share of images on which one model's norm by a measure exceeds another's by a second one; pairs of runs, by seed.
+
+    Of the images that both classify correctly and on which both norms were measured, with the error of
+    :func:`averaged`. With a certificate against an attack: on how many images it is proven that the first is harder to
+    fool. ``NOTHING`` where a pair has no such image.
+    """
+    above, numbers = list[np.ndarray](), list[np.ndarray]()
+    for one, other in zip(upper, lower, strict=True):
+        (norms, images), (beside, seen) = (_measured(*side) for side in ((one, measure), (other, against)))
+        common, first, second = np.intersect1d(images, seen, return_indices=True)
+        if not len(common):
+            return NOTHING
+        above.append((norms[first] > beside[second]).astype(float))
+        numbers.append(common)
+    return averaged(above, numbers, lambda share: float(np.mean(share)))
+
+
+def _measured(run: Run, measure: str) -> tuple[np.ndarray, np.ndarray]:
+    """Norms by a measure, infinite where an image never fails, and the numbers of the images that it was made on."""
+    checks.known("measure", measure, tuple(NORMS))
+    found = run.arrays("perturbations")
+    norms = np.nan_to_num(_half(found) if measure == HALF else found[NORMS[measure]], nan=np.inf, posinf=np.inf)
+    return norms, found["images"][: len(norms)]
+
+
 def pairs(first: Mapping[int, Run], second: Mapping[int, Run]) -> list[tuple[Run, Run]]:
     """Runs of two models, by seed, side by side: each of the one that has more with its own seed of the other.
 

@@ -20,7 +20,7 @@ import torch
 from bioadv.data import variants
 from bioadv.data.moments import Moments
 from bioadv.data.variants import Rows
-from bioadv.lab import processes, provenance, study
+from bioadv.lab import hashing, processes, provenance, study
 from bioadv.lab.runs import Run
 from bioadv.measure import alignment, gaussian_latents, spectra
 from bioadv.measure.alignment import Components
@@ -215,7 +215,7 @@ def measured(
             if int(settled.sum()) < FEWEST:
                 raise ValueError(f"{int(settled.sum())} units are at their norm, {FEWEST} are needed; train for longer")
             stops = {epoch: w[settled] for epoch, w in stops.items()}
-        seen = [glance(local_learning.metric(w, params.p), w, pictures, of, known) for w in stops.values()]
+        seen = [glance(local_learning.metric(w, params.p), w, pictures, of, known, params.p) for w in stops.values()]
         w = stops[params.epochs]
         m = local_learning.metric(w, params.p)
         found = {f"along_{name}": torch.stack([one[name] for one in seen]) for name in seen[0]}
@@ -223,7 +223,7 @@ def measured(
     else:
         m = w = untrained(chosen, pictures.train, seed)
     lies = alignment.align(m, of, known)
-    found |= glance(m, w, pictures, of, known) | {"pixels": lies.images[:STORED]}
+    found |= glance(m, w, pictures, of, known, chosen.params.p) | {"pixels": lies.images[:STORED]}
     found |= {"deficit": lies.deficit, "rank": lies.rank, "near": lies.near}
     before = spectra.linear_moments(of, m)
     for power in POWERS:
@@ -255,8 +255,8 @@ def untrained(chosen: Layer, x: Tensor, seed: int) -> Tensor:
     return hidden.weights(study.HIDDEN[chosen.kind], Given(x, start, drawn, params.p, alike))
 
 
-def glance(m: Tensor, w: Tensor, pictures: Rows, of: Moments, known: Components) -> dict[str, Tensor]:
-    """What is seen of a layer with rows M and synapses W, (H, D).
+def glance(m: Tensor, w: Tensor, pictures: Rows, of: Moments, known: Components, p: float = 3.0) -> dict[str, Tensor]:
+    """What is seen of a layer with rows M and synapses W, (H, D), beside images of unit L^p norm.
 
     ``images``, ``rows``, ``rows_centred``: eigenvalues of M S M^T, M M^T and the rows' covariance; ``nearest`` (2,):
     median cosine of W, and of M, with the nearest training image; ``leading`` (4,): mean share of the squared length of
@@ -269,14 +269,14 @@ def glance(m: Tensor, w: Tensor, pictures: Rows, of: Moments, known: Components)
         "images": torch.linalg.eigvalsh(latent).flip(0),
         "rows": _eigenvalues(m),
         "rows_centred": _eigenvalues(m - m.mean(0)),
-        "nearest": torch.stack([alignment.nearest(_unit(part), pictures.train)[0].median() for part in (w, m)]),
+        "nearest": torch.stack([alignment.nearest(_unit(part, p), pictures.train)[0].median() for part in (w, m)]),
         "leading": torch.stack(shares),
     }
 
 
-def _unit(rows: Tensor) -> Tensor:
-    """Rows at the L3 norm of images: both are compared less the mean image, which has a length."""
-    return rows / torch.linalg.vector_norm(rows, 3, dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+def _unit(rows: Tensor, p: float) -> Tensor:
+    """Rows at the L^p norm of images: both are compared less the mean image, which has a length."""
+    return rows / torch.linalg.vector_norm(rows, p, dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
 
 
 def _eigenvalues(rows: Tensor) -> Tensor:
@@ -287,4 +287,4 @@ def _eigenvalues(rows: Tensor) -> Tensor:
 def source_of(kind: str) -> str:
     """Hash of the code that a layer with rows of this kind is made and measured with; other kinds do not count."""
     made = [study.HIDDEN[kind].weights] if kind in UNTRAINED else []
-    return provenance.source_hash(measured, variants.rows, *made)
+    return hashing.source_hash(measured, variants.rows, *made)

@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 
-from bioadv.data import downloads, files
+from bioadv.data import checkpoints, downloads, files
 from bioadv.data.datasets import Dataset
-from bioadv.lab import provenance, runner, study
+from bioadv.lab import hashing, provenance, runner, study
 from bioadv.lab.study import Scale
 from bioadv.network.local_learning import Trained
 from bioadv.network.models import TwoLayer
@@ -56,7 +56,7 @@ def train(name: str, data: Dataset, layer: Tensor | None = None, sizes: Scale | 
     penalty = chosen.recipe.penalty
     if isinstance(penalty, JacobianPublished):
         penalty = replace(penalty, batch=sizes.batch)
-    sets = runner.image_sets(data, held_out=0.0)
+    sets = runner.image_sets(data, 0.0, sizes.layer.p)
     model = TwoLayer(data.train.inputs, sizes.layer.hidden, len(data.train.classes), chosen.power, chosen.batch_norm)
     runner.initialise(model, chosen.kind, sets["train"][0], seed, sizes.layer.p, layer)
     in_small = replace(chosen, recipe=Recipe("constant", penalty, sizes.epochs, sizes.batch))
@@ -73,7 +73,7 @@ def kept(name: str, **about: Any) -> Keeping:
     damaged is made again.
     """
     folder = downloads.cache() / "live"
-    code = provenance.source_hash(*runner.roots(name), train, train_layer)
+    code = hashing.source_hash(*runner.roots(name), train, train_layer)
     everything = {**provenance.describe_all(about), **provenance.environment(), "name": name, "code": code}
     key = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:20]
     path = folder / f"{key}.safetensors"
@@ -90,7 +90,7 @@ def kept(name: str, **about: Any) -> Keeping:
         files.tidy(path)
         if path.exists():
             return Keeping()
-    return Keeping(files.Spare(path) if os.access(folder, os.W_OK) else None, every=10**9)  # the end is enough
+    return Keeping(checkpoints.Spare(path) if os.access(folder, os.W_OK) else None, every=10**9)  # the end is enough
 
 
 def _tidy(folder: Path) -> None:

@@ -22,7 +22,7 @@ GROUPS = tuple(dict.fromkeys(chosen.group for chosen in study.EXPERIMENTS.values
 
 
 @dataclass(frozen=True)
-class Run:
+class Training:
     """A training: model and seed."""
 
     model: str
@@ -43,14 +43,14 @@ class Stage:
     layer_seeds: tuple[int, ...]
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[Training]:
         """Its trainings, without the layers'."""
-        return [Run(model, seed) for seed in self.seeds for model in self.models]
+        return [Training(model, seed) for seed in self.seeds for model in self.models]
 
     @property
-    def layers(self) -> list[Run]:
+    def layers(self) -> list[Training]:
         """The layers that are trained first in this stage."""
-        return [Run(study.LAYER, seed) for seed in self.layer_seeds]
+        return [Training(study.LAYER, seed) for seed in self.layer_seeds]
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Study:
         """The folder of this dataset's runs."""
         return datasets.results_folder(self.out, self.data)
 
-    def folder(self, run: Run) -> Path:
+    def folder(self, run: Training) -> Path:
         """The folder of a run."""
         return runs.Run(self.root, run.model, run.seed).folder
 
-    def probes_of(self, run: Run) -> list[str]:
+    def probes_of(self, run: Training) -> list[str]:
         """The probes that measure a run; pixels have no seed and are measured once."""
         wanted = {run.model}
         if run.model not in (study.LAYER, probes.PIXELS):
@@ -88,10 +88,10 @@ class Study:
 
     def measured(self, stage: Stage) -> list[Path]:
         """The measurements of a stage."""
-        runs = stage.layers + stage.runs
+        measured = stage.layers + stage.runs
         if stage is self.stages[0]:
-            runs.append(Run(probes.PIXELS, 0))
-        return [self.folder(run) / f"{name}.json" for run in runs for name in self.probes_of(run)]
+            measured.append(Training(probes.PIXELS, 0))
+        return [self.folder(run) / f"{name}.json" for run in measured for name in self.probes_of(run)]
 
     def targets(self) -> list[Path]:
         """Every file that the study is complete with."""
@@ -103,12 +103,12 @@ class Study:
         """Threads, memory (MB) and minutes of a rule, or of one probe where it has its own."""
         return {**self.resources[rule], **self.resources.get(probe or rule, {})}
 
-    def lost(self) -> list[Run]:
+    def lost(self) -> list[Training]:
         """Finished runs whose weights are needed but not here, as in a fresh clone: git does not keep them."""
-        runs = [run for stage in self.stages for run in stage.runs]
-        found = [run for run in runs if self._weightless(run) and not self._all_measured(run)]
+        models = [run for stage in self.stages for run in stage.runs]
+        found = [run for run in models if self._weightless(run) and not self._all_measured(run)]
         for layer in (layer for stage in self.stages for layer in stage.layers):
-            heirs = [run for run in runs if run.seed == layer.seed and is_local(run.model)]
+            heirs = [run for run in models if run.seed == layer.seed and needs_layer(run.model)]
             trained = any(run in found or not self._finished(run) for run in heirs)
             if self._weightless(layer) and (trained or not self._all_measured(layer)):
                 found.append(layer)
@@ -121,18 +121,18 @@ class Study:
             return False
         return not provenance.is_of(provenance.read_description(file).get("training"), manifest)
 
-    def _finished(self, run: Run) -> bool:
+    def _finished(self, run: Training) -> bool:
         return (self.folder(run) / provenance.MANIFEST).is_file()
 
-    def _weightless(self, run: Run) -> bool:
+    def _weightless(self, run: Training) -> bool:
         return self._finished(run) and not (self.folder(run) / run.weights).is_file()
 
-    def _all_measured(self, run: Run) -> bool:
+    def _all_measured(self, run: Training) -> bool:
         measured = [self.folder(run) / f"{name}.json" for name in self.probes_of(run)]
         return all(file.is_file() and not self.superseded(file) for file in measured)
 
 
-def is_local(model: str) -> bool:
+def needs_layer(model: str) -> bool:
     """Whether a model's hidden layer is a KH layer, or is made from one: controls have its rows' lengths."""
     return study.experiment(model).kind.layer
 
@@ -184,13 +184,13 @@ def _named(listed: Sequence[str], before: Sequence[str]) -> list[str]:
 def _stages(entry: StudyFile) -> tuple[Stage, ...]:
     for model in entry.models:
         study.experiment(model)
-    stages, seen, with_layer, before = [], set[Run](), set[int](), list[str]()
+    stages, seen, with_layer, before = [], set[Training](), set[int](), list[str]()
     for number, stage in enumerate(entry.stages, 1):
         named = _named(stage.models, before)
         before += named
         models = tuple(model for model in named if not entry.models or model in entry.models)
         seeds = tuple(seed for seed in stage.seeds if not entry.seeds or seed in entry.seeds)
-        new = () if not any(map(is_local, models)) else tuple(seed for seed in seeds if seed not in with_layer)
+        new = () if not any(map(needs_layer, models)) else tuple(seed for seed in seeds if seed not in with_layer)
         stages.append(Stage(models, seeds, new))
         with_layer |= set(new)
         for run in stages[-1].runs:
@@ -234,8 +234,8 @@ def check(chosen: Study) -> None:
     Raises ``ValueError`` or an ``OSError`` that names the file and says what to do.
     """
     data = datasets.load(chosen.data)
-    runs = [run for stage in chosen.stages for run in stage.runs + stage.layers]
-    described = [file for run in [*runs, Run(probes.PIXELS, 0)] for file in accept.stored(chosen.folder(run))]
+    trainings = [run for stage in chosen.stages for run in stage.runs + stage.layers]
+    described = [file for run in [*trainings, Training(probes.PIXELS, 0)] for file in accept.stored(chosen.folder(run))]
     lost = set(map(chosen.folder, chosen.lost()))
     found = []
     for file in described:

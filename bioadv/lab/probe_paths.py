@@ -152,7 +152,7 @@ def with_readout(model: TwoLayer, weights: Tensor, bias: Tensor) -> TwoLayer:
 
 def at(model: TwoLayer, x: Tensor, y: Tensor, scale: Tensor, certified: int, seed: int) -> dict[str, Any]:
     """What is measured of a network on images x (N, D): smallest perturbations, margins, slopes, certificates."""
-    slopes, z = attacks.gradient(model, x, y, "margin")
+    uphill, z = attacks.gradient(model, x, y, "margin")
     found = {norm: smallest.smallest(model, x, y, scale, norm, Effort(), seed) for norm in attacks.NORMS}
     some = (found["l2"] > 0).nonzero()[:certified, 0]
     radii = {name: torch.full((len(x),), torch.nan) for name in ("first", "second")}
@@ -161,8 +161,8 @@ def at(model: TwoLayer, x: Tensor, y: Tensor, scale: Tensor, certified: int, see
             radius = certificates.certified_radius(model, x[some], y[some], method=method)
             radii[name][some] = torch.from_numpy(radius).float()
     return {
-        "margin": -attacks.margin(z, y),
-        "slope": torch.linalg.vector_norm(slopes, dim=1),
+        "margin": attacks.margin(z, y),
+        "slope": torch.linalg.vector_norm(uphill, dim=1),
         "jacobian": jacobian(model, x),
         **found,
         **radii,

@@ -16,7 +16,7 @@ from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
 from bioadv.lab import runner
 from bioadv.measure import powerlaw, spectra
-from bioadv.network import jacobians, products, pruning, streams
+from bioadv.network import jacobians, local_learning, products, pruning, streams
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
@@ -113,7 +113,7 @@ def measure_pruning(model: TwoLayer, data: Dataset, settings: dict[str, Any], pr
     Raises ``ValueError`` if the layer has been pruned already.
     """
     m = model.hidden.detach()
-    w = m.sign() * m.abs() ** (1 / (settings["p"] - 1))  # synapses from the metric M = W |W|^(p-2)
+    w = local_learning.synapses_of(m, settings["p"])
     if not bool(w.any(1).all()):
         raise ValueError(f"{int((~w.any(1)).sum())} units have no weights: the layer is pruned; give a kh-layer run")
     variance, threshold = pruning.variances(w), runner.prune_above(data, settings["p"])
@@ -123,7 +123,10 @@ def measure_pruning(model: TwoLayer, data: Dataset, settings: dict[str, Any], pr
     x = datasets.unit_lp(data.test)
     generator = torch.Generator().manual_seed(settings["seed"])
     noise = datasets.gaussian_noise(settings["noise"], data.test.inputs, generator)
-    found: dict[str, Tensor | np.ndarray] = {"variances": variance, "norms": torch.linalg.vector_norm(w, 3, dim=1)}
+    found: dict[str, Tensor | np.ndarray] = {
+        "variances": variance,
+        "norms": torch.linalg.vector_norm(w, settings["p"], dim=1),
+    }
     found["pruned"] = torch.stack([masks[name] for name in CRITERIA])
     none = float("nan")
     cutoffs = [none, threshold, *(found.cutoff or none for found in mixtures.values())]

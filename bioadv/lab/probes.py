@@ -21,6 +21,7 @@ import torch
 from bioadv.data import datasets, files, image_arrays
 from bioadv.data.datasets import Dataset
 from bioadv.lab import (
+    hashing,
     probe_landscape,
     probe_paths,
     probe_perturbations,
@@ -244,4 +245,4 @@ def source_of(name: str, model: str = "") -> str:
     """
     alone = probe(name).layer and untrained(model)
     made: list[Callable[..., Any]] = [of_untrained, study.experiment(model).kind.weights] if alone else []
-    return provenance.source_hash(*probe(name).functions.values(), of_pixels, of_layer, *made)
+    return hashing.source_hash(*probe(name).functions.values(), of_pixels, of_layer, *made)

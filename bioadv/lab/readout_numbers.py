@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from bioadv.lab import corrections
+from bioadv.lab import corrections, runs
+from bioadv.lab.corrections import NOTHING, Estimate
 from bioadv.measure.smallest import RADII
 
+T = TypeVar("T")
 Path = Mapping[str, np.ndarray]  # arrays of a probe, see bioadv.lab.probe_paths
+Place = tuple[Path, int]  # a readout: the path, and where on it
 
 
 def rising(path: Path) -> np.ndarray:
@@ -38,15 +43,9 @@ def best_accuracy(path: Path) -> float:
     return float(path["accuracy"][np.isfinite(path["place"])].max())
 
 
-def best_over(path: Path, other: Path) -> tuple[float, float]:
-    """The most accurate readout of a path beside that of another: test accuracy ahead, and its critical norm over it.
-
-    Norms are medians on the images that both decide correctly; NaN where there are none.
-    """
-    place, place_other = int(rising(path)[-1]), int(rising(other)[-1])
-    common = right(path, place) & right(other, place_other)
-    ahead = float(path["accuracy"][place] - other["accuracy"][place_other])
-    return ahead, float(np.exp(log_best(path, place, common) - log_best(other, place_other, common)))
+def best(path: Path) -> int:
+    """The place of the best accuracy; the model's own readout is not counted."""
+    return int(rising(path)[-1])
 
 
 def nearest(path: Path, accuracy: float) -> int:
@@ -55,27 +54,46 @@ def nearest(path: Path, accuracy: float) -> int:
     return int(places[np.abs(path["accuracy"][places] - accuracy).argmin()])
 
 
-def gain(path: Path) -> tuple[float, float]:
-    """What the most accurate readout of the path has over :func:`own`: test accuracy gained, and :func:`kept`."""
-    last, trained = int(rising(path)[-1]), own(path)
-    return float(path["accuracy"][last] - path["accuracy"][trained]), kept(path, trained, last, replicates=0).value
+def paired(one: str, other: str, root: pathlib.Path) -> list[tuple[Path, Path]]:
+    """Stored paths of penalties of two models, ``root/MODEL/seed-S``, side by side as in ``corrections.pairs``."""
+    found = [runs.in_folder(root, model, "paths.json") for model in (one, other)]
+    return [(first.arrays("paths"), second.arrays("paths")) for first, second in corrections.pairs(*found)]
 
 
-def kept(path: Path, before: int, after: int, replicates: int = 200, seed: int = 0) -> corrections.Estimate:
-    """Median critical L2 norm at a place over that at an earlier one, on images that both decide correctly.
+def ahead(places: Sequence[tuple[Place, Place]]) -> list[float]:
+    """By how much the first readout of each pair is more accurate on test images than the second."""
+    return [float(path["accuracy"][place] - other["accuracy"][beside]) for (path, place), (other, beside) in places]
 
-    With its error, by a bootstrap over images.
+
+def ratio(places: Sequence[tuple[Place, Place]], replicates: int = 200, seed: int = 0) -> Estimate:
+    """Median critical L2 norm of one readout over that of another; a pair for each seed, as in :func:`over`.
+
+    Each pair on the images that both decide correctly; ``NOTHING`` where no pair has any.
     """
-    common = np.flatnonzero(right(path, before) & right(path, after))
-    if not len(common):
-        return corrections.NOTHING
-    first, last = path["l2"][before][common], path["l2"][after][common]
-    value = float(np.median(last) / np.median(first))
-    generator, drawn = np.random.default_rng(seed), []
-    for _ in range(replicates):
-        images = generator.integers(len(common), size=len(common))
-        drawn.append(np.median(last[images]) / np.median(first[images]))
-    return corrections.Estimate(value, float(np.std(drawn, ddof=1)) if drawn else float("nan"), (value,))
+
+    def value(pair: tuple[Place, Place], images: np.ndarray) -> float:
+        (path, place), (other, beside) = pair
+        both = images[(right(path, place) & right(other, beside))[images]]
+        if not len(both):
+            return np.nan
+        return float(np.median(path["l2"][place][both]) / np.median(other["l2"][beside][both]))
+
+    return _estimated(places, value, _attacked(pair[0][0] for pair in places), replicates, seed)
+
+
+def best_beside_own(paths: Sequence[Path]) -> list[tuple[Place, Place]]:
+    """For each seed the most accurate readout of the path and :func:`own`, for :func:`ratio` and :func:`ahead`."""
+    return [((path, best(path)), (path, own(path))) for path in paths]
+
+
+def best_of_both(pairs: Sequence[tuple[Path, Path]]) -> list[tuple[Place, Place]]:
+    """For each pair of paths the most accurate readouts of both, for :func:`ratio` and :func:`ahead`."""
+    return [((path, best(path)), (other, best(other))) for path, other in pairs]
+
+
+def first_beside_best(paths: Sequence[Path]) -> list[tuple[Place, Place]]:
+    """For each seed the readout of the strongest penalty and the most accurate one, for :func:`ratio`."""
+    return [((path, int(rising(path)[0])), (path, best(path))) for path in paths]
 
 
 def right(path: Path, place: int) -> np.ndarray:
@@ -96,44 +114,68 @@ def at_accuracy(path: Path, accuracy: float, images: np.ndarray | None = None) -
 
 
 def over(
-    pairs: Sequence[tuple[Path, Path]], accuracy: float, replicates: int = 200, seed: int = 0
-) -> corrections.Estimate:
+    pairs: Sequence[tuple[Path, Path]], accuracy: float | Sequence[float], replicates: int = 200, seed: int = 0
+) -> Estimate:
     """Critical norm of a hidden layer over that of another where their readouts have an accuracy; a pair for each seed.
 
-    Each on the images that both decide correctly at the places nearest to the accuracy. Mean over the seeds of which
-    both layers get there, and its error by a bootstrap over seeds, then over images, which all seeds share; ``NOTHING``
-    where none gets there.
+    accuracy: one for all pairs, or one for each. Each pair on the images that both decide correctly at the places
+    nearest to the accuracy. Mean over the seeds of which both layers get there, and its error by a bootstrap over
+    seeds, then over images, which all seeds share; ``NOTHING`` where none gets there.
+    """
+
+    def value(subject: tuple[tuple[Path, Path], float], images: np.ndarray) -> float:
+        pair, wanted = subject
+        both = images[np.all([right(one, nearest(one, wanted)) for one in pair], axis=0)[images]]
+        if not len(both):
+            return np.nan
+        upper, lower = (at_accuracy({**one, "l2": one["l2"][:, both]}, wanted) for one in pair)
+        return float(np.exp(upper - lower))
+
+    accuracies = np.broadcast_to(np.asarray(accuracy, float), len(pairs)).tolist()
+    subjects = list(zip(pairs, accuracies, strict=True))
+    return _estimated(subjects, value, _attacked(pair[0] for pair in pairs), replicates, seed)
+
+
+def over_own(pairs: Sequence[tuple[Path, Path]], replicates: int = 200, seed: int = 0) -> Estimate:
+    """Critical norm of a hidden layer over that of a network, :func:`own` of the other, where they are as accurate.
+
+    As in :func:`over`.
     """
 
     def value(pair: tuple[Path, Path], images: np.ndarray) -> float:
-        common = np.all([right(one, nearest(one, accuracy)) for one in pair], axis=0)
-        of_both = images[common[images]]
-        upper, lower = (
-            at_accuracy({**one, "l2": one["l2"][:, of_both]}, accuracy) if len(of_both) else np.nan for one in pair
-        )
-        return float(np.exp(upper - lower))
+        path, other = pair
+        trained = own(other)
+        accuracy = float(other["accuracy"][trained])
+        both = images[(right(other, trained) & right(path, nearest(path, accuracy)))[images]]
+        if not len(both):
+            return np.nan
+        layer, network = ({**one, "l2": one["l2"][:, both]} for one in pair)
+        return float(np.exp(at_accuracy(layer, accuracy) - log_best(network, trained)))
 
-    everything = np.arange(pairs[0][0]["l2"].shape[1]) if pairs else np.arange(0)
-    reached = [pair for pair in pairs if np.isfinite(value(pair, everything))]
+    return _estimated(pairs, value, _attacked(pair[0] for pair in pairs), replicates, seed)
+
+
+def _attacked(paths: Iterable[Path]) -> int:
+    """How many images were attacked, the same of every path; 0 where there is no path."""
+    return next((path["l2"].shape[1] for path in paths), 0)
+
+
+def _estimated(
+    subjects: Sequence[T], value: Callable[[T, np.ndarray], float], attacked: int, replicates: int, seed: int
+) -> Estimate:
+    """Mean of ``value(subject, images)`` over the subjects that have one, and its error, by drawing subjects, one for
+    each seed, then images, which all of them share; ``NOTHING`` where none has a value.
+    """
+    everything = np.arange(attacked)
+    reached = [subject for subject in subjects if np.isfinite(value(subject, everything))]
     if not reached:
-        return corrections.NOTHING
-    values, generator, drawn = tuple(value(pair, everything) for pair in reached), np.random.default_rng(seed), []
+        return NOTHING
+    values, generator, drawn = tuple(value(subject, everything) for subject in reached), np.random.default_rng(seed), []
     for _ in range(replicates):
         chosen = generator.integers(len(reached), size=len(reached))
-        images = everything[generator.integers(len(everything), size=len(everything))]
+        images = everything[generator.integers(attacked, size=attacked)]
         drawn.append(np.mean([value(reached[which], images) for which in chosen]))
-    return corrections.Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)), values)
-
-
-def over_own(path: Path, other: Path) -> float:
-    """Critical norm of a hidden layer over that of a network, :func:`own` of ``other``, where they are as accurate.
-
-    On the images that both decide correctly; NaN where no readout of the layer is as accurate.
-    """
-    trained = own(other)
-    accuracy = float(other["accuracy"][trained])
-    common = right(other, trained) & right(path, nearest(path, accuracy))
-    return float(np.exp(at_accuracy(path, accuracy, common) - log_best(other, trained, common)))
+    return Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)) if drawn else float("nan"), values)
 
 
 def robust(path: Path, norm: str, radius: float) -> np.ndarray:

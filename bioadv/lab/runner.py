@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from bioadv.data import datasets, files, image_arrays
+from bioadv.data import checks, datasets, files, image_arrays
 from bioadv.data.datasets import Dataset
-from bioadv.lab import processes, provenance, runs, study
+from bioadv.lab import hashing, processes, provenance, runs, study
 from bioadv.lab.runs import Run
 from bioadv.lab.study import Experiment
 from bioadv.network import hidden, local_learning, models, pruning, streams, training
@@ -86,7 +86,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """``auto``: bfloat16 products on CUDA and on processors with instructions for them, else float32."""
+    """``auto``: bfloat16 products on CUDA and on processors with instructions for them, else float32.
+
+    ``ValueError`` for a name that is none of ``DTYPES``.
+    """
+    checks.known("dtype", name, DTYPES)
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     fast = device.type == "cuda" or (device.type == "cpu" and native)
     chosen = ("bfloat16" if fast else "float32") if name == "auto" else name
@@ -190,7 +194,7 @@ def _make_model(job: Job) -> None:
     if chosen.kind.layer:
         train(study.LAYER, data, job.seed, job.where, job.epochs)
         layer = pruned(run.layer.synapses(), params, data) if chosen.pruned else run.layer.synapses()
-    sets = image_sets(data, chosen.held_out)
+    sets = image_sets(data, chosen.held_out, study.scale(data).layer.p)
     model = TwoLayer(data.train.inputs, params.hidden, len(data.train.classes), chosen.power, chosen.batch_norm)
     initialise(model, chosen.kind, sets["train"][0], job.seed, params.p, layer)
     sets = {part: (x.to(job.device), y.to(job.device)) for part, (x, y) in sets.items()}
@@ -277,10 +281,10 @@ def _finish(
 # What moves a number; the source of all this, and of what it refers to, is hashed into each manifest.
 
 
-def image_sets(data: Dataset, held_out: float) -> Sets:
-    """Unit-norm images and labels by part: train, test, and validation, the held-out share at the end of train."""
-    x, y = datasets.unit_lp(data.train), torch.tensor(data.train.labels)
-    sets = {"test": (datasets.unit_lp(data.test), torch.tensor(data.test.labels))}
+def image_sets(data: Dataset, held_out: float, p: float = 3.0) -> Sets:
+    """Images of unit L^p norm and labels by part: train, test, and validation, a share held out at the end of train."""
+    x, y = datasets.unit_lp(data.train, p), torch.tensor(data.train.labels)
+    sets = {"test": (datasets.unit_lp(data.test, p), torch.tensor(data.test.labels))}
     kept = len(x) - round(held_out * len(x))
     if kept < len(x):
         sets["validation"] = (x[kept:], y[kept:])
@@ -358,11 +362,11 @@ SUPERVISED = (image_sets, initialise, fit, accuracies)
 
 
 def source_of(name: str, screened: bool = False) -> str:
-    """Hash of the code that a model, or the KH layer, is trained with; see ``bioadv.lab.provenance.source_hash``.
+    """Hash of the code that a model, or the KH layer, is trained with; see ``bioadv.lab.hashing.source_hash``.
 
     Of the kinds of hidden layers and of the penalties only the model's own count, and the screen only where it is used.
     """
-    return provenance.source_hash(*roots(name, screened))
+    return hashing.source_hash(*roots(name, screened))
 
 
 def roots(name: str, screened: bool = False) -> tuple[Callable[..., Any], ...]:

@@ -28,7 +28,7 @@ RESULTS_VARIABLE = "BIOADV_RESULTS"
 ROOT = shipped.CLONE
 WEIGHTS, SYNAPSES = "model.safetensors", "layer.safetensors"  # of a model, of a KH layer; kept out of git
 LOG = "log.npz"
-SEED = re.compile(r"seed-(\d+)")  # the name of a run's folder, see `named`
+SEED = re.compile(r"seed-(0|[1-9]\d*)")  # the name of a run's folder, see `named`
 
 
 @dataclass(frozen=True, order=True)

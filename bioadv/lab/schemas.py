@@ -149,7 +149,7 @@ class PredictionEntry(Closed):
     window: Annotated[
         list[Count] | None, Field(min_length=2, max_length=2, description="the first and last rank, as [11, 500]")
     ] = None
-    tolerance: Annotated[float | None, Field(gt=0, description="a number > 0")] = None
+    tolerance: Annotated[float | None, Field(gt=0, allow_inf_nan=False, description="a number > 0")] = None
     known: Annotated[list[Seed], Field(description=f"{SEEDS}, as a list such as [0, 1]")] = []
     if_it_fails: str = ""
     withdrawn: Annotated[str, Field(description="the reason, a text")] = ""

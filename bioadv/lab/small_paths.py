@@ -17,7 +17,7 @@ from typing import Any
 
 from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
-from bioadv.lab import live, probe_paths, processes, provenance, runner, study
+from bioadv.lab import hashing, live, probe_paths, processes, provenance, runner, study
 from bioadv.lab.runs import Run
 from bioadv.lab.study import Scale
 from bioadv.network import local_learning, models
@@ -85,7 +85,7 @@ def health(model: str, network: TwoLayer, data: Dataset) -> dict[str, float]:
     if study.experiment(model).hidden != "local":
         return {}
     m, params = network.hidden.detach(), SIZES.layer
-    synapses = m.sign() * m.abs() ** (1 / (params.p - 1))  # of which m is the metric
+    synapses = local_learning.synapses_of(m, params.p)
     found = local_learning.health(synapses, datasets.unit_lp(data.train, params.p), params)
     return {"converged": found.converged, "live": found.live, "winning": found.winning}
 
@@ -99,7 +99,7 @@ def trained(model: str, seed: int, data: Dataset, sizes: Scale = SIZES) -> TwoLa
     if chosen.kind.trained:
         return live.train(model, data, None, sizes, seed).model
     network = TwoLayer(data.train.inputs, sizes.layer.hidden, len(data.train.classes), chosen.power)
-    x = runner.image_sets(data, 0.0)["train"][0]
+    x = runner.image_sets(data, 0.0, sizes.layer.p)["train"][0]
     layer = live.train_layer(data, sizes, seed).synapses if chosen.hidden == "local" else models.unit_rows(network)
     runner.initialise(network, chosen.kind, x, seed, sizes.layer.p, layer)
     network.readout.data.zero_()
@@ -108,4 +108,4 @@ def trained(model: str, seed: int, data: Dataset, sizes: Scale = SIZES) -> TwoLa
 
 def source_of(probe: str, model: str) -> str:
     """Hash of the code that a measurement of a small model is made with; of layers and penalties, only its own."""
-    return provenance.source_hash(trained, PROBES[probe][0], *study.experiment(model).code)
+    return hashing.source_hash(trained, PROBES[probe][0], *study.experiment(model).code)

@@ -60,7 +60,7 @@ class Experiment:
     """A model of the study.
 
     title, look, group: what it is called, how it is drawn, and one of ``GROUPS``; hidden: the kind of its hidden layer,
-    a key of ``HIDDEN``; recipe: at the paper's scale; power: n of ReLU^n; pruned: whether units of the KH layer above
+    a key of ``HIDDEN``; recipe: at the paper's scale; power: q of ReLU^q; pruned: whether units of the KH layer above
     the variance threshold are removed; held_out: share of the training images kept for validation; shown: to which of
     ``SETS`` it belongs.
 
@@ -89,7 +89,7 @@ class Experiment:
                 f"{self.title}: pruned = True, but {self.hidden!r} is not made from a KH layer; leave it out"
             )
         if not self.power >= 1:
-            raise ValueError(f"{self.title}: power = {self.power}; give n >= 1 (the paper uses 1 and 4.5)")
+            raise ValueError(f"{self.title}: power = {self.power}; give q >= 1 (the paper uses 1 and 4.5)")
         if not 0 <= self.held_out < 1:
             raise ValueError(
                 f"{self.title}: held_out = {self.held_out}; give a share of the images, 0 or more, below 1"
@@ -116,7 +116,7 @@ def _control(title: str, look: Look, hidden: str, schedule: str = "constant", **
 
 
 def _untrained(kind: str, title: str, colour: str, markers: str, *shown: frozenset[str]) -> dict[str, Experiment]:
-    """The two models on a hidden layer that nobody trained: with the power of KH, and with n = 1; shown: of each.
+    """The two models on a hidden layer that nobody trained: with the power of KH, and with q = 1; shown: of each.
 
     Their rows are as long as those of KH *pruned*: a unit that never converged is a hundred times longer than the
     others, and behind the power of 4.5 it would be all that a readout sees.

@@ -34,10 +34,10 @@ def dual(norm: str) -> int:
 class PGD:
     """Projected gradient ascent; the defaults are those of the authors' code (``Attacks.py``), ``RECOMMENDED`` is not.
 
-    steps: gradient steps; norm: of the ball, ``linf`` or ``l2``; loss: ``cross-entropy`` or ``margin``, the largest
-    wrong logit minus the right one, whose gradient never saturates; step: length of a step in units of eps, or None
+    steps: gradient steps; norm: of the ball, ``linf`` or ``l2``; loss: ``cross-entropy`` or ``margin``, :func:`margin`
+    with its sign turned, whose gradient never saturates; step: length of a step in units of eps, or None
     for the rule as coded, 0.01 in absolute terms but 0.1 eps where eps < 0.01; random_start: begin anywhere in the
-    ball instead of at x; best: return the iterate with the largest margin instead of the last one; project: clamp to
+    ball instead of at x; best: return the iterate with the smallest margin instead of the last one; project: clamp to
     the box after each step instead of once at the end.
     """
 
@@ -128,14 +128,27 @@ def wrong(model: TwoLayer, x: Tensor, y: Tensor) -> Tensor:
 
 
 def margin(z: Tensor, y: Tensor) -> Tensor:
-    """Largest wrong logit minus the right one, (B,); the decision is wrong where it is positive."""
+    """Right logit minus the largest wrong one, (B,), of logits (B, C); the decision is wrong where it is negative."""
     right = z.gather(1, y[:, None])
-    return (z.scatter(1, y[:, None], -float("inf")).amax(1, keepdim=True) - right)[:, 0]
+    return (right - z.scatter(1, y[:, None], -float("inf")).amax(1, keepdim=True))[:, 0]
+
+
+def linear_distance(model: TwoLayer, x: Tensor, y: Tensor, norm: str) -> tuple[Tensor, Tensor]:
+    """How far a linear model with the same margin and gradient would have to move each image, (B,), and the margin.
+
+    Margin over the dual norm of its gradient; negative where the decision is wrong, huge where the gradient is zero.
+    """
+    uphill, z = gradient(model, x, y, "margin")
+    here = margin(z, y)
+    return here / torch.linalg.vector_norm(uphill, dual(norm), dim=1).clamp_min(1e-30), here
 
 
 @torch.no_grad()
 def gradient(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-entropy") -> tuple[Tensor, Tensor]:
-    """Gradient (B, D) of each image's own loss by its pixels, and the logits (B, C) on the way (closed form 2)."""
+    """Gradient (B, D) of each image's own loss by its pixels, and the logits (B, C) on the way (closed form 2).
+
+    loss: one of ``LOSSES``, see :class:`PGD`. ``FloatingPointError`` if a logit is not finite.
+    """
     checks.known("loss", loss, LOSSES)
     h = model.before(x)
     z = finite(model.logits(model.activate(h)))
@@ -150,7 +163,7 @@ def gradient(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-entropy")
 
 
 def gaussian(x: Tensor, eps: float | Tensor, generator: torch.Generator) -> Tensor:
-    """X + eps u with u standard normal in each pixel, not clamped (as coded). So ||eps u|| is about sqrt(D) eps."""
+    """Images x + eps u with u standard normal in each pixel, not clamped (as coded): ||eps u|| is about sqrt(D) eps."""
     return x + _strengths(eps, x) * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
 
@@ -161,7 +174,7 @@ def fgsm(model: TwoLayer, x: Tensor, y: Tensor, eps: float | Tensor, box: Box = 
 
 
 def along(x: Tensor, direction: Tensor, eps: float | Tensor, box: Box) -> Tensor:
-    """X + eps direction, clamped to the box."""
+    """Images x + eps direction, clamped to the box."""
     return (x + _strengths(eps, x) * direction).clamp(*_box(box, x))
 
 
@@ -193,12 +206,14 @@ def pgd(
     """Projected gradient ascent from x; returns perturbed images (B, D) inside the box.
 
     begin: (B, D) from :func:`start`, where ``params.random_start`` asks for one. An image with a zero gradient stays
-    where it is. Raises ``ValueError`` for bad images, labels, strengths or a missing start.
+    where it is. Raises ``ValueError`` for bad images, labels, strengths, or a start that is missing or not asked for.
     """
     check(model, x, y, box)
     strength, (low, high) = _strengths(eps, x), _box(box, x)
     if params.random_start and begin is None:
         raise ValueError("begin = None; params.random_start needs a start in the unit ball, see attacks.start")
+    if begin is not None and not params.random_start:
+        raise ValueError("begin is given, but params.random_start = False would leave it out; set it to True")
     now = x + strength * begin if params.random_start and begin is not None else x.clone()
     if params.project:
         now = now.clamp(low, high)
@@ -208,14 +223,14 @@ def pgd(
     for _ in range(params.steps):
         uphill, z = gradient(model, now, y, params.loss)
         if params.best:
-            best, reached = _better(best, reached, now, margin(z, y))
+            best, reached = _better(best, reached, now, -margin(z, y))
         moved = _into_ball(moved.addcmul_(_unit(uphill, params.norm), length), strength, params.norm)
         now = x + moved
         if params.project:
             now = now.clamp_(low, high)
             moved = now - x
     now = now.clamp(low, high)
-    return _better(best, reached, now, margin(logits(model, now), y))[0] if params.best else now
+    return _better(best, reached, now, -margin(logits(model, now), y))[0] if params.best else now
 
 
 def _step_length(params: PGD, strength: Tensor) -> Tensor:

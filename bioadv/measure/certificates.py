@@ -4,7 +4,7 @@ An attack shows that a perturbation of some size is enough; a certificate shows 
 critical size lies between. The bounds hold in all of R^D, and so for every pixel box, up to rounding in the arithmetic
 of ``x``. ReLU^4.5 has no global Lipschitz constant, hence everything here is local: over the ball around one image.
 
-For a radius r, h_j stays in [l_j, u_j] = h_j -+ r ||m_j||, with the norm dual to the ball's. As f(h) = ReLU(h)^n is
+For a radius r, h_j stays in [l_j, u_j] = h_j -+ r ||m_j||, with the norm dual to the ball's. As f(h) = ReLU(h)^q is
 convex, over that interval it lies above its tangent at h_j and below its chord. With the tangent where the margin wants
 f large and the chord where it wants f small, the margin is bounded by a linear function of the perturbation, whose
 minimum over the ball is exact (linear bound, in the manner of CROWN, Zhang et al. 2018). Taking the worse end of each
@@ -31,6 +31,7 @@ from bioadv.network.models import TwoLayer, activation, folded, frozen, slope
 Tensor = torch.Tensor
 STEPS = 16  # halvings of the logarithm of the bracket
 BRACKET = (1e-3, 4.0)  # in units of the radius at which the model's linearisation fails
+FLAT = 1e20  # a linearisation that fails only so far away has a gradient of zero
 METHODS = ("linear", "interval", "both", "second order", "all")
 ITERATIONS = 3  # of the power method that chooses the vector for the quotient of Collatz and Wielandt
 
@@ -81,11 +82,11 @@ def margin_bound(
 
 
 def curvature_bound(h: Tensor, reach: Tensor, power: float) -> Tensor:
-    """Smallest kappa with f(h + t) <= f(h) + f'(h) t + kappa t^2 / 2 for ``|t| <= reach``; elementwise, f = ReLU^n.
+    """Smallest kappa with f(h + t) <= f(h) + f'(h) t + kappa t^2 / 2 for ``|t| <= reach``; elementwise, f = ReLU^q.
 
-    For n >= 2 the second derivative rises, so that the bound is tight at t = reach. For n = 1 it is tight where the
+    For q >= 2 the second derivative rises, so that the bound is tight at t = reach. For q = 1 it is tight where the
     parabola touches the other branch, at t = -2 h, or at the end of the interval if that is nearer; the kink itself
-    (h = 0) has no parabola above it, and kappa is infinite. Raises ``ValueError`` for 1 < n < 2.
+    (h = 0) has no parabola above it, and kappa is infinite. Raises ``ValueError`` for 1 < q < 2.
     """
     tiny = torch.finfo(h.dtype).tiny
     if power == 1:
@@ -93,7 +94,7 @@ def curvature_bound(h: Tensor, reach: Tensor, power: float) -> Tensor:
         at_end = 2 * (reach - depth) / reach.square().clamp_min(tiny)
         return torch.where(reach <= depth, 0.0, torch.where(reach < 2 * depth, at_end, 1 / (2 * depth)))
     if power < 2:
-        raise ValueError(f"power = {power}: the bound of second order is for n = 1 and n >= 2; use another method")
+        raise ValueError(f"power = {power}: the bound of second order is for q = 1 and q >= 2; use another method")
     rise = activation(h + reach, power) - activation(h, power) - slope(h, power) * reach
     return (2 * rise / reach.square().clamp_min(tiny)).clamp_min(0)
 
@@ -128,8 +129,9 @@ def certified_radius(
 ) -> np.ndarray:
     """Radius (N,) around each image within which the decision is certain; 0 where it is wrong already.
 
-    The largest radius known to be safe, by bisection to a relative 2e-4; 0 also where no more than a thousandth of the
-    linearisation's distance can be certified. Raises ``ValueError`` for an unknown norm or method, or images and
+    The largest radius known to be safe, by bisection to a relative 2e-4, between a thousandth and four times the
+    distance at which the linearisation fails or, where the gradient is zero, that of the nearest kink; 0 also where
+    less than this can be certified. Raises ``ValueError`` for an unknown norm or method, or images and
     labels that do not fit.
     """
     _check(norm, method)
@@ -149,9 +151,12 @@ def _check(norm: str, method: str) -> None:
 
 
 def _bisect(model: TwoLayer, x: Tensor, y: Tensor, norm: str, method: str) -> Tensor:
-    slope_here, z = attacks.gradient(model, x, y, "margin")
-    room = (-attacks.margin(z, y)).clamp_min(0)
-    linear = room / torch.linalg.vector_norm(slope_here, attacks.dual(norm), dim=1).clamp_min(1e-30)
+    linear, margin = attacks.linear_distance(model, x, y, norm)
+    room = margin.clamp_min(0)
+    # Where no unit responds the gradient is zero. Nothing changes up to the nearest kink, so the search begins there.
+    m = model.hidden.detach()
+    reach = model.before(x).abs() / torch.linalg.vector_norm(m, attacks.dual(norm), dim=1).clamp_min(1e-30)
+    linear = torch.where(linear > FLAT, reach.amin(1), linear).clamp_min(0)
     low, high = (torch.log(linear * factor) for factor in BRACKET)
     for _ in range(STEPS):
         middle = (low + high) / 2

@@ -28,6 +28,7 @@ Attack = Callable[[Tensor, Tensor], Tensor]  # (which images (k,), their strengt
 GRID = np.logspace(-6, -1.5, 400)  # strengths of the authors' code for FGSM and PGD
 L2_GRID = np.logspace(-4, 0.5, 400)  # ours, for attacks in an L2 ball
 SEED = streams.ATTACKS[0]
+TIE = 1e-4  # of logits: a margin that is smaller may come out either way
 NOISE_GRID = np.logspace(-6, np.log(2.5), 400)  # and for noise; the upper end is 10^(ln 2.5) = 8.25, as coded
 
 
@@ -100,13 +101,9 @@ def correct(model: TwoLayer, x: Tensor, y: Tensor) -> Tensor:
 def guess(model: TwoLayer, x: Tensor, y: Tensor, grid: np.ndarray = GRID, norm: str = "linf") -> np.ndarray:
     """Grid index (N,) where a linear model would fail: margin over the dual norm of the margin's gradient."""
     checks.known("norm", norm, attacks.NORMS)
-    order, model = 1 if norm == "linf" else 2, frozen(model)
-
-    def linear(i: Tensor) -> Tensor:
-        slope, z = attacks.gradient(model, x[i], y[i], "margin")
-        return -attacks.margin(z, y[i]) / torch.linalg.vector_norm(slope, order, dim=1).clamp_min(1e-30)
-
-    return np.searchsorted(grid, _in_parts(linear, len(x)).cpu().numpy()).clip(0, len(grid) - 1)
+    model = frozen(model)
+    linear = _in_parts(lambda i: attacks.linear_distance(model, x[i], y[i], norm)[0], len(x))
+    return np.searchsorted(grid, linear.cpu().numpy()).clip(0, len(grid) - 1)
 
 
 def search(
@@ -127,11 +124,14 @@ def search(
     i - 4, are tried too, and the search goes on from a failing one. What may still differ from :func:`brute_force` is
     an image that fails once further below. progress: show a bar, with this title if it is a text.
 
-    Raises ``ValueError`` for a grid that is not positive and ascending, or images that the model gets wrong already.
+    Raises ``ValueError`` for a grid that is not ascending from 0 or more, indices ``near`` that are not on it, or
+    images that the model gets wrong already.
     """
     model = frozen(model)
     check(model, x, y, grid)
     start = np.full(len(x), len(grid) // 2) if near is None else np.asarray(near)
+    if start.shape != (len(x),) or start.min() < 0 or start.max() >= len(grid):
+        raise ValueError(f"near has shape {start.shape}; give an index from 0 to {len(grid) - 1} for each image")
     index, norm, tried = np.full(len(x), len(grid)), np.full(len(x), np.nan, np.float32), 0
     for chosen in bar(torch.arange(len(x)).split(size), progress):
         known = np.full((len(chosen), len(grid)), UNKNOWN, np.int8)
@@ -223,7 +223,8 @@ def check(model: TwoLayer, x: Tensor, y: Tensor, grid: np.ndarray) -> None:
     if len(grid) == 0 or not (grid[0] >= 0 and np.all(np.diff(grid) > 0) and np.isfinite(grid).all()):
         raise ValueError("grid is not finite, non-negative and strictly ascending; sort the strengths and drop doubles")
     attacks.check(model, x, y)
-    margins = _in_parts(lambda i: attacks.margin(attacks.logits(model, x[i]), y[i]), len(x))
-    lost = int((margins > 1e-4).sum())  # a tie may be decided either way, with the size of the batch
+    z = _in_parts(lambda i: attacks.logits(model, x[i]), len(x))
+    tie = TIE * z.abs().amax(1).clamp_max(1)  # may be decided either way, with the size of the batch
+    lost = int((attacks.margin(z, y) < -tie).sum())
     if lost:
         raise ValueError(f"x: the model gets {lost} of {len(x)} images wrong unperturbed; keep critical.correct(...)")

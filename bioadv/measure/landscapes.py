@@ -112,7 +112,7 @@ def landscape(
         f = slope(h, model.power)
         parts[0].append(f.square() @ square)
         parts[1].append(h.new_zeros(0) if pair is None else products.against(f, pair).mul_(f).sum(1))
-        # ReLU(h)^n = f'(h) h / n: one power serves both.
+        # ReLU(h)^q = f'(h) h / q: one power serves both.
         confidence, chosen = model.logits(f.mul_(h).div_(model.power)).softmax(1).max(1)
         parts[2].append(chosen)
         parts[3].append(confidence)

@@ -144,6 +144,7 @@ def apgd(
     loss: ``ce`` (cross-entropy) or ``dlr`` (difference of logits ratio, which does not saturate; >= 3 classes). All
     images are attacked at ``high`` first, then each at its own geometric mean of the highest failure (or ``low``) and
     the lowest success, ``rounds`` times: epsilon is then known to a factor (high / low)^(2^-rounds).
+    Raises ``ValueError`` for another loss, or images and labels that do not fit the model.
     """
     model = _checked(model, x, y)
     from pyautoattack.autopgd_base import APGDAttack

@@ -96,8 +96,7 @@ def _of_right(model: TwoLayer, x: Tensor, y: Tensor, scale: Tensor, norm: str, e
         full = scale[chosen]
         return attacks.pgd(model, x[chosen], y[chosen], eps * full[:, 0], margin, (0.0, full))
 
-    uphill, z = attacks.gradient(model, x, y, "margin")
-    linear = -attacks.margin(z, y) / torch.linalg.vector_norm(uphill, attacks.dual(norm), dim=1).clamp_min(1e-30)
+    linear, _ = attacks.linear_distance(model, x, y, norm)
     near = np.searchsorted(grid, (linear / scale[:, 0]).numpy()).clip(0, len(grid) - 1)
     searched = critical.search(model, x, y, attack, grid, near, below=())
     best = torch.from_numpy(searched.epsilon).float() * scale[:, 0]

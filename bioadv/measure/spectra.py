@@ -1,6 +1,6 @@
 """Covariance eigenspectra of latents: in float64, and, for comparison only, with the arithmetic of the authors' code.
 
-Symbols: a latent (N, H) is h before the activation or a = ReLU(h)^n after it, for N images and H hidden units; lambda_n
+Symbols: a latent (N, H) is h before the activation or a = ReLU(h)^q after it, for N images and H hidden units; lambda_n
 is the n-th largest eigenvalue of its covariance, n from 1. Variances are in units of the latent squared.
 """
 
@@ -26,7 +26,7 @@ TF32_BITS = 13  # of float32's 23 mantissa bits TF32 keeps 10
 def latents(model: TwoLayer, x: Tensor, after: bool = False, dtype: torch.dtype = torch.float64) -> Iterator[Tensor]:
     """Latents (B, H) of images x (N, D), batch by batch, computed in ``dtype`` from the stored weights.
 
-    after: a = ReLU(h)^n instead of h.
+    after: a = ReLU(h)^q instead of h.
     """
     precise = copy.deepcopy(model).to(dtype).eval()
     for part in x.split(BATCH):

@@ -22,14 +22,13 @@ import torch
 from torch.nn.functional import embedding_bag
 from tqdm import tqdm
 
-from bioadv.data import checks
-from bioadv.data.files import read_checkpoint, write_checkpoint
+from bioadv.data import checkpoints, checks
 from bioadv.network import products
 from bioadv.network.states import Keeping
 
 Tensor = torch.Tensor
 SMALLEST_MAXIMUM = 1e-9  # the guard of the authors' code against division by zero in the normalised step
-PAPER_POWER = 4.5  # n of ReLU^n behind the layer in the paper's KH model
+PAPER_POWER = 4.5  # q of ReLU^q behind the layer in the paper's KH model
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,15 @@ def metric(w: Tensor, p: float) -> Tensor:
     if p < 2:
         return w.sign() * w.abs().pow(p - 1)  # the other form would divide by zero where a synapse is
     return w * w.abs() if p == 3 else w * w.abs().pow(p - 2)
+
+
+def synapses_of(m: Tensor, p: float) -> Tensor:
+    """The synapses W whose :func:`metric` is M, for p > 1. Shape of ``m``.
+
+    >>> synapses_of(torch.tensor([9.0, -4.0]), p=3)
+    tensor([ 3., -2.])
+    """
+    return m.sign() * m.abs() ** (1 / (p - 1))
 
 
 def responses(x: Tensor, m: Tensor) -> Tensor:
@@ -276,7 +284,8 @@ def train(
     done, seconds, history = 0, 0.0, {name: np.zeros(params.epochs) for name in HISTORY}
     if keeping.path is not None and Path(keeping.path).exists():
         like = {"synapses": x.new_empty(params.hidden, x.shape[1]), **_as_tensors(history)}
-        state, done, seconds = read_checkpoint(keeping.path, "local learning", identity, like, params.epochs, generator)
+        known = identity, like, params.epochs, generator
+        state, done, seconds = checkpoints.read(keeping.path, "local learning", *known)
         w = state["synapses"].to(x)
         for name in HISTORY:
             history[name][:] = state[name].numpy()
@@ -296,7 +305,7 @@ def train(
         if keeping.path is not None and keeping.due(epoch, params.epochs):
             state = {"synapses": w, "generator": generator.get_state(), **_as_tensors(history)}
             seconds = time.perf_counter() - start
-            write_checkpoint(keeping.path, state, epoch=epoch, seconds=seconds, identity=identity)
+            checkpoints.write(keeping.path, state, epoch=epoch, seconds=seconds, identity=identity)
     return Trained(w.cpu(), params, history, time.perf_counter() - start)
 
 

@@ -1,6 +1,6 @@
 """One two-layer classifier for every model of the paper; they differ in how the hidden weights come about.
 
-Shapes: x (B, D) images, M (H, D) hidden weights, h = x M^T (B, H) latent before the activation, a = ReLU(h)^n (B, H)
+Shapes: x (B, D) images, M (H, D) hidden weights, h = x M^T (B, H) latent before the activation, a = ReLU(h)^q (B, H)
 latent after it, z = a V^T + b (B, C) logits. There is no hidden bias. With batch norm, h is normalised before the ReLU.
 """
 
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
+from bioadv.data import checks
 from bioadv.data.files import read_tensors, write_tensors
 from bioadv.network import products
 
@@ -21,19 +22,21 @@ Tensor = torch.Tensor
 
 
 class TwoLayer(nn.Module):
-    """z = V ReLU(M x)^n + b.
+    """z = V ReLU(M x)^q + b.
 
-    inputs D, hidden H, classes C; power n >= 1 (the paper: 4.5 for KH, 1 for all others). Weights start at zero; see
-    :func:`init`.
+    inputs D, hidden H, classes C; power q >= 1 (the paper: 4.5 for KH, 1 for all others). Weights start at zero; see
+    :func:`init`. Raises ``ValueError`` for sizes that are no whole numbers, too small ones, or another power.
     """
 
     def __init__(self, inputs: int, hidden: int, classes: int, power: float = 1.0, batch_norm: bool = False) -> None:
         super().__init__()
+        checks.whole(inputs=inputs, hidden=hidden, classes=classes)
+        checks.finite(power=power)
         for name, value, least in (("inputs", inputs, 1), ("hidden", hidden, 1), ("classes", classes, 2)):
             if value < least:
                 raise ValueError(f"{name} = {value}; give at least {least}")
         if not power >= 1:
-            raise ValueError(f"power = {power}; give n >= 1 (the paper uses 1 and 4.5)")
+            raise ValueError(f"power = {power}; give q >= 1 (the paper uses 1 and 4.5)")
         self.power = power
         self.hidden = nn.Parameter(torch.zeros(hidden, inputs))
         self.readout = nn.Parameter(torch.zeros(classes, hidden))
@@ -54,7 +57,7 @@ class TwoLayer(nn.Module):
         return products.against(g, folded(self)[0])
 
     def activate(self, h: Tensor) -> Tensor:
-        """ReLU(h)^n, elementwise."""
+        """ReLU(h)^q, elementwise."""
         return activation(h, self.power)
 
     def after(self, x: Tensor) -> Tensor:
@@ -71,7 +74,7 @@ class TwoLayer(nn.Module):
 
 
 def activation(h: Tensor, power: float) -> Tensor:
-    """ReLU(h)^n, elementwise.
+    """ReLU(h)^q, elementwise.
 
     >>> activation(torch.tensor([-1.0, 2.0]), power=2)
     tensor([0., 4.])
@@ -80,7 +83,7 @@ def activation(h: Tensor, power: float) -> Tensor:
 
 
 def slope(h: Tensor, power: float) -> Tensor:
-    """Derivative of ReLU(h)^n, elementwise; 0 at h = 0.
+    """Derivative of ReLU(h)^q, elementwise; 0 at h = 0.
 
     >>> slope(torch.tensor([-1.0, 2.0]), power=2)
     tensor([0., 4.])
@@ -89,7 +92,7 @@ def slope(h: Tensor, power: float) -> Tensor:
 
 
 def curvature(h: Tensor, power: float) -> Tensor:
-    """Second derivative of ReLU(h)^n where it exists; 0 for h <= 0."""
+    """Second derivative of ReLU(h)^q where it exists; 0 for h <= 0."""
     if power == 1:
         return torch.zeros_like(h)
     return power * (power - 1) * torch.where(h > 0, h.clamp_min(1e-30).pow(power - 2), 0.0)
@@ -207,9 +210,9 @@ def load(path: Path | str) -> TwoLayer:
         raise ValueError(
             f"{path} holds no model (its header describes {sorted(about)}); give a file written by bioadv train"
         )
-    model = TwoLayer(**shape)
     try:
+        model = TwoLayer(**shape)
         model.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not fit the model it describes ({error}); delete it") from error
     return model.eval()

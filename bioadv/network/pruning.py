@@ -164,8 +164,10 @@ def mixture(variance: Tensor, most: int = 5, seed: int = 0) -> Mixture:
     Orders 1 to ``most``, each from several random starts. There is a cutoff only if the fitted density has a second
     mode above its heaviest component, behind a valley less than half as high; the cutoff is the valley's lowest point.
     A skewed but unimodal layer, which a mixture of two fits well, is left alone. variance (H,); units of zero variance
-    have been pruned before and do not count. Raises ``ValueError`` for fewer than 20 others.
+    have been pruned before and do not count. Raises ``ValueError`` for fewer than 20 others, or ``most`` below 1.
     """
+    if most < 1:
+        raise ValueError(f"most = {most}; give the largest order to try, at least 1")
     data = np.log(_positive(variance))[:, None]
     if len(data) < FEWEST:
         raise ValueError(f"variance has {len(data)} positive values; a mixture needs at least {FEWEST} units")
@@ -182,11 +184,16 @@ def bootstrap_order(variance: Tensor, replicates: int = 99, seed: int = 0) -> fl
     """p-value of "one component" against "two" by a parametric bootstrap of the likelihood ratio (McLachlan 1987).
 
     The reference is drawn, not looked up: samples of the fitted single Gaussian, each fitted with one and two. The
-    smallest possible value is 1 / (replicates + 1).
+    smallest possible value is 1 / (replicates + 1). Raises ``ValueError`` for fewer than 20 units with a variance, for
+    variances that are all alike, which no mixture fits, or ``replicates`` below 1.
     """
+    if replicates < 1:
+        raise ValueError(f"replicates = {replicates}; give at least 1")
     data = np.log(_positive(variance))[:, None]
     if len(data) < FEWEST:
         raise ValueError(f"variance has {len(data)} positive values; a mixture needs at least {FEWEST} units")
+    if np.ptp(data) < 1e-6:
+        raise ValueError("variance is the same for all units; there is no order to find")
     rng = np.random.default_rng(seed)
     ratio: Callable[[np.ndarray], float] = lambda z: _fit(z, 2, seed).score(z) - _fit(z, 1, seed).score(z)  # noqa: E731
     observed = ratio(data)

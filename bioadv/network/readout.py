@@ -1,7 +1,7 @@
 """Readouts trained to the end: penalised logistic regression on latents, for a whole path of penalties.
 
 The paper trains the readout of its KH model for 1000 epochs of Adam and stops. How far is that from done, and what
-would a readout be that is done? On a fixed latent a = ReLU(M x)^n the problem is convex: for a penalty lambda,
+would a readout be that is done? On a fixed latent a = ReLU(M x)^q the problem is convex: for a penalty lambda,
 
     minimise over U, c   mean of cross-entropy(U s(a) + c) + lambda / 2 ||U||^2,
 
@@ -29,6 +29,7 @@ from bioadv.network import products
 Tensor = torch.Tensor
 TOLERANCE = 1e-5  # largest entry of the gradient at which a solution counts as one; the loss is of order 1
 LIMIT = 2000  # steps of L-BFGS
+RIDGES = 40  # tried, each ten times the one before
 RATE = 1e-3  # of Adam, the paper's
 
 
@@ -85,9 +86,9 @@ def adam(
 def path(a: Tensor, y: Tensor, penalties: Sequence[float], classes: int, limit: int = LIMIT) -> list[Readout]:
     """Readouts on latents a (N, H), labels y (N,), for falling penalties; the gradient of each says whether it is done.
 
-    Products run in the precision of ``a``, the solver in float64. A unit that does not vary gets no weight. Raises
-    ``ValueError`` for penalties that are not positive and falling, latents or labels that do not fit, or latents that
-    are constant in every unit.
+    Products run in the precision of ``a``, the solver in float64. A unit that does not vary, or so little that this
+    precision has no number for it, gets no weight. Raises ``ValueError`` for penalties that are not positive and
+    falling, latents or labels that do not fit, or latents that are constant in every unit.
     """
     grid = [float(value) for value in penalties]
     if not grid or not all(np.isfinite(grid)) or min(grid) <= 0 or any(b >= a for a, b in pairwise(grid)):
@@ -99,7 +100,7 @@ def path(a: Tensor, y: Tensor, penalties: Sequence[float], classes: int, limit: 
     if limit < 1:
         raise ValueError(f"limit = {limit}; give the largest number of steps, at least 1")
     mean, spread = a.double().mean(0), a.double().std(0)
-    varies = spread > 1e-6 * mean.abs()
+    varies = (spread > 1e-6 * mean.abs()) & (spread.to(a) > torch.finfo(a.dtype).tiny)
     if not bool(varies.any()):
         raise ValueError("latents are constant: no unit varies over the images; give a layer that responds to them")
     s = ((a - mean.to(a)) / spread.to(a))[:, varies]
@@ -152,14 +153,16 @@ def _root(curved: Tensor, penalty: float) -> Tensor:
     """Cholesky factor of curved + ridge, with the smallest ridge, from the penalty on by tens, that rounding allows.
 
     Products in single precision can leave latents that hardly differ with a negative eigenvalue. The factor is only the
-    unit in which the solver steps, so that the solution is the same with any of them.
+    unit in which the solver steps, so that the solution is the same with any of them. ``FloatingPointError`` if none
+    does, which takes a NaN.
     """
     ridge = penalty
-    while True:
+    for _ in range(RIDGES):
         root, failed = torch.linalg.cholesky_ex(curved + ridge * torch.eye(len(curved), dtype=torch.float64))
         if not int(failed):
             return root
         ridge = max(10 * ridge, 1e-12)
+    raise FloatingPointError(f"no ridge up to {ridge:g} makes the latents' second moments positive; check the latents")
 
 
 def _loss(flat: np.ndarray, s: Tensor, y: Tensor, penalty: float, shape: tuple[int, int]) -> tuple[float, np.ndarray]:

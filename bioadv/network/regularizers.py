@@ -128,7 +128,7 @@ class LatentJacobian(Penalty):
 
     @torch.no_grad()
     def row_decay(self, model: TwoLayer, h: Tensor) -> Tensor | None:
-        """For a ReLU network (n = 1): f' is 0 or 1 and has no slope of its own.
+        """For a ReLU network (q = 1): f' is 0 or 1 and has no slope of its own.
 
         So the gradient is 2 * strength * (share of images with h_j > 0) * m_j.
         """

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bioadv.data import checks
-from bioadv.data.files import read_checkpoint, write_checkpoint
+from bioadv.data import checkpoints, checks
 from bioadv.network.models import TwoLayer
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class State:
         """Write it, whole or not at all."""
         assert path is not None  # Keeping.due
         state = {**self._tensors(), "generator": self.generator.get_state()}
-        write_checkpoint(path, state, epoch=epoch, seconds=seconds, identity=identity)
+        checkpoints.write(path, state, epoch=epoch, seconds=seconds, identity=identity)
 
     def restore(self, path: Path | str | None, identity: dict[str, Any]) -> tuple[int, float]:
         """Read everything in place, if it is there; return the epochs done and the seconds they took.
@@ -61,7 +60,7 @@ class State:
             return 0, 0.0
         like = {**self._tensors(), **self._moments()}
         epochs = len(self.log["loss"])
-        tensors, done, seconds = read_checkpoint(path, "training", identity, like, epochs, self.generator)
+        tensors, done, seconds = checkpoints.read(path, "training", identity, like, epochs, self.generator)
         self.model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():

@@ -2,7 +2,8 @@
 
 Equal seeds give equal numbers: noise from the seed of a model would *be* the weights that the model started from, and
 attacks would search where the weights point. So each purpose has its own range, and a run's seed, a setting or an image
-is a place in it. Numbers that stored results were made with stay as they are; a new purpose takes a new range.
+is a place in it. Numbers that stored results were made with stay as they are; a new purpose takes a new range. (The
+phases of scrambled images have two seeds of their own behind those of noise, ``bioadv.data.variants.PHASES``.)
 """
 
 from __future__ import annotations

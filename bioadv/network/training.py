@@ -160,6 +160,8 @@ def fit(
         raise ValueError(f"evaluate has {taken.pop()!r}, which is what the training images go by; give another name")
     for name, (inputs, labels) in {"x": (x, y), **sets}.items():
         _check(name, model, inputs, labels, readout_only)
+        if not bool(torch.isfinite(inputs).all()):
+            raise ValueError(f"{name}: inputs are NaN or infinite; give finite ones, and look at what made them")
     _check_batches(model, recipe, len(x))
     optimizer = _optimizer(model, recipe, readout_only)
     log = {name: np.full(recipe.epochs, np.nan) for name in (*PARTS, *(f"{name}_accuracy" for name in sets))}
@@ -252,8 +254,10 @@ def _check(name: str, model: TwoLayer, x: Tensor, y: Tensor, readout_only: bool)
     if x.ndim != 2 or x.shape[1] != width or not len(x):
         what = "latents (N, H)" if readout_only else "images (N, D)"
         raise ValueError(f"{name}: inputs have shape {tuple(x.shape)}; give {what} with {width} columns")
-    if y.shape != (len(x),):
-        raise ValueError(f"{name}: labels have shape {tuple(y.shape)}; give one for each of {len(x)} images")
+    if y.shape != (len(x),) or y.dtype != torch.int64:
+        raise ValueError(
+            f"{name}: labels have shape {tuple(y.shape)} and dtype {y.dtype}; give an int64 for each of {len(x)} images"
+        )
     if int(y.min()) < 0 or int(y.max()) >= len(model.bias):
         raise ValueError(
             f"{name}: labels have values {int(y.min())}..{int(y.max())}; give labels from 0 to {len(model.bias) - 1}"
