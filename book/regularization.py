@@ -502,7 +502,7 @@ check(
 
 # %% [markdown]
 # Look at the spectral model as logged. After a thousand epochs its Jacobian norm is that of random features to within a hundredth: the hidden weights are where they began, or
-# nearly so. And its accuracy is that of the authors' spectral model to within a percentage point, below that of random features in each of their trainings. Its training loss ends higher than theirs, {glue:text}`logged-loss` against {glue:text}`random-loss`, so it is not quite as random as it looks; what marked it was not measured, and it was trained once.
+# nearly so. And its accuracy is that of the authors' spectral model to within a percentage point, below that of random features in each of their trainings. Its training loss ends higher than theirs, {glue:text}`logged-loss` against {glue:text}`random-loss`, so it is not quite as random as it looks; what marked it was not measured.
 #
 # With the target as stated the hidden layer does learn. The network is as accurate as BP to within a percentage point, far from the accuracy in the authors' figures, with {glue:text}`stated-norm` times BP's Jacobian norm. What it does to the
 # spectrum is in {numref}`tab-spectra-paper`, and what to robustness in {ref}`ch-beyond`.
