@@ -105,6 +105,10 @@ def test_a_model_that_was_trained_again_is_measured_again(run, tiny, counted):
     probes.run(folder, "counted", data)  # the same weights, in another time
     assert len(counted) == 1
     (folder / "manifest.json").write_text(json.dumps({**manifest, "source": "other code"}))
+    probes.run(folder, "counted", data)  # the same log, to the last bit
+    assert len(counted) == 1
+    other = {**manifest["digests"], "log.npz": "another"}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "digests": other}))
     probes.run(folder, "counted", data)
     assert len(counted) == 2
 
