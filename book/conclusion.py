@@ -25,7 +25,7 @@ from bioadv.lab import (
     steepness,
     study,
 )
-from bioadv.lab.runs import at_hand, in_folder, paper
+from bioadv.lab.runs import in_folder, paper
 from bioadv.pages import wording
 from bioadv.pages.notebook import Html, Table, check, glue_all
 
@@ -90,9 +90,7 @@ check("KH over weight decay of its accuracy", equal.value, 0.9, 1.1)
 check("spectral as stated over BP", near.value, 0.5, 1)
 glue_all({f"over-{m}": str(lead) for m, lead in over.items()})
 glue_all({"proof": str(proof), "equal": str(equal)})
-attacked = (at_hand(m, "perturbations.json") for m in ("kh", "bp"))
-pairs = list(zip(*corrections.pairs(*attacked), strict=True))
-share = corrections.share_above(*pairs, certain, best)
+share = corrections.share_above("kh", "bp", certain, best)
 check("share of images on which KH over BP is proven", share.value, 0.6, 0.75)
 glue_all({"proof-share": f"{100 * share.value:.0f}"})
 glue_all({"near": str(near)})

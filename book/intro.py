@@ -24,7 +24,7 @@
 import numpy as np
 
 from bioadv.lab import claims, corrections, frontier, numbers, study
-from bioadv.lab.runs import at_hand, paper
+from bioadv.lab.runs import paper
 from bioadv.pages import plots, plots_frontier, wording
 from bioadv.pages.notebook import check, glue_all
 
@@ -72,8 +72,7 @@ for key, model in (("equal", "kh"), ("short", "short-kh")):
     check(f"{model} over weight decay of its accuracy", low, 0.95, 1.2)
     check(f"{model} over weight decay, at most", high, 1, 1.2)
     glue_all({f"intro-{key}-low": f"{low:.2f}", f"intro-{key}-high": f"{high:.2f}"})
-pairs = corrections.pairs(*(at_hand(m, "perturbations.json") for m in ("kh", "bp")))
-proof = corrections.share_above(*zip(*pairs, strict=True), certain, best)
+proof = corrections.share_above("kh", "bp", certain, best)
 check("share of images on which KH over BP is proven", proof.value, 0.6, 0.75)
 glue_all({"intro-proof": f"{100 * proof.value:.0f}"})
 lead = frontier.lead_at("exemplars", best, "accuracy", common=True)
@@ -89,7 +88,7 @@ glue_all({"intro-reported": paper()["power_law_end"]})
 #
 # * **The numbers come out again.** Accuracies, critical perturbations and most exponents are those of the authors' code, though not that of KH itself; {ref}`ch-claims` has each of them beside ours.
 # * **KH is harder to fool** than plain backpropagation (BP), as both were published, under every attack tried; and on {glue:text}`intro-proof` of a hundred images that both decide correctly it is proven that KH withstands more than what fools BP ({ref}`ch-robustness`).
-# * **But it is less accurate, and at its accuracy backpropagation is almost as hard to fool.** With weight decay and a tenth of the training time it comes within a tenth: KH needs {glue:text}`intro-equal-low` to {glue:text}`intro-equal-high` times its perturbation, depending on the attack, and {glue:text}`intro-short-low` to {glue:text}`intro-short-high` times if KH's readout is trained as briefly ({ref}`ch-beyond`). And with readouts that are trained further, the hidden layer of weight decay is ahead of KH's at equal accuracy, and with the best readout of each in accuracy as well; even that of plain backpropagation draws level ({ref}`ch-readout`).
+# * **But it is less accurate, and at its accuracy backpropagation is almost as hard to fool.** With weight decay and a tenth of the training time it comes within a tenth: KH needs {glue:text}`intro-equal-low` to {glue:text}`intro-equal-high` times its perturbation, depending on the attack, and {glue:text}`intro-short-low` to {glue:text}`intro-short-high` times if KH's readout is trained as briefly ({ref}`ch-beyond`). And with readouts that are trained further, the hidden layer of weight decay is ahead of KH's at equal accuracy, and with the best readout of each in accuracy as well; even that of plain backpropagation draws level, in one training ({ref}`ch-readout`).
 # * **Steeper spectra go with harder-to-fool networks, and do not suffice.** In cortex the variance falls as $1/n$ with the rank $n$ of a direction. The networks nearest to that are among the easiest to fool. Over models, the faster the variance falls the larger the perturbation that is needed. But one hidden layer, with one spectrum, has readouts that differ as much as all models do ({ref}`ch-beyond`).
 # * **Before the activation there is no power law of the length reported.** The slope grows all along. A line that is fitted over the paper's window holds, to within a factor of two, up to rank {glue:text}`intro-reach`, one through the first hundred ranks up to {glue:text}`intro-reach-low`; a public summary of the paper has {glue:text}`intro-reported` (we have not seen the figure behind it), and rounding in single precision can make it look so. After the activation there is a power law, but random weights with an ordinary activation have one as long ({ref}`ch-spectra`).
 # * **At the paper's size and parameters the exponent comes from the images.** (Of the layer as the paper prunes it, that is, without the units that its training left unfinished.) Take training images, drawn at random, as the weights: before the activation the exponent is the same, though nothing was learned; beyond the first ten ranks the two spectra run parallel. With other parameters, or few units, the rule makes other exponents, and a part of what we predicted there failed ({ref}`ch-mechanism`).

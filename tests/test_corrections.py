@@ -48,22 +48,30 @@ def test_a_measure_on_a_part_of_the_images_is_carried_over_to_all(tmp_path):
             assert half == pytest.approx(whole / 2)
 
 
-def test_on_which_images_a_certificate_exceeds_an_attack(tmp_path):
+def test_on_which_images_a_certificate_exceeds_an_attack(tmp_path, monkeypatch):
     """One model has images 1 to 6, of which the first four have certificates, the other 3 to 8; so 3 and 4 count."""
     one = [Run(tmp_path, "a", seed) for seed in (0, 1)]
     perturbations(one[0], [1, 2, 3, 4, 5, 6], np.ones(6), certified_l2=np.array([9.0, 9, 3, 1]))
     perturbations(one[1], [1, 2, 3, 4, 5, 6], np.ones(6), certified_l2=np.array([0.0, 0, 3, 3]))
     other = perturbations(Run(tmp_path, "b", 0), [8, 7, 4, 3, 6, 5], np.ones(6), l2_norm=np.full(6, 2.0))
     measures = "certified in L2", "PGD in an L2 ball"
-    found = corrections.share_above(one, [other, other], *measures)
+    known = {"a": one}
+    monkeypatch.setattr(runs, "at_hand", lambda model, having: dict(enumerate(known.get(model, []))))
+
+    def share(lower, measures=measures):
+        known["b"] = [lower]
+        return corrections.share_above("a", "b", *measures)
+
+    found = share(other)
     assert (found.value, found.seeds) == (0.75, (0.5, 1.0))
     assert 0 < found.error < 0.5
     never = perturbations(Run(tmp_path, "b", 1), [3, 4], np.ones(2), l2_norm=np.array([np.nan, 0.5]))
-    assert corrections.share_above(one, [never, never], *measures).seeds == (0.5, 0.5)  # it is the image that fails
+    assert share(never).seeds == (0.5, 0.5)  # it is the image that fails
     apart = perturbations(Run(tmp_path, "b", 2), [5, 6], np.ones(2))
-    assert corrections.share_above(one, [apart, apart], *measures) is NOTHING
+    assert share(apart) is NOTHING
+    assert corrections.share_above("a", "nobody", *measures) is NOTHING
     with pytest.raises(ValueError, match="measure = 'luck' is not known"):
-        corrections.share_above(one, [apart, apart], "luck", "PGD in an L2 ball")
+        share(apart, ("luck", "PGD in an L2 ball"))
 
 
 def test_noise_at_which_half_of_the_draws_fail(tmp_path):

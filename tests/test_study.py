@@ -305,7 +305,7 @@ def test_a_run_that_lost_its_weights_is_trained_again(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["bp", LAYER])
-@pytest.mark.parametrize("full", [runs.WEIGHTS, runs.LOG, provenance.MANIFEST])
+@pytest.mark.parametrize("full", [runs.WEIGHTS, provenance.LOG, provenance.MANIFEST])
 def test_on_a_full_disk_a_lost_run_stays_as_it_was(tiny, tmp_path, model, full):
     """Trained again as in a clone: manifest and log stay until all that takes their place is written."""
     train(model, tiny, tmp_path)
@@ -356,7 +356,7 @@ def test_a_manifest_never_describes_other_weights(tiny, tmp_path, monkeypatch, m
     assert not run.manifest.exists()
     assert run.checkpoint.is_file()
     assert train("bp", tiny, tmp_path).exit_code == 0
-    assert contents(run.folder).keys() == {runs.WEIGHTS, runs.LOG, provenance.MANIFEST}
+    assert contents(run.folder).keys() == {runs.WEIGHTS, provenance.LOG, provenance.MANIFEST}
 
 
 def test_a_run_stopped_behind_its_manifest_is_tidied(tiny, tmp_path, monkeypatch):
@@ -377,7 +377,7 @@ def test_a_run_stopped_behind_its_manifest_is_tidied(tiny, tmp_path, monkeypatch
         (files.staging(run.manifest) / weights).write_bytes(b"half")
         written = run.weights.stat().st_mtime_ns
         assert train(model, tiny, tmp_path).exit_code == 0
-        assert contents(run.folder).keys() == {weights, runs.LOG, provenance.MANIFEST}
+        assert contents(run.folder).keys() == {weights, provenance.LOG, provenance.MANIFEST}
         assert run.weights.stat().st_mtime_ns == written
 
 

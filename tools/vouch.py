@@ -19,7 +19,7 @@ def vouch(description: Path) -> list[str]:
     if provenance.DIGESTS in about:
         return []
     manifest = description.name == provenance.MANIFEST
-    wanted = (runs.LOG, runs.WEIGHTS, runs.SYNAPSES) if manifest else (f"{description.stem}.npz",)
+    wanted = (provenance.LOG, runs.WEIGHTS, runs.SYNAPSES) if manifest else (f"{description.stem}.npz",)
     names = [name for name in wanted if (description.parent / name).is_file()]
     provenance.intact(description, *names)  # at least they can be read
     files.write_json(description, {**about, provenance.DIGESTS: provenance.digests(description.parent, names)})

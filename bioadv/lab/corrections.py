@@ -263,15 +263,16 @@ def lead(upper: str, lower: str, measure: str, common: bool = False, against: st
     return compared([Comparison((pair,)) for pair in pairs(first, second)], measure, common, against=against)
 
 
-def share_above(upper: Sequence[Run], lower: Sequence[Run], measure: str, against: str) -> Estimate:
-    """Share of images on which one model's norm by a measure exceeds another's by a second one; pairs of runs, by seed.
+def share_above(upper: str, lower: str, measure: str, against: str) -> Estimate:
+    """Share of images on which one model's norm by a measure exceeds another's by a second one, over pairs of seeds.
 
     Of the images that both classify correctly and on which both norms were measured, with the error of
     :func:`averaged`. With a certificate against an attack: on how many images it is proven that the first is harder to
-    fool. ``NOTHING`` where a pair has no such image.
+    fool. ``NOTHING`` without both, or where a pair has no such image.
     """
+    first_model, second_model = (runs.at_hand(model, "perturbations.json") for model in (upper, lower))
     above, numbers = list[np.ndarray](), list[np.ndarray]()
-    for one, other in zip(upper, lower, strict=True):
+    for one, other in pairs(first_model, second_model):
         (norms, images), (beside, seen) = (_measured(*side) for side in ((one, measure), (other, against)))
         common, first, second = np.intersect1d(images, seen, return_indices=True)
         if not len(common):

@@ -27,7 +27,6 @@ from bioadv.network.models import TwoLayer
 RESULTS_VARIABLE = "BIOADV_RESULTS"
 ROOT = shipped.CLONE
 WEIGHTS, SYNAPSES = "model.safetensors", "layer.safetensors"  # of a model, of a KH layer; kept out of git
-LOG = "log.npz"
 SEED = re.compile(r"seed-(0|[1-9]\d*)")  # the name of a run's folder, see `named`
 
 
@@ -70,7 +69,7 @@ class Run:
     @property
     def log(self) -> Path:
         """File of what happened in each epoch."""
-        return self.folder / LOG
+        return self.folder / provenance.LOG
 
     @property
     def checkpoint(self) -> Path:
