@@ -11,7 +11,7 @@ from pathlib import Path
 from bioadv.data.datasets import load, unit_lp
 from bioadv.data.files import read_arrays, read_json
 from bioadv.lab import runner
-from bioadv.lab.runner import Where
+from bioadv.lab.jobs import Where
 from bioadv.lab.runs import WEIGHTS
 from bioadv.measure import powerlaw, spectra
 from bioadv.network import models

@@ -21,7 +21,7 @@ from benchmarks.probe import before, emptied
 from benchmarks.timing import interleaved, report
 from bioadv.data.datasets import load, unit_lp
 from bioadv.data.files import read_json, write_json
-from bioadv.lab import provenance, runner, runs, study
+from bioadv.lab import jobs, provenance, runs, study
 from bioadv.lab.probe_perturbations import PERTURBATIONS
 from bioadv.measure import attacks, noise
 from bioadv.network import local_learning as ll
@@ -157,7 +157,7 @@ def main() -> None:
     """Measure, print, and write the file and its part of the page."""
     data = load("cifar10").train.first(1000)
     x, y = unit_lp(data), torch.tensor(data.labels)
-    dtype = runner.choose_dtype("auto", torch.device("cpu"))
+    dtype = jobs.choose_dtype("auto", torch.device("cpu"))
     trained = steps(x, y, dtype)
 
     def as_before(function: Callable[[], object]) -> Callable[[], object]:

@@ -5,15 +5,20 @@ from pathlib import Path
 
 import jupytext
 import pytest
+from typer.testing import CliRunner
 
 from bioadv.data import datasets, files, image_files
-from bioadv.lab import accept, runs
-from bioadv.lab.accept import Fault
+from bioadv.lab import accept, runs, stale
+from bioadv.lab.stale import Fault
 from tests.test_study import command, small_scale, tiny, train
 from tools import notebooks
 
 __all__ = ["small_scale", "tiny"]  # fixtures
 ODD = """it's a "test" {x} $(y)"""
+
+
+def accepting(*words):
+    return CliRunner().invoke(accept.app, words)
 
 
 def typed(message, program):
@@ -34,24 +39,25 @@ def test_the_command_that_makes_lost_weights_again(tiny, tmp_path):
     runs.load_model(folder)
 
 
-def test_the_command_that_accepts_a_result(tiny, tmp_path, capsys):
+def test_the_command_that_accepts_a_result(tiny, tmp_path):
     out = tmp_path / ODD
     train("random", tiny, out)
     folder = out / "tiny.npz" / "random" / "seed-0"
     about = files.read_json(folder / "manifest.json")
     files.write_json(folder / "manifest.json", {**about, "source": "1" * 64})
-    assert accept.main([f"--root={out}", str(out)]) == 1
-    words = typed(capsys.readouterr().out.splitlines()[0], "python -m")
+    listed = accepting(f"--root={out}", str(out))
+    assert listed.exit_code == 1
+    words = typed(listed.output.splitlines()[0], "python -m")
     assert words[:3] == ["python", "-m", "bioadv.lab.accept"]
     assert words[3:] == [f"--root={out}", "--reason", "...", "--", str(folder)]
-    assert accept.main(words[3:]) == 0
-    assert accept.main([f"--root={out}", str(out)]) == 0
+    assert accepting(*words[3:]).exit_code == 0
+    assert accepting(f"--root={out}", str(out)).exit_code == 0
     assert "--root" not in str(Fault(folder / "manifest.json", "was made by other code", "1", "2"))
     Path(tiny).unlink()
-    accept._loaded.cache_clear()
-    with pytest.raises(SystemExit):
-        accept.main(words[3:])
-    assert f"dataset {tiny!r} is neither" in capsys.readouterr().err
+    stale._loaded.cache_clear()
+    refused = accepting(*words[3:])
+    assert refused.exit_code == 2
+    assert f"dataset {tiny!r} is neither" in refused.output
 
 
 def test_the_command_that_opens_a_folder(tmp_path, monkeypatch):
@@ -78,12 +84,12 @@ def test_options_of_a_training_are_in_the_command_that_repeats_it():
     assert runs._options({"layer": {"epochs": 3}}) == ["--epochs=3"]
 
 
-def test_results_elsewhere_are_listed_and_accepted_with_their_root(tiny, tmp_path, capsys):
+def test_results_elsewhere_are_listed_and_accepted_with_their_root(tiny, tmp_path):
     train("random", tiny, tmp_path / "out")
-    with pytest.raises(SystemExit):
-        accept.main([str(tmp_path / "out")])
-    assert "is not below results; give --root, the folder that holds DATASET/MODEL/seed-S" in capsys.readouterr().err
-    assert accept.main([f"--root={tmp_path / 'out'}", str(tmp_path / "out")]) == 0
+    refused = accepting(str(tmp_path / "out"))
+    assert refused.exit_code == 2
+    assert "is not below results; give --root, the folder that holds DATASET/MODEL/seed-S" in refused.output
+    assert accepting(f"--root={tmp_path / 'out'}", str(tmp_path / "out")).exit_code == 0
 
 
 def test_sizes_of_the_photo_patches_are_those_of_the_images(tmp_path):
@@ -99,4 +105,4 @@ def test_sizes_of_the_photo_patches_are_those_of_the_images(tmp_path):
             "seconds": 1.0,
         },
     )
-    assert len(accept._data(folder / "manifest.json").train) == len(datasets.load("photo-patches").train)
+    assert len(stale.data_of(folder / "manifest.json").train) == len(datasets.load("photo-patches").train)

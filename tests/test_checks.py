@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bioadv.lab.runner import Where
+from bioadv.lab.jobs import Where
 from bioadv.measure import attacks, critical, noise
 from bioadv.measure.attacks import PGD
 from bioadv.network import models, streams, training

@@ -19,7 +19,7 @@ from PIL import Image
 
 from bioadv.data import datasets, image_arrays, image_files, pictures
 from bioadv.data.datasets import load
-from bioadv.lab import cli, provenance, runner
+from bioadv.lab import cli, jobs, provenance, runner
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(1, 255, (4, 5, 3)).astype(np.uint8)
@@ -594,7 +594,7 @@ def test_a_path_is_good_to_the_end(tmp_path):
     """Through training, which writes the name of the images down, and reading it again."""
     root = folder(tmp_path / 'it\'s a "test" {x} $(y)', count=20)
     out = tmp_path / "out"
-    where = runner.Where(out, progress=False, device="cpu", dtype="float32")
+    where = jobs.Where(out, progress=False, device="cpu", dtype="float32")
     run = runner.train("random", load(root), 0, where, 2)
     manifest = provenance.read_manifest(run)
     assert manifest["dataset"] == str(root)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from bioadv.data import datasets, variants
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import accept, cli, layers, predictions, runs, statistics
+from bioadv.lab import accept, cli, layers, predictions, runs, stale, statistics
 from bioadv.lab.layers import Layer
 from bioadv.lab.statistics import Subject
 from bioadv.measure import alignment, spectra
@@ -196,19 +196,19 @@ def test_stored_layers_are_checked_like_all_results_and_judged(tiny, tmp_path, m
     result = CliRunner().invoke(cli.app, ["layers", "small", "--layer", "white", "--seed", "4", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     file = tmp_path / "small" / "photo-patches" / "white" / "seed-4" / "alignment.json"
-    assert accept.stored(tmp_path) == [file]
-    assert accept.faults(file, tmp_path, accept._data(file)) == []
+    assert stale.stored(tmp_path) == [file]
+    assert stale.faults(file, tmp_path, stale.data_of(file)) == []
     monkeypatch.setenv(runs.RESULTS_VARIABLE, str(tmp_path))
     subject = Subject("white", 4, "photo-patches", "small", (3, 20))
     assert statistics.statistic("alpha(rows)", subject) < 0.5 < statistics.statistic("alpha(images)", subject)
 
     about = json.loads(file.read_text())
     file.write_text(json.dumps({**about, "source": "0" * 64}))
-    assert "was made by other code" in str(accept.faults(file, tmp_path, accept._data(file))[0])
+    assert "was made by other code" in str(stale.faults(file, tmp_path, stale.data_of(file))[0])
     about["configuration"]["layer"] = "exemplars"
     file.write_text(json.dumps(about))
     assert "is of the layer small/photo-patches/exemplars/seed-4" in str(
-        accept.faults(file, tmp_path, accept._data(file))[0]
+        stale.faults(file, tmp_path, stale.data_of(file))[0]
     )
 
 

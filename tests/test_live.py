@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from bioadv.data import datasets, files, image_arrays, photos
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import cli, live, probe_landscape, probe_perturbations, probe_spectra, probes, runner, study
+from bioadv.lab import cli, jobs, live, probe_landscape, probe_perturbations, probe_spectra, probes, runner, study
 from bioadv.measure import attacks, critical, referees
 from bioadv.network import local_learning, models
 from bioadv.pages import notebook
@@ -347,7 +347,7 @@ def test_photographs_of_a_camera_are_refused_before_any_work(photographs, tmp_pa
 def test_what_the_memory_does_not_hold_is_refused_before_any_work(monkeypatch, tmp_path):
     """The covariance of the pixels needs more than the images and the weights."""
     monkeypatch.setattr(image_arrays.os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 3_000_000}.get)
-    data, where = of(60, (32, 32, 1)), runner.Where(tmp_path, progress=False)
+    data, where = of(60, (32, 32, 1)), jobs.Where(tmp_path, progress=False)
     with pytest.raises(ValueError, match="specreg on images of 32 x 32 x 1 values: 0.0231 GB are more than"):
         runner.train("specreg", data, 0, where, 1)
     runner.train("specreg-logged", data, 0, where, 1)

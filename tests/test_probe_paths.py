@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, files
-from bioadv.lab import accept, cli, probe_paths, probes, readout_study, small_paths, study
+from bioadv.lab import cli, probe_paths, probes, readout_study, small_paths, stale, study
 from bioadv.lab.study import Scale
 from bioadv.measure import attacks, referees
 from bioadv.network import local_learning, models, readout
@@ -61,7 +61,7 @@ def test_a_layer_that_nobody_trains_needs_no_run(tiny, tmp_path, small):  # noqa
     assert about["training"] == "none"
     assert about["configuration"]["run"]["hidden"] == "exemplars"
     assert probes.run(folder, "paths", data, progress=False) == folder / "paths.npz"
-    assert accept.faults(folder / "paths.json", tmp_path, data) == []
+    assert stale.faults(folder / "paths.json", tmp_path, data) == []
     with pytest.raises(FileNotFoundError, match="holds no finished run"):
         probes.run(folder, "epochs", data, progress=False)  # the lengths of the rows count there
 
@@ -134,7 +134,7 @@ def test_bad_layers_are_refused(tiny):  # noqa: F811
 @pytest.fixture
 def in_small(monkeypatch):
     """Small is smaller."""
-    accept._small_source.cache_clear()
+    stale._small_source.cache_clear()
     monkeypatch.setattr(small_paths, "SIZES", Scale(PARAMS, epochs=2, batch=20))
     monkeypatch.setattr(small_paths, "PROBES", {"paths": (probe_paths.measure_paths, FEW)})
 
@@ -155,7 +155,7 @@ def test_in_small_a_model_is_trained_and_measured_once(tiny, in_small, tmp_path,
         small_paths.make("kh", 1, data, tmp_path, progress=False)
     with pytest.raises(ValueError, match="model = 'specreg' is not among those of the small scale"):
         small_paths.make("specreg", 1, data, tmp_path)
-    assert accept.faults(tmp_path / "small" / "tiny.npz" / "bp" / "seed-1" / "paths.json", tmp_path, data) != []
+    assert stale.faults(tmp_path / "small" / "tiny.npz" / "bp" / "seed-1" / "paths.json", tmp_path, data) != []
 
 
 def test_which_paths_there_are(tiny, in_small, tmp_path, capsys):  # noqa: F811
@@ -172,7 +172,7 @@ def test_which_paths_there_are(tiny, in_small, tmp_path, capsys):  # noqa: F811
     assert "bp/seed-0: left out, its weights are not here; train it first" in capsys.readouterr().err
     (file,) = readout_study.make("small", data, tmp_path, ["random"], [0])
     assert file.is_file()
-    assert accept.faults(file.with_suffix(".json"), tmp_path, data) == []
+    assert stale.faults(file.with_suffix(".json"), tmp_path, data) == []
 
 
 def test_a_readout_that_has_not_converged_is_told(tmp_path, monkeypatch):

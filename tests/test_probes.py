@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, files
-from bioadv.lab import accept, cli, probe_spectra, probes, runner, runs, study
+from bioadv.lab import accept, cli, jobs, probe_spectra, probes, runner, runs, study
 from bioadv.lab.probes import Probe
 from bioadv.measure import powerlaw, spectra
 from bioadv.network import local_learning, models, pruning
@@ -36,7 +36,7 @@ def trained(tiny, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "scale", lambda data: study.Scale(params, epochs=2, batch=20))
         for model in ("random", "kh-unpruned"):
-            runner.train(model, datasets.load(tiny), 0, runner.Where(out, progress=False))
+            runner.train(model, datasets.load(tiny), 0, jobs.Where(out, progress=False))
     return out / "tiny.npz"
 
 
@@ -348,14 +348,15 @@ def test_other_images_of_the_same_name_are_refused(trained, tiny, tmp_path):
         np.savez(tmp_path / "tiny.npz", **{name: stored[name][::-1] for name in stored.files})
     for model in ("bp", "random"):
         with pytest.raises(ValueError, match=r"holds runs on other images of this name.*give another --out folder"):
-            runner.train(model, datasets.load(str(tmp_path / "tiny.npz")), 1, runner.Where(trained.parent))
+            runner.train(model, datasets.load(str(tmp_path / "tiny.npz")), 1, jobs.Where(trained.parent))
 
 
-def test_what_is_stale_is_listed_with_a_probe_that_no_training_belongs_to(run, tiny, few, capsys):
+def test_what_is_stale_is_listed_with_a_probe_that_no_training_belongs_to(run, tiny, few):
     """Images of one's own are found by the manifest of another run on them."""
     run("random")
     folder = run("kh-layer").parent.parent / "pixels" / "seed-0"
     probes.run(folder, "spectra", datasets.load(tiny), False)
     root = folder.parent.parent.parent
-    assert accept.main([str(folder), "--root", str(root)]) == 0
-    assert "1 results, 0 stale" in capsys.readouterr().out
+    listed = RUNNER.invoke(accept.app, [str(folder), "--root", str(root)])
+    assert listed.exit_code == 0
+    assert "1 results, 0 stale" in listed.output

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from bioadv.data import datasets, files
-from bioadv.lab import processes, provenance, runner
+from bioadv.lab import jobs, processes, provenance, runner
 
 SECONDS = 120  # that a child may take on a busy machine
 
@@ -96,7 +96,7 @@ def test_two_trainings_of_one_run_do_not_stand_beside_each_other(tiny, tmp_path,
     about = {"configuration": {"model": "l2", "seed": 0, "data": "x"}, "source": "s", "seconds": 1, "dataset": tiny}
     files.write_json(folder / provenance.MANIFEST, about)
     with pytest.raises(ValueError, match="holds a run with model"):  # not: is being made by
-        runner.train("bp", data, 0, runner.Where(out, progress=False))
+        runner.train("bp", data, 0, jobs.Where(out, progress=False))
 
 
 def test_a_measurement_is_made_once_and_others_beside_it(tmp_path):

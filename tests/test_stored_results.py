@@ -1,4 +1,4 @@
-"""Every stored result is what the code of today would make, or was accepted on purpose; see bioadv/lab/accept.py."""
+"""Every stored result is what the code of today would make, or was accepted on purpose; see bioadv/lab/stale.py."""
 
 import itertools
 import json
@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from bioadv.data import datasets, files, variants
-from bioadv.lab import accept, layers, probes, provenance, runner, runs, study
+from bioadv.lab import accept, jobs, layers, probes, provenance, runner, runs, stale, study
 from bioadv.network import local_learning
 from bioadv.network.regularizers import Spectral
 
@@ -29,7 +30,7 @@ def kept():
 
 
 KEPT = [path for path in kept() if path.is_file()]
-STORED = [path for path in accept.stored(RESULTS) if path in KEPT]
+STORED = [path for path in stale.stored(RESULTS) if path in KEPT]
 
 
 def name(path):
@@ -48,7 +49,7 @@ def dataset(path):
 def test_stored_results_are_current(path):
     """Parameters are those of today's registry, the hash of the code today's or accepted."""
     assert dataset(path) in datasets.KNOWN
-    found = accept.faults(path, RESULTS, accept.stand_in(dataset(path)))
+    found = stale.faults(path, RESULTS, stale.stand_in(dataset(path)))
     assert not found, "\n".join(map(str, found))
 
 
@@ -82,7 +83,7 @@ def test_stored_results_have_digests_and_are_intact(path):
 
 def test_every_accepted_change_is_one_that_a_result_needs():
     sources = {files.read_json(path)["source"] for path in STORED}
-    entries = accept.accepted(RESULTS)
+    entries = stale.accepted(RESULTS)
     reached, further = set(sources), set(sources)
     while further:  # each change leads on from code that a result was made with, and from no other
         further = {entry["new"] for entry in entries if entry["old"] in further} - reached
@@ -130,7 +131,7 @@ def test_the_first_epoch_is_as_stored(model, tmp_path, request, monkeypatch):
         if not (layer / runs.SYNAPSES).is_file():
             pytest.skip(f"{name(layer)} has no weights here; git does not keep them")
         shutil.copytree(layer, tmp_path / data.name / study.LAYER / folder.name)
-    where = runner.Where(tmp_path, device="cpu", progress=False)  # bfloat16 where the processor has it
+    where = jobs.Where(tmp_path, device="cpu", progress=False)  # bfloat16 where the processor has it
     at_scale = study.at_scale  # one epoch of the model alone, on the layer as it is stored
     monkeypatch.setattr(study, "at_scale", lambda name, data, epochs=None: at_scale(name, data, 1))
     again = files.read_arrays(runner.train(model, data, seed, where) / "log.npz")
@@ -169,8 +170,8 @@ def compare(again, stored, bands):
 @pytest.fixture
 def made(tmp_path):
     """A finished run of ``bp`` on photo patches with a measurement, as today's code would leave them."""
-    data = accept.stand_in("photo-patches")
-    folder = runner.Where(tmp_path).folder(data, "bp", 0)
+    data = stale.stand_in("photo-patches")
+    folder = jobs.Where(tmp_path).folder(data, "bp", 0)
     configuration = {
         "model": "bp",
         "seed": 0,
@@ -203,10 +204,10 @@ def change(path, value, *keys):
     files.write_json(path, about)
 
 
-def stale(folder):
+def faults_below(folder):
     root = folder.parents[2]
-    data = accept.stand_in("photo-patches")
-    return list(itertools.chain.from_iterable(accept.faults(path, root, data) for path in accept.stored(root)))
+    data = stale.stand_in("photo-patches")
+    return list(itertools.chain.from_iterable(stale.faults(path, root, data) for path in stale.stored(root)))
 
 
 def measurement(folder):
@@ -214,8 +215,8 @@ def measurement(folder):
 
 
 def test_what_today_makes_is_current(made):
-    assert len(accept.stored(made)) == len(accept.stored(made.parents[2])) == 2
-    assert stale(made) == []
+    assert len(stale.stored(made)) == len(stale.stored(made.parents[2])) == 2
+    assert faults_below(made) == []
 
 
 @pytest.mark.parametrize(
@@ -230,21 +231,21 @@ def test_what_today_makes_is_current(made):
 def test_a_stale_training_is_seen(made, keys, value, words):
     change(made / provenance.MANIFEST, value, *keys)
     measurement(made).unlink()
-    [fault] = stale(made)
+    [fault] = faults_below(made)
     assert words in str(fault)
 
 
 def test_a_run_of_a_model_that_is_gone_is_named_and_hides_no_other(made, monkeypatch):
     others = {name: one for name, one in study.EXPERIMENTS.items() if name != "bp"}
     monkeypatch.setattr(study, "EXPERIMENTS", others)
-    found = stale(made)
-    assert [fault.file for fault in found] == accept.stored(made)
+    found = faults_below(made)
+    assert [fault.file for fault in found] == stale.stored(made)
     assert all(fault.what == "is of the model 'bp', which is not known today" for fault in found)
 
 
 def test_a_changed_registry_makes_results_stale(made, monkeypatch):
     monkeypatch.setitem(study.EXPERIMENTS, "bp", replace(study.EXPERIMENTS["bp"], power=2.0))
-    found = {fault.file.name: fault.what for fault in stale(made)}
+    found = {fault.file.name: fault.what for fault in faults_below(made)}
     assert found[provenance.MANIFEST].startswith("was made with experiment")
     assert found[measurement(made).name].startswith("was made with run")
 
@@ -252,40 +253,41 @@ def test_a_changed_registry_makes_results_stale(made, monkeypatch):
 def test_a_stale_measurement_is_seen(made):
     path = measurement(made)
     change(path, {"other": 1}, "configuration", "settings")
-    assert "was made with settings = {'other': 1}, today it is" in str(stale(made)[0])
+    assert "was made with settings = {'other': 1}, today it is" in str(faults_below(made)[0])
     change(path, "curvature", "configuration", "probe")
-    assert "is of the probe 'curvature', which is not known today" in str(stale(made)[0])
+    assert "is of the probe 'curvature', which is not known today" in str(faults_below(made)[0])
 
 
 def test_a_measurement_of_another_training_is_seen(made):
     change(made / provenance.MANIFEST, {"test": 0.5}, "accuracy")
-    assert [fault.what for fault in stale(made)] == ["was measured on another training of the model"]
+    assert [fault.what for fault in faults_below(made)] == ["was measured on another training of the model"]
 
 
 def test_lost_arrays_are_seen(made):
     measurement(made).with_suffix(".npz").unlink()
-    assert "has lost its arrays" in str(stale(made)[0])
+    assert "has lost its arrays" in str(faults_below(made)[0])
 
 
 # Accepting
 
 
 def run(*arguments):
-    return accept.main([str(argument) for argument in arguments])
+    return CliRunner().invoke(accept.app, [str(argument) for argument in arguments])
 
 
-def test_a_changed_hash_is_accepted_with_a_reason(made, capsys):
+def test_a_changed_hash_is_accepted_with_a_reason(made):
     root, manifest = made.parents[2], made / provenance.MANIFEST
     change(manifest, "1" * 64, "source")
     change(measurement(made), provenance.identity(files.read_json(manifest)), "training")
-    assert run(root, "--root", root) == 1
-    printed = capsys.readouterr().out
+    listed = run(root, "--root", root)
+    assert listed.exit_code == 1
+    printed = listed.output
     assert f"{manifest} was made by other code (11111111, today " in printed
     assert f'python -m bioadv.lab.accept --root={root} --reason "..." -- {made}' in printed
     assert "2 results, 1 stale" in printed
-    assert run(made, "--root", root, "--reason", "a variable was renamed") == 0
-    assert run(made, "--root", root) == 0
-    [entry] = json.loads((root / accept.ACCEPTED).read_text())
+    assert run(made, "--root", root, "--reason", "a variable was renamed").exit_code == 0
+    assert run(made, "--root", root).exit_code == 0
+    [entry] = json.loads((root / stale.ACCEPTED).read_text())
     assert entry["old"] == "1" * 64
     assert entry["new"] == runner.source_of("bp")
     assert entry["reason"] == "a variable was renamed"
@@ -293,7 +295,7 @@ def test_a_changed_hash_is_accepted_with_a_reason(made, capsys):
     # It holds for that change only.
     change(manifest, "2" * 64, "source")
     change(measurement(made), provenance.identity(files.read_json(manifest)), "training")
-    assert len(stale(made)) == 1
+    assert len(faults_below(made)) == 1
 
 
 def test_accepted_changes_follow_one_another(made):
@@ -302,10 +304,10 @@ def test_accepted_changes_follow_one_another(made):
     entries = [{"old": a, "new": b, "date": "2020-01-01", "reason": "r", "result": "x"} for a, b in steps]
     change(made / provenance.MANIFEST, "1" * 64, "source")
     measurement(made).unlink()
-    files.write_json(root / accept.ACCEPTED, entries[1:])
-    assert len(stale(made)) == 1
-    files.write_json(root / accept.ACCEPTED, entries)
-    assert stale(made) == []
+    files.write_json(root / stale.ACCEPTED, entries[1:])
+    assert len(faults_below(made)) == 1
+    files.write_json(root / stale.ACCEPTED, entries)
+    assert faults_below(made) == []
 
 
 @pytest.mark.parametrize(
@@ -315,26 +317,26 @@ def test_accepted_changes_follow_one_another(made):
         (("configuration", "experiment", "power"), "fine", "this cannot be accepted"),
     ],
 )
-def test_what_cannot_be_accepted(made, capsys, keys, reason, words):
+def test_what_cannot_be_accepted(made, keys, reason, words):
     change(made / provenance.MANIFEST, "1" * 64, *keys)
     measurement(made).unlink()
-    with pytest.raises(SystemExit):
-        run(made, "--root", made.parents[2], "--reason", reason)
-    assert words in capsys.readouterr().err
-    assert not (made.parents[2] / accept.ACCEPTED).exists()
+    refused = run(made, "--root", made.parents[2], "--reason", reason)
+    assert refused.exit_code == 2
+    assert words in refused.output
+    assert not (made.parents[2] / stale.ACCEPTED).exists()
 
 
 def test_acceptance_without_a_reason_is_refused(made):
     root = made.parents[2]
-    files.write_json(root / accept.ACCEPTED, [{"old": "1", "new": "2", "date": "2020-01-01", "result": "x"}])
+    files.write_json(root / stale.ACCEPTED, [{"old": "1", "new": "2", "date": "2020-01-01", "result": "x"}])
     with pytest.raises(ValueError, match="entry 0 lacks old, new, date, reason or result"):
-        stale(made)
+        faults_below(made)
 
 
-def test_nothing_to_accept_is_said(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        run(tmp_path, "--root", tmp_path)
-    assert f"no results in {tmp_path}" in capsys.readouterr().err
+def test_nothing_to_accept_is_said(tmp_path):
+    refused = run(tmp_path, "--root", tmp_path)
+    assert refused.exit_code == 2
+    assert f"no results in {tmp_path}" in refused.output
 
 
 def test_bands_of_the_replay_can_fail():

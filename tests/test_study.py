@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset, Images
 from bioadv.lab import (
-    accept,
     cli,
     hashing,
+    jobs,
     layers,
     probe_perturbations,
     probes,
@@ -25,13 +25,14 @@ from bioadv.lab import (
     runner,
     runs,
     small_paths,
+    stale,
     study,
 )
-from bioadv.lab.accept import stand_in
 from bioadv.lab.hashing import source_hash
+from bioadv.lab.jobs import Where
 from bioadv.lab.looks import Look
-from bioadv.lab.runner import Where
 from bioadv.lab.runs import Run
+from bioadv.lab.stale import stand_in
 from bioadv.lab.study import EXPERIMENTS, LAYER
 from bioadv.network import local_learning, models, pruning, regularizers, streams, training
 from bioadv.network.hidden import Kind
@@ -130,11 +131,11 @@ def test_bfloat16_only_where_the_processor_has_it(monkeypatch, amx, avx512, chos
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     cpu = torch.device("cpu")
-    assert runner.choose_dtype("auto", cpu) == (chosen or torch.float32)
-    assert runner.choose_dtype("float32", cpu) == torch.float32
-    assert runner.choose_dtype("bfloat16", cpu) == torch.bfloat16
+    assert jobs.choose_dtype("auto", cpu) == (chosen or torch.float32)
+    assert jobs.choose_dtype("float32", cpu) == torch.float32
+    assert jobs.choose_dtype("bfloat16", cpu) == torch.bfloat16
     with pytest.raises(ValueError, match="dtype = 'float16' is not known; choose auto or float32 or bfloat16"):
-        runner.choose_dtype("float16", cpu)
+        jobs.choose_dtype("float16", cpu)
 
 
 @pytest.mark.parametrize("model", [LAYER, *EXPERIMENTS])
@@ -401,7 +402,7 @@ import sys
 from pathlib import Path
 from bioadv.data import datasets
 from bioadv.network import local_learning
-from bioadv.lab import runner, study
+from bioadv.lab import jobs, runner, study
 from bioadv.network import states
 params = local_learning.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
 study.scale = lambda data: study.Scale(params, epochs=150, batch=20)
@@ -414,7 +415,7 @@ def told(*given):
     return state
 states.State.restore = told
 print("ready", flush=True)
-runner.train("bp", data, 0, runner.Where(Path(sys.argv[2]), progress=False, every=1, dtype="float32"))
+runner.train("bp", data, 0, jobs.Where(Path(sys.argv[2]), progress=False, every=1, dtype="float32"))
 print("done", flush=True)
 """
 
@@ -600,7 +601,7 @@ def test_a_new_kind_and_a_new_model_train_and_make_nothing_stale(tiny, tmp_path,
         names = [LAYER, *(name for name in EXPERIMENTS if name != "squares")]
         hashes = {name: runner.source_of(name) for name in names}
         hashes |= {(one, name): probes.source_of(one, name) for one in probes.PROBES for name in ("kh", "pca")}
-        return hashes, {name: provenance.describe_all(runner.configuration(name, data, 0)) for name in names}
+        return hashes, {name: provenance.describe_all(jobs.configuration(name, data, 0)) for name in names}
 
     before = everything()
     monkeypatch.setitem(study.HIDDEN, "squares", Kind(squares, layer=True))
@@ -683,10 +684,10 @@ def test_of_the_penalties_only_a_models_own_is_hashed():
 
 def test_what_a_model_is_called_and_how_it_is_drawn_are_no_parameters(monkeypatch):
     data, before = stand_in("cifar10"), runner.source_of("bp")
-    wanted = provenance.describe_all(runner.configuration("bp", data, 0))
+    wanted = provenance.describe_all(jobs.configuration("bp", data, 0))
     other = replace(EXPERIMENTS["bp"], title="X", look=EXPERIMENTS["kh"].look, group="control")
     monkeypatch.setitem(EXPERIMENTS, "bp", other)
-    assert provenance.describe_all(runner.configuration("bp", data, 0)) == wanted
+    assert provenance.describe_all(jobs.configuration("bp", data, 0)) == wanted
     assert runner.source_of("bp") == before
 
 
@@ -792,9 +793,9 @@ def test_numbers_too_small_to_be_normal_count_as_zero(monkeypatch, capsys):
 
 def test_one_epoch_is_enough_for_a_model_without_a_layer(patches):
     """The local rule needs two, since its last epoch has rate 0; other models must not be asked for them."""
-    assert runner.configuration("random", patches, 0, epochs=1)["experiment"].recipe.epochs == 1
+    assert jobs.configuration("random", patches, 0, epochs=1)["experiment"].recipe.epochs == 1
     with pytest.raises(ValueError, match="epochs = 1"):
-        runner.configuration("kh", patches, 0, epochs=1)
+        jobs.configuration("kh", patches, 0, epochs=1)
 
 
 def test_a_screened_layer_says_so_and_is_another_one(tiny, tmp_path):
@@ -807,9 +808,9 @@ def test_a_screened_layer_says_so_and_is_another_one(tiny, tmp_path):
         assert manifest["configuration"]["screened"] is True
         assert manifest["source"] == runner.source_of(model, True) != runner.source_of(model)
     assert command("probe", out / "tiny.npz" / "kh" / "seed-0", "--probe", "spectra", "--no-progress").exit_code == 0
-    files = accept.stored(out)
+    files = stale.stored(out)
     assert len(files) == 3
-    assert not [fault for file in files for fault in accept.faults(file, out, datasets.load(tiny))]
+    assert not [fault for file in files for fault in stale.faults(file, out, datasets.load(tiny))]
     for model in (LAYER, "kh"):
         refused = train(model, tiny, out)
         assert refused.exit_code != 0

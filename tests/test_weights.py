@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, downloads, files
-from bioadv.lab import cli, provenance, runner, runs, study, weights
+from bioadv.lab import cli, jobs, provenance, runner, runs, study, weights
 from bioadv.lab.runs import Run
 from bioadv.network import local_learning
 from tests import tiny
@@ -27,7 +27,7 @@ def release(tmp_path_factory):
         patch.setattr(study, "scale", lambda data: study.Scale(params, epochs=2, batch=20))
         data = datasets.load(str(folder / "tiny.npz"))
         for model in ("random", "kh-unpruned"):
-            runner.train(model, data, 0, runner.Where(folder / "results", progress=False))
+            runner.train(model, data, 0, jobs.Where(folder / "results", progress=False))
     gather_release.gather(folder / "release", [folder / "results"], [])
     return folder
 

@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from bioadv.data import datasets, files
-from bioadv.lab import plan, probes, provenance, runner, runs, study
+from bioadv.lab import jobs, plan, probes, provenance, runner, runs, study
 from bioadv.lab.runs import Run
 from tools import paper
 
@@ -257,7 +257,7 @@ def tiny(tmp_path):
 
 def finished(tiny, out, *models, epochs=2):
     """Trained models in ``out``, and the study that they belong to, with one probe."""
-    data, where = datasets.load(tiny), runner.Where(out, progress=False, device="cpu", dtype="float32")
+    data, where = datasets.load(tiny), jobs.Where(out, progress=False, device="cpu", dtype="float32")
     for model in models:
         runner.train(model, data, 0, where, epochs)
     wanted = {**NO_PROBES, "landscape": ["models"]}

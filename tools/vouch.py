@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from bioadv.data import files
-from bioadv.lab import accept, provenance, runs
+from bioadv.lab import provenance, runs, stale
 
 
 def vouch(description: Path) -> list[str]:
@@ -28,7 +28,7 @@ def vouch(description: Path) -> list[str]:
 
 def main(roots: list[str]) -> int:
     """Command line: roots of results."""
-    for description in (file for root in roots for file in accept.stored(Path(root))):
+    for description in (file for root in roots for file in stale.stored(Path(root))):
         if names := vouch(description):
             print(f"{description}: {', '.join(names)}")
     return 0 if roots else 2

@@ -11,7 +11,7 @@ import typer
 
 import bioadv
 from bioadv.data import datasets, shipped
-from bioadv.lab import chapters, probes, processes, provenance, readout_study, runner, runs, study, weights
+from bioadv.lab import chapters, jobs, probes, processes, provenance, readout_study, runner, runs, study, weights
 from bioadv.lab import layers as alone
 from bioadv.lab.runs import Run
 
@@ -54,10 +54,10 @@ def train(
     ] = False,
 ) -> None:
     """Train a model. Goes on where an interrupted run stopped, and leaves a finished one alone."""
-    where = runner.Where(out, device, dtype, progress, every, screen)
+    where = jobs.Where(out, device, dtype, progress, every, screen)
     if model != study.LAYER:
         study.experiment(model)  # an unknown name should not wait for the data
-    typer.echo(f"{model}, seed {seed}, on {runner.choose_device(device)}", err=True)
+    typer.echo(f"{model}, seed {seed}, on {jobs.choose_device(device)}", err=True)
     folder = runner.train(model, datasets.load(data, data_dir), seed, where, epochs)
     typer.echo(f"{folder}: {_summary(folder)}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bioadv.data import datasets
-from bioadv.lab import accept, probes, provenance, runs, schemas, study
+from bioadv.lab import probes, provenance, runs, schemas, stale, study
 from bioadv.lab.schemas import Cost, StudyFile
 from bioadv.network.local_learning import KHParams
 
@@ -235,13 +235,13 @@ def check(chosen: Study) -> None:
     """
     data = datasets.load(chosen.data)
     trainings = [run for stage in chosen.stages for run in stage.runs + stage.layers]
-    described = [file for run in [*trainings, Training(probes.PIXELS, 0)] for file in accept.stored(chosen.folder(run))]
+    described = [file for run in [*trainings, Training(probes.PIXELS, 0)] for file in stale.stored(chosen.folder(run))]
     lost = set(map(chosen.folder, chosen.lost()))
     found = []
     for file in described:
         # What is measured again anyway need not be current.
         if not chosen.superseded(file) and (file.parent not in lost or file.name == provenance.MANIFEST):
-            found += accept.faults(file, chosen.out, data, chosen.epochs)
+            found += stale.faults(file, chosen.out, data, chosen.epochs)
     if found:
         raise ValueError("results that today's code would not make:\n" + "\n".join(f"  {fault}" for fault in found))
     if lost and not chosen.retrain:
