@@ -3,7 +3,8 @@ import pytest
 
 from bioadv.data import files
 from bioadv.lab import corrections, frontier, numbers, runs, statistics
-from bioadv.lab.corrections import NOTHING, PLUS_MINUS, Comparison, Estimate, averaged, compared
+from bioadv.lab.bootstrap import NOTHING, PLUS_MINUS, Estimate
+from bioadv.lab.corrections import Comparison, averaged, compared
 from bioadv.lab.runs import Run
 from bioadv.lab.statistics import MissingError, Subject
 from bioadv.measure.critical import NOISE_GRID
@@ -256,7 +257,7 @@ def test_a_model_is_compared_at_its_own_place_on_a_curve():
     [(0.02, "1.23 ± 0.02"), (0.004, "1.234 ± 0.004"), (0.0003, "1.2345 ± 0.0003"), (0, "1.23 ± 0.00")],
 )
 def test_an_error_that_is_there_is_never_shown_as_none(error, shown):
-    assert str(corrections.Estimate(1.2345, error, (1.0, 1.0, 1.0))).replace("\xa0", " ") == shown
+    assert str(Estimate(1.2345, error, (1.0, 1.0, 1.0))).replace("\xa0", " ") == shown
 
 
 def test_an_unknown_measure_or_place_lists_the_known_ones():

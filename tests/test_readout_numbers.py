@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bioadv.data import files
-from bioadv.lab import corrections, readout_numbers, statistics
+from bioadv.lab import bootstrap, readout_numbers, statistics
 from bioadv.lab.runs import Run
 from bioadv.lab.statistics import MissingError, Subject
 from bioadv.pages import plots_readout
@@ -52,8 +52,8 @@ def test_what_the_best_readout_gains_and_keeps_by_hand():
     found = readout_numbers.ratio([((missed, 3), (missed, 4))])  # one image is left, so no sample differs
     assert (found.value, found.error) == (pytest.approx(2), 0)
     missed["l2"][3] = 0
-    assert readout_numbers.ratio([((missed, 3), (missed, 4))]) is corrections.NOTHING
-    assert readout_numbers.ratio([]) is corrections.NOTHING
+    assert readout_numbers.ratio([((missed, 3), (missed, 4))]) is bootstrap.NOTHING
+    assert readout_numbers.ratio([]) is bootstrap.NOTHING
 
 
 def test_from_the_strongest_penalty_to_the_best():
@@ -74,7 +74,7 @@ def test_a_layer_beside_a_trained_network_by_hand():
     other = {**trained, "accuracy": np.array([0.2, 0.4, 0.3, 0.5, 0.6])}  # no readout of the layer gets there
     both = readout_numbers.over_own([(path(), trained), (path(), other)])
     assert both.seeds == (pytest.approx(expected / 2 * 0.5 / 0.2),)
-    assert readout_numbers.over_own([(path(), other)]) is corrections.NOTHING
+    assert readout_numbers.over_own([(path(), other)]) is bootstrap.NOTHING
 
 
 def test_the_error_of_what_is_kept_is_that_over_images():
@@ -141,8 +141,8 @@ def test_one_layer_over_another_at_an_accuracy():
     alone = readout_numbers.over([(spread(1.0, 1), flat)], 0.3)
     share = 0.8 * 400  # of the images are decided correctly by both
     assert alone.error == pytest.approx(alone.value * np.sqrt(np.pi / 2 / share), rel=0.25)
-    assert readout_numbers.over([(path(), path((0.2, 0.3, 0.3, 0.3, 0.3)))], 0.4) is corrections.NOTHING
-    assert readout_numbers.over([], 0.4) is corrections.NOTHING
+    assert readout_numbers.over([(path(), path((0.2, 0.3, 0.3, 0.3, 0.3)))], 0.4) is bootstrap.NOTHING
+    assert readout_numbers.over([], 0.4) is bootstrap.NOTHING
 
 
 def test_robust_accuracy_counts_wrong_images_and_each_images_scale():
@@ -247,4 +247,4 @@ def test_the_best_readouts_of_two_layers_are_compared_on_images_that_both_decide
     assert readout_numbers.ahead(places) == [pytest.approx(0.05)]
     assert readout_numbers.ratio(places).value == pytest.approx(2)
     apart = other | {"l2": np.array([[8.0, 8, 8], [0, 0, 5]])}
-    assert readout_numbers.ratio(readout_numbers.best_of_both([(one, apart)])) is corrections.NOTHING
+    assert readout_numbers.ratio(readout_numbers.best_of_both([(one, apart)])) is bootstrap.NOTHING

@@ -5,14 +5,14 @@ Everything comes from the files of the probes; nothing is trained or attacked he
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bioadv.data import checks
-from bioadv.lab import runs
+from bioadv.lab import bootstrap, runs
+from bioadv.lab.bootstrap import NOTHING, Estimate
 from bioadv.lab.probe_perturbations import median_norm
 from bioadv.lab.runs import Run
 from bioadv.measure import critical, powerlaw
@@ -35,35 +35,7 @@ NORMS = {
     "PGD in an L2 ball": "l2_norm",
     "certified in L2": "certified_l2",
 }
-PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"  # a line does not break between a value and its error
 REFERENCE = "pgd_norm"  # measured on every image, and close to what is measured on a part of them
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number, mean over training seeds, and its error, NaN where there is none; seeds: what each gave.
-
-    As text: of two seeds both numbers, or one where they agree; else the number and its error.
-    """
-
-    value: float
-    error: float = float("nan")
-    seeds: tuple[float, ...] = ()
-
-    def __str__(self) -> str:
-        if np.isnan(self.value):
-            return "–"
-        if len(self.seeds) == 2:
-            return " and ".join(dict.fromkeys(f"{value:.2f}" for value in self.seeds))
-        if np.isnan(self.error):
-            return f"{self.value:.2f}"
-        places = 2  # more where an error of 0.00 would say that there is none
-        if 0 < self.error < 0.005:
-            places = -int(np.floor(np.log10(self.error)))
-        return f"{self.value:.{places}f}{PLUS_MINUS}{self.error:.{places}f}"
-
-
-NOTHING = Estimate(float("nan"))
 
 
 def exponents(run: Run, window: tuple[int, int] = powerlaw.IMAGES) -> dict[str, tuple[float, int]]:
@@ -214,22 +186,11 @@ def compared(
     if not len(numbers):  # the two share no image
         return NOTHING
 
-    def value(which: int, times: np.ndarray | None = None) -> float:
+    def value(which: int, drawn: np.ndarray | None) -> float:
+        times = None if drawn is None else np.bincount(drawn, minlength=numbers[-1] + 1)
         return seeds[which].of([upper.median(times) / lower.median(times) for upper, lower in samples[which]])
 
-    return _averaged(value, len(seeds), numbers, replicates, seed)
-
-
-def _averaged(
-    value: Callable[[int, np.ndarray | None], float], seeds: int, numbers: np.ndarray, replicates: int, seed: int
-) -> Estimate:
-    """Mean of ``value(which seed, None)``; its error from samples, in which an image counts ``times[its number]``."""
-    values, generator, drawn = tuple(value(which, None) for which in range(seeds)), np.random.default_rng(seed), []
-    for _ in range(replicates):
-        chosen = generator.integers(seeds, size=seeds)
-        times = np.bincount(numbers[generator.integers(len(numbers), size=len(numbers))], minlength=numbers[-1] + 1)
-        drawn.append(float(np.mean([value(which, times) for which in chosen])))
-    return Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)) if drawn else np.nan, values)
+    return bootstrap.hierarchical(value, len(seeds), numbers, replicates, seed)
 
 
 def averaged(
@@ -248,11 +209,13 @@ def averaged(
     if not len(numbers):
         return NOTHING
 
-    def value(which: int, times: np.ndarray | None) -> float:
+    def value(which: int, drawn: np.ndarray | None) -> float:
         found = values[which]
-        return of(found if times is None else np.repeat(found, times[images[which]]))
+        if drawn is None:
+            return of(found)
+        return of(np.repeat(found, np.bincount(drawn, minlength=numbers[-1] + 1)[images[which]]))
 
-    return _averaged(value, len(values), numbers, replicates, seed)
+    return bootstrap.hierarchical(value, len(values), numbers, replicates, seed)
 
 
 def lead(upper: str, lower: str, measure: str, common: bool = False, against: str | None = None) -> Estimate:
@@ -260,7 +223,7 @@ def lead(upper: str, lower: str, measure: str, common: bool = False, against: st
     without both. See :func:`compared`.
     """
     first, second = (runs.at_hand(model, "perturbations.json") for model in (upper, lower))
-    return compared([Comparison((pair,)) for pair in pairs(first, second)], measure, common, against=against)
+    return compared([Comparison((pair,)) for pair in bootstrap.pairs(first, second)], measure, common, against=against)
 
 
 def share_above(upper: str, lower: str, measure: str, against: str) -> Estimate:
@@ -272,7 +235,7 @@ def share_above(upper: str, lower: str, measure: str, against: str) -> Estimate:
     """
     first_model, second_model = (runs.at_hand(model, "perturbations.json") for model in (upper, lower))
     above, numbers = list[np.ndarray](), list[np.ndarray]()
-    for one, other in pairs(first_model, second_model):
+    for one, other in bootstrap.pairs(first_model, second_model):
         (norms, images), (beside, seen) = (_measured(*side) for side in ((one, measure), (other, against)))
         common, first, second = np.intersect1d(images, seen, return_indices=True)
         if not len(common):
@@ -288,21 +251,6 @@ def _measured(run: Run, measure: str) -> tuple[np.ndarray, np.ndarray]:
     found = run.arrays("perturbations")
     norms = np.nan_to_num(_half(found) if measure == HALF else found[NORMS[measure]], nan=np.inf, posinf=np.inf)
     return norms, found["images"][: len(norms)]
-
-
-def pairs(first: Mapping[int, Run], second: Mapping[int, Run]) -> list[tuple[Run, Run]]:
-    """Runs of two models, by seed, side by side: each of the one that has more with its own seed of the other.
-
-    Where the other lacks that seed, those that it has stand in, in turn, first the ones that are in no other pair. So
-    no run is left out because the other model was trained less often, and none of the one that has more counts twice.
-    Nothing but their images, which all seeds share, ties equal seeds of different models together.
-    """
-    if not first or not second:
-        return []
-    more, fewer = (first, second) if len(first) >= len(second) else (second, first)
-    stand_ins = itertools.cycle([fewer[seed] for seed in fewer if seed not in more] or fewer.values())
-    found = [(run, fewer[seed] if seed in fewer else next(stand_ins)) for seed, run in more.items()]
-    return found if more is first else [(other, run) for run, other in found]
 
 
 def leads(upper: str, others: Sequence[str]) -> dict[str, dict[str, tuple[Estimate, Estimate]]]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from bioadv.data import checks
 from bioadv.lab import corrections, runs, study
-from bioadv.lab.corrections import Comparison, Estimate
+from bioadv.lab.bootstrap import Estimate
+from bioadv.lab.corrections import Comparison
 from bioadv.lab.runs import Run
 
 Point = tuple[float, float]  # accuracy, median critical norm

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from bioadv.lab import corrections, runs
-from bioadv.lab.corrections import NOTHING, Estimate
+from bioadv.lab import bootstrap, runs
+from bioadv.lab.bootstrap import NOTHING, Estimate
 from bioadv.measure.smallest import RADII
 
 T = TypeVar("T")
@@ -55,9 +55,9 @@ def nearest(path: Path, accuracy: float) -> int:
 
 
 def paired(one: str, other: str, root: pathlib.Path) -> list[tuple[Path, Path]]:
-    """Stored paths of penalties of two models, ``root/MODEL/seed-S``, side by side as in ``corrections.pairs``."""
+    """Stored paths of penalties of two models, ``root/MODEL/seed-S``, side by side as in ``bootstrap.pairs``."""
     found = [runs.in_folder(root, model, "paths.json") for model in (one, other)]
-    return [(first.arrays("paths"), second.arrays("paths")) for first, second in corrections.pairs(*found)]
+    return [(first.arrays("paths"), second.arrays("paths")) for first, second in bootstrap.pairs(*found)]
 
 
 def ahead(places: Sequence[tuple[Place, Place]]) -> list[float]:
@@ -170,12 +170,11 @@ def _estimated(
     reached = [subject for subject in subjects if np.isfinite(value(subject, everything))]
     if not reached:
         return NOTHING
-    values, generator, drawn = tuple(value(subject, everything) for subject in reached), np.random.default_rng(seed), []
-    for _ in range(replicates):
-        chosen = generator.integers(len(reached), size=len(reached))
-        images = everything[generator.integers(attacked, size=attacked)]
-        drawn.append(np.mean([value(reached[which], images) for which in chosen]))
-    return Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)) if drawn else float("nan"), values)
+
+    def of(which: int, images: np.ndarray | None) -> float:
+        return value(reached[which], everything if images is None else images)
+
+    return bootstrap.hierarchical(of, len(reached), everything, replicates, seed)
 
 
 def robust(path: Path, norm: str, radius: float) -> np.ndarray:

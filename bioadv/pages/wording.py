@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bioadv.lab.corrections import PLUS_MINUS
+from bioadv.lab.bootstrap import PLUS_MINUS
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NOTHING = "–"
