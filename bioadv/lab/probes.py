@@ -22,6 +22,7 @@ from bioadv.data import datasets, files, image_arrays
 from bioadv.data.datasets import Dataset
 from bioadv.lab import (
     hashing,
+    probe_directions,
     probe_landscape,
     probe_paths,
     probe_perturbations,
@@ -70,6 +71,9 @@ PROBES: dict[str, Probe] = {
     "pruning": Probe("pruning of a local layer", probe_spectra.measure_pruning, probe_spectra.PRUNING),
     "paths": Probe("readouts of all penalties", probe_paths.measure_paths, probe_paths.PATHS, layer=True),
     "ends": Probe("readouts of the weakest penalties", probe_paths.measure_ends, probe_paths.ENDS, layer=True),
+    "directions": Probe(
+        "along what is attacked", probe_directions.measure_directions, probe_directions.DIRECTIONS, layer=True
+    ),
     "epochs": Probe("readouts along training", probe_paths.measure_epochs, probe_paths.EPOCHS),
 }
 SECONDS = "_seconds"  # in the file of a part

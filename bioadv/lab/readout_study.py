@@ -16,7 +16,7 @@ SCALES = ("small", "paper")
 SEEDS = (0, 1, 2)
 ALONE = tuple(name for name in study.EXPERIMENTS if probes.untrained(name) and name != "random-constant")
 ALONG = {"small": ("kh",), "paper": ("kh",)}  # with the paper's own training, of up to 10,000 epochs, as well
-ENDS: dict[str, tuple[str, ...]] = {"small": (), "paper": ("ends",)}
+FURTHER: dict[str, tuple[str, ...]] = {"small": ("directions",), "paper": ("ends", "directions")}
 
 
 def names(scale: str) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def make(
         streams.pick(streams.START, seed)  # all of them before any work
     for seed in seeds or SEEDS:
         for model in known if models is None else models:
-            for probe in ("paths", *ENDS[scale], *(["epochs"] if model in ALONG[scale] else [])):
+            for probe in ("paths", *FURTHER[scale], *(["epochs"] if model in ALONG[scale] else [])):
                 if scale == "small":
                     yield small_paths.make(model, seed, data, out, probe)
                     continue

@@ -1,4 +1,4 @@
-"""The probes ``paths`` and ``epochs`` at small scale: 100 units, ten thousand images of CIFAR-10, a minute a model.
+"""Probes of readouts at small scale: 100 units, ten thousand images of CIFAR-10, a minute a model.
 
 What KH's robustness owes to its layer and what to its readout needs KH layers and networks trained by backpropagation,
 whose weights git does not keep. So each is trained here, small, measured, and forgotten: KH by 20,000 steps of the
@@ -17,7 +17,7 @@ from typing import Any
 
 from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
-from bioadv.lab import hashing, live, probe_paths, processes, provenance, runner, study
+from bioadv.lab import hashing, live, probe_directions, probe_paths, processes, provenance, runner, study
 from bioadv.lab.runs import Run
 from bioadv.lab.study import Scale
 from bioadv.network import local_learning, models
@@ -28,6 +28,7 @@ SCALE, IMAGES = "small", 10_000
 SIZES = Scale(KHParams(hidden=100, delta=0.2, batch=100, epochs=200), epochs=50, batch=200)
 PROBES = {
     "paths": (probe_paths.measure_paths, probe_paths.PATHS),
+    "directions": (probe_directions.measure_directions, probe_directions.DIRECTIONS),
     "epochs": (probe_paths.measure_epochs, {**probe_paths.EPOCHS, "epochs": [1, 10, 100, 1000]}),
 }
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bioadv.lab import corrections, frontier, readout_numbers, runs, study
+from bioadv.lab import corrections, direction_numbers, frontier, readout_numbers, runs, study
 from bioadv.lab.runs import Run
 from bioadv.measure import powerlaw
 
@@ -223,6 +223,36 @@ def _log_over_decay(subject: Subject) -> float:
     return float(np.log(corrections.compared([beside], BALL, common=True, replicates=0).value))
 
 
+# From the probe `directions`: how far images differ along the gradient of the margin.
+
+
+def _logs(path: readout_numbers.Path, at: float | str) -> list[float]:
+    """Logarithms of the linear critical norm and of the deviation at an accuracy, or ``own``, or ``best``."""
+    of = {"own": direction_numbers.log_own, "best": direction_numbers.log_best}
+    parts = direction_numbers.PARTS[:2]
+    return [direction_numbers.log_at(path, p, at) if isinstance(at, float) else of[at](path, p) for p in parts]
+
+
+def _share_of_direction(subject: Subject, upper: float | str, lower: float | str, other: str | None = None) -> float:
+    path, beside = _path(subject, "directions"), _path(subject, "directions", other)
+    value = direction_numbers.share(_logs(path, upper), _logs(beside, lower))
+    if np.isnan(value):
+        raise MissingError(f"{subject.model}, seed {subject.seed}: no readout at {upper} or {lower}")
+    return value
+
+
+def _log_deviation_over(subject: Subject, other: str, at: float | str) -> float:
+    one, beside = (_logs(_path(subject, "directions", model), at)[1] for model in (None, other))
+    if np.isnan(one - beside):
+        raise MissingError(f"{subject.model} or {other}, seed {subject.seed}: no readout at {at}")
+    return one - beside
+
+
+def _leading(subject: Subject, components: int) -> float:
+    path = _path(subject, "directions")
+    return float(path["energy"][readout_numbers.own(path)][components - 1])
+
+
 STATISTICS: dict[str, Callable[[Subject], float]] = {
     "alpha(images)": lambda subject: alpha(subject, "images"),
     "alpha(rows)": lambda subject: alpha(subject, "rows"),
@@ -241,6 +271,14 @@ STATISTICS: dict[str, Callable[[Subject], float]] = {
     "log critical norm over weight decay of its accuracy": _log_over_decay,
     "log of median margin over gradient norm": _log_linear,
     "median ratio of certificate to best": _certified,
+    "share of direction, over random at 0.32": partial(_share_of_direction, upper=0.32, lower=0.32, other="random"),
+    "share of direction, over random at 0.42": partial(_share_of_direction, upper=0.42, lower=0.42, other="random"),
+    "share of direction, from 0.34 to 0.4": partial(_share_of_direction, upper=0.34, lower=0.4),
+    "share of direction, as trained to best": partial(_share_of_direction, upper="own", lower="best"),
+    "log deviation over kh at 0.34": partial(_log_deviation_over, other="kh", at=0.34),
+    "log deviation over kh at 0.42": partial(_log_deviation_over, other="kh", at=0.42),
+    "log deviation over bp, as trained": partial(_log_deviation_over, other="bp", at="own"),
+    "share on the first 100 components, as trained": partial(_leading, components=100),
     "alpha(after ReLU)": lambda subject: alpha(subject, "after_1"),
     "alpha(after ReLU^4.5)": lambda subject: alpha(subject, "after_4.5"),
     "alpha(Gaussian after ReLU)": lambda subject: alpha(subject, "gaussian_1"),
