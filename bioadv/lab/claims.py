@@ -32,10 +32,10 @@ class Claim:
 
     id; text: the claim in our words; where: where it stands; rule: one of ``KINDS``; statistics: names in
     ``bioadv.lab.numbers.STATISTICS``; models: one, or for ``order`` several, the largest first; value: the paper's
-    number or the bound; tolerance: what counts as agreement, in the unit of the statistic; reading: whether this is a
-    reading of ours, which makes words of the paper definite enough to be tested; figure: ``page#label`` that shows it;
-    why: one sentence on what stands behind the verdict; controls: what is shown beside it and decides nothing, by its
-    name a statistic and a model.
+    number or the bound; tolerance: what counts as agreement, in the unit of the statistic; reading: whether this is not
+    the authors' own statement but a reading, ours or a public summary's, of their words or figures; figure:
+    ``page#label`` that shows it; why: what stands behind the verdict; controls: what is shown beside it and decides
+    nothing, by its name a statistic and a model.
     """
 
     id: str
@@ -194,7 +194,7 @@ def _label(claim: Claim, columns: Sequence[Sequence[float]]) -> str:
 
 
 def papers(ledger: Sequence[Claim]) -> list[Claim]:
-    """The claims that are the paper's own, without our readings of its words."""
+    """The claims that are the authors' own, without readings of their words and figures."""
     return [claim for claim in ledger if not claim.reading]
 
 

@@ -15,6 +15,7 @@ from bioadv.measure import powerlaw
 
 CIFAR10 = "cifar10"
 SMALL = f"small/{CIFAR10}"
+PARTED = 1.25
 
 
 class IncomparableError(LookupError):
@@ -43,6 +44,17 @@ def exponent(run: Run, spectrum: str, window: tuple[int, int] = powerlaw.IMAGES,
 def _reach(run: Run, window: tuple[int, int] = powerlaw.IMAGES) -> float:
     spectrum = run.arrays("spectra")["images_before"]
     return powerlaw.reach(spectrum, powerlaw.fit(spectrum, window))
+
+
+def _parting(run: Run) -> float:
+    """The first rank where the authors' single-precision estimator exceeds the exact spectrum by a quarter."""
+    found = run.arrays("spectra")
+    exact, coded = found["images_before"], np.real(found["images_float32"])
+    end = min(len(exact), powerlaw.positive(coded))
+    apart = coded[:end] / exact[:end] > PARTED
+    if not apart.any():
+        raise IncomparableError(f"{run.folder}: the estimators do not part")
+    return float(apart.argmax()) + 1
 
 
 def critical_norm(run: Run, attack: str) -> float:
@@ -105,6 +117,10 @@ STATISTICS: dict[str, Statistic] = {
     "accuracy": Statistic(provenance.MANIFEST, lambda run: run.accuracy),
     "jacobian": Statistic(provenance.MANIFEST, lambda run: run.last("jacobian")),
     "exponent, images": Statistic("spectra.json", lambda run: exponent(run, "images_before")),
+    "exponent, images, as coded": Statistic(
+        "spectra.json", lambda run: corrections.exponents(run)["as coded (float32, before the activation)"][0]
+    ),
+    "rank where single precision parts": Statistic("spectra.json", _parting),
     "exponent, images, after activation": Statistic("spectra.json", lambda run: exponent(run, "images_after")),
     "exponent, noise": Statistic("spectra.json", lambda run: exponent(run, "noise_before", powerlaw.NOISE)),
     "end of the power law": Statistic("spectra.json", _reach),

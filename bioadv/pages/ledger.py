@@ -16,7 +16,7 @@ from bioadv.pages import wording
 from bioadv.pages.notebook import Html, escaped
 from bioadv.pages.plots import WIDTH
 
-READINGS = "Our readings of its words"
+READINGS = "Readings of its words and figures"
 # Where a claim stands on the page, by how its identifier begins; all others are what the argument rests on.
 PARTS: dict[str, tuple[str, ...]] = {
     "What the argument rests on": (),
@@ -24,7 +24,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Critical perturbations": ("critical-",),
     "Accuracy": ("accuracy-kh", "accuracy-bp", "accuracy-l2", "accuracy-jreg", "accuracy-specreg"),
     "Exponents of spectra": ("exponent-",),
-    "Jacobian norms and pruned units": ("plane-", "kh-jac", "bp-jac", "pruned-units"),
+    "Jacobian norms and pruned units": ("plane-", "kh-jac", "bp-jac", "jreg-jac", "specreg-jac", "pruned-units"),
 }
 COLOURS = {REPRODUCED: TEAL, IN_PART: "#8FB7BD", NOT: WINE, UNTESTABLE: GREY, UNMEASURED: "#D9D9D9"}
 MARKS = {REPRODUCED: "✓", IN_PART: "◐", NOT: "✗", UNTESTABLE: "–", UNMEASURED: "…"}
@@ -35,6 +35,7 @@ PLACES = {
     "jacobian": 1,
     "exponent": 2,
     "end of the power law": 0,
+    "rank where": 0,
     "critical norm, noise": 2,
     "critical norm": 3,
     "plane": 1,
@@ -64,11 +65,14 @@ def value(statistic: str, values: Sequence[float]) -> str:
 
 
 def measured(claim: Claim, verdict: Verdict) -> list[tuple[str, str]]:
-    """Pairs of a name and values: the paper's value, or our bound for a reading; ours, by model; and the controls."""
+    """Pairs of a name and values: the paper's value, or the bound of a reading; ours, by model; and the controls."""
     lines = []
     if claim.value is not None and claim.rule != "untestable":
         bound = f"{claim.rule} " if claim.rule in ("at least", "at most") else ""
-        lines.append(("our bound" if claim.reading else "paper", f"{bound}{value(claim.statistics[0], [claim.value])}"))
+        allowed = f" (tolerance {value(claim.statistics[0], [claim.tolerance])})" if claim.tolerance else ""
+        lines.append(
+            ("bound" if claim.reading else "paper", f"{bound}{value(claim.statistics[0], [claim.value])}{allowed}")
+        )
     found: dict[str, list[tuple[float, str]]] = {}
     for key, values in verdict.values.items():
         statistic, model = key.rsplit(", ", 1)

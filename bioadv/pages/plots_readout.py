@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bioadv.lab import readout_numbers, study
+from bioadv.lab import direction_numbers, readout_numbers, study
 from bioadv.lab.looks import GREY, INK
 from bioadv.lab.readout_numbers import Path
 from bioadv.pages.plots import WIDTH, plain_decades
@@ -88,6 +88,39 @@ def anatomy(paths: Paths) -> Figure:
     return figure
 
 
+def directions(paths: Paths, chosen: Mapping[str, Sequence[int]]) -> Figure:
+    """What a critical norm consists of, and where among the components of the images the gradient lies.
+
+    paths: of the probe ``directions``. Left: median margin over gradient norm against median deviation, a line for each
+    hidden layer and seed, its readouts dots; dotted, the median distance in standard deviations over all dots. Right:
+    share of the gradient's squared length on the first components, at the readouts ``chosen`` for each model, by seed.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
+    distances = list[float]()
+    for model, seeds in paths.items():
+        for path in seeds:
+            found = [direction_numbers.medians(path, place) for place in range(len(path["place"]))]
+            parts = {part: np.array([one[part] for one in found]) for part in direction_numbers.PARTS}
+            places = readout_numbers.rising(path)
+            left.plot(parts["deviation"][places], parts["linear"][places], **_look(model))
+            distances += parts["distance"][places].tolist()
+            own = readout_numbers.own(path)
+            if np.isnan(path["place"][own]):
+                left.plot(parts["deviation"][own], parts["linear"][own], **_large(model))
+        for path, place in zip(seeds, chosen.get(model, ()), strict=False):
+            ranks = np.arange(1, path["energy"].shape[1] + 1)
+            right.plot(ranks, path["energy"][place], **{**_look(model), "marker": ""})
+    low, high = left.get_xlim()
+    middle, ends = float(np.median(distances)), np.array([low, high])
+    left.plot(ends, middle * ends, color=GREY, linestyle=":", linewidth=1)
+    left.set(xscale="log", yscale="log", xlabel="standard deviation along the gradient")
+    left.set_ylabel("margin over gradient norm")
+    right.set(xscale="log", ylim=(0, 1), xlabel="principal components", ylabel="share of the gradient")
+    handles = [left.plot([], [], label=study.title(model), **_look(model))[0] for model in paths]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
+    return figure
+
+
 def live(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ylabel: str) -> Figure:
     """A value against accuracy, one curve (accuracies, values) per hidden layer."""
     figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
@@ -102,13 +135,17 @@ def _line(axes: Axes, model: str, path: Path, values: np.ndarray) -> None:
     places, own = readout_numbers.rising(path), readout_numbers.own(path)
     axes.plot(path["accuracy"][places], values[places], **_look(model))
     if np.isnan(path["place"][own]):
-        look = {**_look(model), "markersize": 9, "markeredgecolor": INK, "linestyle": "none"}
-        axes.plot(path["accuracy"][own], values[own], **look)
+        axes.plot(path["accuracy"][own], values[own], **_large(model))
 
 
 def _look(model: str) -> dict[str, Any]:
     look = study.look(model)
     return {"color": look.colour, "marker": look.marker, "markersize": 3.5, "linewidth": 1.2}
+
+
+def _large(model: str) -> dict[str, Any]:
+    """Of the readout that a model was trained with."""
+    return {**_look(model), "markersize": 9, "markeredgecolor": INK, "linestyle": "none"}
 
 
 def _legend(axes: Axes, paths: Paths) -> None:
