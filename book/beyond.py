@@ -139,7 +139,7 @@ check(f"{proven}: KH over L2", leads[proven]["l2"][1].value, 0.5, 1)
 # Each penalty above had the one strength that was published. More of it buys robustness and costs accuracy, and KH is less accurate than
 # L2. The fair question is what weight decay does at *KH's* accuracy. {numref}`fig-beyond-frontier` shows L2 at none to four times the
 # published strength, trained for a tenth of the epochs, and two more short runs: batch norm alone, and batch norm with a spectral
-# penalty whose target, $1/n$ after the activation, knows its scale. The models of the paper are there for comparison.
+# penalty whose target, $1/n$ after the activation, is anchored at the spectrum itself (*scale-free*). The models of the paper are there for comparison.
 #
 # Up and to the right is better. KH lies on the line of these short trainings or a little above, between those with half the published weight decay and with none. The published L2 model, trained ten times as long, lies to the right of the line; BP, trained ten times as long without any, far down along it. Features that nobody trained are far below.
 
@@ -187,6 +187,7 @@ for measure in (coded, margin, best):
 pairs = {
     "free": ("short-scalefree", "short-norm"),
     "norm-over-none": ("short-norm", "short-l2-0"),
+    "norm-over-bp": ("short-norm", "bp"),
     "free-over-none": ("short-scalefree", "short-l2-0"),
     "free-over-l2": ("short-scalefree", "l2"),
     "near": ("specreg", "bp"),
@@ -263,7 +264,7 @@ glue_all({f"bp-{k}": str(leads[tried[k]]["bp"][1]) for k in ("coded", "best")})
 for name, measure in (tried | {"proven": proven}).items():
     found = at_place[measure].items()
     glue_all({f"matched-{name}-{place}": str(pair[1]) for place, pair in found})
-for pair in ("norm-over-none", "free-over-none", "free-over-l2"):
+for pair in ("norm-over-none", "norm-over-bp", "free-over-none", "free-over-l2"):
     glue_all({pair: str(compared[pair]["coded"])})
 exponents = {"free": "short-scalefree", "norm": "short-norm", "bp": "bp"}
 glue_all({f"{name}-alpha": f"{one_over_n(m):.2f}" for name, m in exponents.items()})
@@ -291,6 +292,9 @@ equal = {a: {m: p for m, p in f.items() if p[1] > 0} for a, f in equal.items()}
 # %% tags=["hide-input"]
 agree = {
     "wide": steepness.rank_correlation(trained),
+    "five": steepness.rank_correlation(
+        {m: p for m, p in trained.items() if m not in ("random", "specreg")}
+    ),
     "all": steepness.rank_correlation(everything),
     "few": steepness.rank_correlation(
         steepness.points(models, best, powerlaw.NOISE)
@@ -359,7 +363,7 @@ for key, found in zip(("wide", "few"), pca, strict=True):
 # (sec-beyond-steep)=
 # ### Steeper spectra, and harder to fool
 #
-# Does the spectrum say who is harder to fool? Set the models side by side by the exponent after the activation ({numref}`fig-beyond-steep`, left), and it does, nearly: over the {glue:text}`agree-count` models of the paper the rank correlation with the median critical norm is {glue:text}`agree-wide` at ranks 11 to 500, {glue:text}`agree-few` at ranks 11 to 100, and {glue:text}`agree-all` over all {glue:text}`agree-count-all` networks here. Steeper goes with harder to fool, as a bound on how smooth a representation can be would have it ({ref}`ch-spectra`). If anything, that speaks against $1/n$ as the best place: the networks nearest to it are among the easiest to fool.
+# Does the spectrum say who is harder to fool? Set the models side by side by the exponent after the activation ({numref}`fig-beyond-steep`, left), and it does, nearly: over the {glue:text}`agree-count` models that the paper's figures are redrawn with here (the paper's five, random features, and the spectral model as stated) the rank correlation with the median critical norm is {glue:text}`agree-wide` at ranks 11 to 500 and {glue:text}`agree-few` at ranks 11 to 100; over the five alone it is {glue:text}`agree-five`, with KH and L2 in the wrong order, and over all {glue:text}`agree-count-all` networks of this chapter {glue:text}`agree-all`. Steeper goes with harder to fool, as a bound on how smooth a representation can be would have it ({ref}`ch-spectra`). It says nothing against $1/n$ as a balance: the networks nearest to it are among the easiest to fool, and some of them among the most accurate.
 #
 # Is the exponent the reason? Two things say that it is not enough.
 #
@@ -376,10 +380,10 @@ for key, found in zip(("wide", "few"), pca, strict=True):
 #
 # On common images it needs {glue:text}`near-coded` times the perturbation of BP under PGD as coded, {glue:text}`near-margin` times with a margin loss, {glue:text}`near-best` times in an $L^2$ ball and {glue:text}`near-half` times under noise (training seeds: {glue:text}`near-seeds`; with one, ± is the error over images), at an accuracy of {glue:text}`specreg-accuracy` where BP has {glue:text}`bp-accuracy`. A spectrum near $1/n$ was not enough.
 #
-# ### A spectral penalty that knows its scale
+# ### A scale-free spectral penalty
 #
 # A penalty for $1/n$ makes a network with batch norm more robust, but not by bringing $1/n$ about. The open points of {numref}`fig-beyond-frontier` are two networks with batch norm, one of them with the spectral penalty of {cite:t}`nassar2020on`. On common images the penalty makes the network {glue:text}`free-coded` times as robust as batch norm alone under PGD as coded, and {glue:text}`free-margin` times with a
-# margin loss, at an accuracy of {glue:text}`short-scalefree-accuracy` instead of {glue:text}`short-norm-accuracy`. Batch norm alone costs robustness: plain backpropagation of the same length has an accuracy of {glue:text}`short-l2-0-accuracy`, and with batch norm the network needs {glue:text}`norm-over-none` times its perturbation. With the penalty as well it is {glue:text}`free-over-none` times, and {glue:text}`free-over-l2` times that of the published L2 model. So the penalty wins back some of what batch norm lost, and pays in accuracy; whether it helps at equal accuracy, these runs do not say.
+# margin loss, at an accuracy of {glue:text}`short-scalefree-accuracy` instead of {glue:text}`short-norm-accuracy`. Batch norm alone costs robustness: plain backpropagation of the same length has an accuracy of {glue:text}`short-l2-0-accuracy`, and with batch norm, which is more accurate, the network needs {glue:text}`norm-over-none` times its perturbation; of BP at its full length, which is about as accurate, it needs {glue:text}`norm-over-bp` times. With the penalty as well it is {glue:text}`free-over-none` times, and {glue:text}`free-over-l2` times that of the published L2 model. So the penalty wins back some of what batch norm lost, and pays in accuracy; whether it helps at equal accuracy, these runs do not say.
 #
 # It is not a spectrum of $1/n$ that does it. The exponent after the activation, at ranks 11 to 500 of the test images, is {glue:text}`free-alpha` with the penalty and {glue:text}`norm-alpha` without: of the two networks the one without penalty is closer to $1/n$, and less robust. The penalty charges without limit for what lies above its line, and at most one unit for each
 # component below it; its value ends at {glue:text}`free-penalty`, so it is content with a spectrum that falls below the line. So whatever a spectral penalty does for robustness, it does without bringing such a

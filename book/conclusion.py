@@ -40,7 +40,8 @@ def over_seeds(statistic, model):
 # %% [markdown]
 # ## What the paper claimed, and what became of it
 #
-# The thesis has four parts. {numref}`tab-conclusion` has the verdict of the ledger on each, and our reading of it.
+# The argument has four parts, of which the last is others' and the third is from a public summary. The authors add cautions of their own: by sentences that public reviews quote, they could not reproduce the results of the spectral penalty and may have made less than the best choices for it, and want their findings taken as those of this setting. A reviewer's summary of the submission has it that some backpropagation models reach comparable robustness without $1/n$, so that $1/n$ is not needed; that is what comes out here, too.
+# {numref}`tab-conclusion` has the verdict of the ledger on each, and our reading of it.
 
 # %% tags=["hide-input"]
 steps = {
@@ -56,7 +57,7 @@ steps = {
         "power-law-reach",
         "None over the window. After the activation there is one; random weights with an ordinary activation have one as long.",
     ),
-    "A spectrum near 1/n marks the good balance": (
+    "A spectrum near 1/n marks the good balance (a finding that the paper cites)": (
         "sweet-spot",
         "The one model that has it is no more robust than BP, and steeper spectra go with harder-to-fool networks; but one cannot show an optimum.",
     ),
@@ -199,8 +200,8 @@ glue_all({"path-range": str(ranges)})
 # In short: weights that look like images pass on what images differ in by much, and little of the fine detail that an attack adds; and a readout that stops early has not learned to pull at the rest. First what does *not* explain it.
 #
 # *Not the exponent of the spectrum.* After the activation, where the readout looks, KH's variance falls as a power law with an exponent of {glue:text}`after-kh`; random weights with a plain ReLU give one of {glue:text}`after-random` over as many ranks. The spectral model as stated has an exponent of
-# {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP ({ref}`ch-beyond`). Among models steeper does go with harder to fool: ordered by this exponent the {glue:text}`agree-count` models of the paper are nearly in the order of their critical norms (rank correlation {glue:text}`agree`). That is no sufficient reason. One hidden layer has one spectrum, and readouts whose critical norms differ by a factor of {glue:text}`path-range`;
-# and where layers with steep spectra are compared at equal accuracy, they are in no order. If anything it speaks against $1/n$ as the best place: the networks nearest to it are among the easiest to fool ({ref}`sec-beyond-steep`).
+# {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP ({ref}`ch-beyond`). Among models steeper does go with harder to fool: ordered by this exponent the {glue:text}`agree-count` models of the paper's figures, nulls included, are nearly in the order of their critical norms (rank correlation {glue:text}`agree`; KH and L2 are not). That is no sufficient reason. One hidden layer has one spectrum, and readouts whose critical norms differ by a factor of {glue:text}`path-range`;
+# and where layers with steep spectra are compared at equal accuracy, they are in no order. Whether $1/n$ is a good balance of the two it does not say: the networks nearest to it are among the easiest to fool, but some of them are among the most accurate ({ref}`sec-beyond-steep`).
 #
 # *Nor does the exponent show that something was learned.* Before the activation, where the paper looks, the spectrum bends all along: a line that is fitted over the paper's window holds to within a factor of two up to rank {glue:text}`reach`, one through the first hundred ranks up to {glue:text}`reach-low`, and none up to {glue:text}`reach-claimed`, as a summary of the paper has it; the rounding of single precision can carry it further ({ref}`ch-spectra`). Its exponent, {glue:text}`before-kh` once the units are pruned that are not like images, is the sum of that of the images and that of weights
 # which are like images: two thousand training images, drawn at random and used as weights, give {glue:text}`before-images`. And on images that were whitened, so that they have no power law to pass on, a small layer that has learned has none: its exponent is

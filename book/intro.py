@@ -15,7 +15,7 @@
 #
 # ```{admonition} Three ways in
 # :class: ways
-# * **Read.** From the learning rule ({ref}`ch-local-learning`) to the {ref}`ch-conclusion`. In ten minutes: this page and the last chapter.
+# * **Read.** From the learning rule ({ref}`ch-local-learning`) to the {ref}`ch-conclusion`. In ten minutes: this page and the conclusions.
 # * **Play.** Fool the networks yourself, in the page, with your own images too: {ref}`ch-explorer`.
 # * **Run.** On a laptop without a network, on CIFAR-10, or on a cluster: {ref}`ch-running`.
 # ```
@@ -49,6 +49,8 @@ short = (
 glue_all({"intro-verdict": short, "intro-sentence": short[0].upper() + short[1:]})
 
 # %% [markdown]
+# Three words first. An *attack* searches for a short change of an image that flips a network's decision, so the shortest that was found is an upper bound; a *certificate* is a proof that none shorter than its length exists. And the *readout* is the last layer of a network, which decides by what the hidden layer passes on.
+#
 # {numref}`fig-intro-hero` is the finding in one picture. Higher is harder to fool, further right is more accurate. KH, the network with the local rule, stands high above BP, plain backpropagation: that is the paper's claim, and it holds. But a line
 # runs close to KH: networks trained by backpropagation for a tenth of the time, with *weight decay*, a penalty that keeps weights small, or without. On that line stand *images as weights*, too: training images drawn at random and brought to the lengths of KH's weights, in their place, so that no direction was learned there. And the network whose spectrum is close to that of cortex is easier to fool than BP: "{glue:text}`intro-spectral`", trained with a penalty that asks for such a spectrum (it has one after its activation only).
 
@@ -88,8 +90,8 @@ glue_all({"intro-reported": paper()["power_law_end"]})
 #
 # * **The numbers come out again.** Accuracies, critical perturbations and most exponents are those of the authors' code, though not that of KH itself; {ref}`ch-claims` has each of them beside ours.
 # * **KH is harder to fool** than plain backpropagation (BP), as both were published, under every attack tried; and on {glue:text}`intro-proof` of a hundred images that both decide correctly it is proven that KH withstands more than what fools BP ({ref}`ch-robustness`).
-# * **But it is less accurate, and at its accuracy backpropagation is almost as hard to fool.** With weight decay and a tenth of the training time it comes within a tenth: KH needs {glue:text}`intro-equal-low` to {glue:text}`intro-equal-high` times its perturbation, depending on the attack, and {glue:text}`intro-short-low` to {glue:text}`intro-short-high` times if KH's readout is trained as briefly ({ref}`ch-beyond`). And with readouts that are trained further, the hidden layer of weight decay is ahead of KH's at equal accuracy, and with the best readout of each in accuracy as well; even that of plain backpropagation draws level, in one training ({ref}`ch-readout`).
-# * **Steeper spectra go with harder-to-fool networks, and do not suffice.** In cortex the variance falls as $1/n$ with the rank $n$ of a direction. The networks nearest to that are among the easiest to fool. Over models, the faster the variance falls the larger the perturbation that is needed. But one hidden layer, with one spectrum, has readouts that differ as much as all models do ({ref}`ch-beyond`).
+# * **But it is less accurate, and at its accuracy backpropagation is almost as hard to fool.** With weight decay and a tenth of the training time it comes within a tenth: KH needs {glue:text}`intro-equal-low` to {glue:text}`intro-equal-high` times its perturbation, depending on the attack, and {glue:text}`intro-short-low` to {glue:text}`intro-short-high` times if KH's readout is trained as briefly ({ref}`ch-beyond`). And with readouts that are trained further, the hidden layer of weight decay is ahead of KH's at equal accuracy (level a little beyond KH's own accuracy, ahead further on), and with the best readout of each in accuracy as well; even that of plain backpropagation draws level, in one training ({ref}`ch-readout`).
+# * **Steeper spectra go with harder-to-fool networks, and do not suffice.** In cortex the variance falls as $1/n$ with the rank $n$ of a direction. The networks nearest to that are among the easiest to fool, though not the least accurate. Over models, the faster the variance falls the larger the perturbation that is needed. But one hidden layer, with one spectrum, has readouts that differ as much as all models do ({ref}`ch-beyond`).
 # * **Before the activation there is no power law of the length reported.** The slope grows all along. A line that is fitted over the paper's window holds, to within a factor of two, up to rank {glue:text}`intro-reach`, one through the first hundred ranks up to {glue:text}`intro-reach-low`; a public summary of the paper has {glue:text}`intro-reported` (we have not seen the figure behind it), and rounding in single precision can make it look so. After the activation there is a power law, but random weights with an ordinary activation have one as long ({ref}`ch-spectra`).
 # * **At the paper's size and parameters the exponent comes from the images.** (Of the layer as the paper prunes it, that is, without the units that its training left unfinished.) Take training images, drawn at random, as the weights: before the activation the exponent is the same, though nothing was learned; beyond the first ten ranks the two spectra run parallel. With other parameters, or few units, the rule makes other exponents, and a part of what we predicted there failed ({ref}`ch-mechanism`).
 # * **Part of the robustness is a readout that stays behind.** Another readout on the same hidden layer is more accurate and gives much of it away, and training images that are used as weights come close to KH at equal accuracy ({ref}`ch-readout`).
@@ -132,23 +134,23 @@ glue_all({"intro-reported": paper()["power_law_end"]})
 #
 # ## How this book works
 #
-# **Two scales, never mixed.** *Live cells* train small networks in seconds on patches of real photographs that install with the book, so that you can
-# change a number and see what happens. *Paper-scale figures* load what the same code wrote when it ran on CIFAR-10 at the paper's size. Each caption says which, on which images, and with how many training seeds.
+# **Three scales, and each caption says which,** on which images, and with how many training seeds. *Live cells* train small networks in seconds on patches of real photographs that install with the book, so that you can
+# change a number and see what happens. *Paper-scale figures* load what the same code wrote when it ran on CIFAR-10 at the paper's size. Between them, *at small scale*, are networks of a hundred units or a few hundred on ten thousand images of CIFAR-10: small enough for many variants with five seeds.
 #
-# **Numbers.** Where two values stand for one thing they are those of two training seeds; with three seeds or more there is a mean ± a standard deviation. A network *needs*, or *withstands*, a perturbation of some length: the one that changes its decision, its critical norm. For a ratio of two models' critical norms, ± is the error from the choice of images and of training seeds; a model that was trained once contributes images only, so what another training of it would give is not in the ±. Under each figure are its data, its code and the runs it was made from. Under a cell, a check
+# **Numbers.** Where two values stand for one thing they are those of two training seeds; with three seeds or more there is a mean ± a standard deviation. A network *needs*, or *withstands*, a perturbation of some length: the one that changes its decision, its critical norm. For a ratio of two models' critical norms, ± is the error from the choice of images and of training seeds; a model that was trained once contributes images only, so what another training of it would give is not in the ±, and of two or three trainings the ± tells less than there is. Under each figure are its data, its code and the runs it was made from. Under a cell, a check
 # holds what the text says against what was computed: change the code, and see it fail.
 #
 # **Three voices** are kept apart by colour:
 #
 # ```{admonition} The paper
 # :class: paper
-# What the paper, its abstract or its public reviews say.
+# What was done for the paper and what it says, by its abstract, its public reviews and the code and notebooks that made its figures; we have not read its printed text.
 # ```
 #
 # ```{admonition} The authors' code
 # :class: code
-# What the authors' code does where that adds to the text or differs from it: *as coded*, where the text is *as stated*. One model is also *as logged*: as the authors' training log shows it, which fits neither. It always means commit `e1b82cd` of
-# `github.com/holzhauk/LocalLearning`, never "the paper".
+# What the authors' code does where that is not what one would expect from the words: *as coded*, where the words are *as stated*. One model is also *as logged*: as the authors' training log shows it, which fits neither. It always means commit `e1b82cd` of
+# `github.com/holzhauk/LocalLearning`.
 # ```
 #
 # ```{admonition} Our remark
@@ -156,7 +158,6 @@ glue_all({"intro-reported": paper()["power_law_end"]})
 # What we conclude, and what we could not settle.
 # ```
 #
-# We know the paper from its abstract, from the public reviews that quote it, and from the authors' code with the figures stored in it, not from its printed text. Where a statement rests on an
-# inference, it is called one. If you are one of the authors and find something misread, please tell us.
+# Where a statement rests on an inference, it is called one. If you are one of the authors and find something misread, please tell us.
 #
 # Terms and symbols are collected in {ref}`ch-notation`; a dotted line under a word means that pointing at it shows what it means.

@@ -329,7 +329,8 @@ for name, scale in pca.items():
     subjects = [
         Subject("pca", s, scale=scale) for s in exponents("pca", WIDE, scale)
     ]
-    text[name] = f"{np.mean([statistics.deficit(one) for one in subjects]):.2f}"
+    size = abs(np.mean([statistics.deficit(one) for one in subjects]))
+    text[name] = f"{size:.2f}"
 text |= {
     "mean-first": f"{1 / np.mean(kept):.1f}",
     "mean-share": f"{np.mean(larger):.0f}",
@@ -395,7 +396,7 @@ _ = plots_mechanism.scatter(groups, 0.25)
 # %% [markdown]
 # ## Without learning
 #
-# If rows that look like images are all that it takes, then rows may *be* images. {numref}`tab-mech-untrained` has layers that nobody trained: training images drawn at random, Gaussian rows with the images' mean and covariance, and white noise, beside layers at small scale that were trained. Untrained rows have one length.
+# If rows that look like images are all that it takes, then rows may *be* images. {numref}`tab-mech-untrained` has layers that nobody trained: training images drawn at random, Gaussian rows with the images' mean and covariance, and white noise, beside layers at small scale that were trained: a hundred units, or four hundred, and ten thousand images. Untrained rows have one length. Two sets of images are made from CIFAR-10 to take one thing away. With *scrambled phases* an image keeps its amplitudes in the frequency domain, and so the set its covariance, but has no edges or objects: what needs more than a covariance should change there. *Whitened* images have variance one along every direction that is left, and no power law to pass on.
 
 # %% mystnb={"figure": {"caption": "Exponents of layers at small scale and, without learning, of 2000 rows; CIFAR-10 where nothing else is said; mean and standard deviation over seeds. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-untrained"}} tags=["hide-input"]
 
@@ -520,7 +521,7 @@ apart = logs["exemplars"] - logs["kh"]
 apart = apart[10:] - apart[10:500].mean()
 check("images as rows over KH beyond rank ten", np.exp(abs(apart).max()), 1, 1.15)
 check(
-    "behind the activation: end of KH's line over that of images", further, 1.3, 2.5
+    "after the activation: end of KH's line over that of images", further, 1.3, 2.5
 )
 
 # %%
@@ -534,10 +535,10 @@ check(
 
 # %% [markdown]
 # Take two thousand training images of CIFAR-10, as they are, for rows. On test images their exponent over the paper's window is {glue:text}`images-wide`, and that of the paper's KH layer {glue:text}`kh-wide`; at ranks 11 to 100 they have {glue:text}`images-narrow` and {glue:text}`kh-narrow`. The rows alone have {glue:text}`images-wide-rows` and {glue:text}`kh-wide-rows`, at ranks 11 to 100 {glue:text}`images-narrow-rows` and {glue:text}`kh-narrow-rows`.
-# By these exponents one could not tell which of the two was learned. (In double precision, that is. The authors' estimator, whose rounding lifts the end of both, has {glue:text}`kh-rounded` for KH and {glue:text}`images-rounded` for images in its place.) By the first few ranks one could: relative to ranks 11 to 500, the largest eigenvalue of images as rows is {glue:text}`images-first` times KH's. And behind the activation KH's spectrum is flatter, {glue:text}`kh-behind` against {glue:text}`images-behind`, and follows the line of ranks 11 to 100 further, up to rank {glue:text}`kh-behind-end` against {glue:text}`images-behind-end`.
+# By these exponents one could not tell which of the two was learned. (In double precision, that is. The authors' estimator, whose rounding lifts the end of both, has {glue:text}`kh-rounded` for KH and {glue:text}`images-rounded` for images in its place.) By the first few ranks one could: relative to ranks 11 to 500, the largest eigenvalue of images as rows is {glue:text}`images-first` times KH's. And after the activation KH's spectrum is flatter, {glue:text}`kh-behind` against {glue:text}`images-behind`, and follows the line of ranks 11 to 100 further, up to rank {glue:text}`kh-behind-end` against {glue:text}`images-behind-end`.
 #
 # Nothing changes where such rows take the very place of KH's, at the lengths that its rows have after pruning ({numref}`tab-mech-sums`): images as rows have {glue:text}`exemplars-images` over the wide window, Gaussian rows {glue:text}`gaussian-images`, and twice the pixels' is {glue:text}`twice-wide`. The centres of as many clusters of images, which are means over a few of them, are steeper, {glue:text}`kmeans-images`. Principal components, turned among
-# each other at random, are flat: of one length their loss is {glue:text}`pca-loss-alike`, with the lengths of KH's rows, which are not all the same, {glue:text}`pca-loss`. They have the pixels' own exponent, {glue:text}`pca-images`, as the sum says. A readout that was trained on these layers as KH's was decides {glue:text}`exemplars-accuracy`, {glue:text}`gaussian-accuracy`, {glue:text}`kmeans-accuracy` and {glue:text}`pca-accuracy` per cent of the test images correctly, KH's {glue:text}`kh-accuracy`.
+# each other at random, are flat: of one length they lose {glue:text}`pca-loss-alike` decades per rank, with the lengths of KH's rows, which are not all the same, {glue:text}`pca-loss`. They have the pixels' own exponent, {glue:text}`pca-images`, as the sum says. A readout that was trained on these layers as KH's was decides {glue:text}`exemplars-accuracy`, {glue:text}`gaussian-accuracy`, {glue:text}`kmeans-accuracy` and {glue:text}`pca-accuracy` per cent of the test images correctly, KH's {glue:text}`kh-accuracy`.
 #
 # At small scale it is alike: a hundred images have an exponent of {glue:text}`small-exemplars` on test images, where twice the pixels' is {glue:text}`small-exemplars-twice`; as many Gaussian rows have {glue:text}`small-gaussian`, white ones {glue:text}`small-white`.
 #
@@ -744,7 +745,7 @@ if panels:
 #
 # Then, within a few thousand steps, everything moves at once: rows come to lie on the leading components, synapses come close to single images, and the exponent of the rows goes up, with that on images {glue:text}`along-low` to {glue:text}`along-high` above it, somewhat more than the pixels' {glue:text}`along-pixels`. The spectrum does not come first and the pictures later: it comes in as rows become images.
 #
-# ## Behind the activation
+# ## After the activation
 #
 # The readout does not see $h$ but $a = \mathrm{ReLU}(h)^q$. Is there a prediction for the spectrum of that? For Gaussian latents there is. Two units of correlation $\rho$ have, by Mehler's formula {cite}`mehler1866ueber`,
 #
@@ -752,12 +753,12 @@ if panels:
 # \operatorname{cov}(a_i, a_j) = \sum_{\ell \ge 1} c_{i\ell}\, c_{j\ell}\, \rho_{ij}^\ell , \qquad c_{i\ell} = \tfrac{1}{\sqrt{\ell!}}\; \mathbb{E}\, f(\bar h_i + \sigma_i \zeta)\, \mathrm{He}_\ell(\zeta) ,
 # $$ (eq-mech-activation)
 #
-# with $f$ the activation, $\bar h_i$ and $\sigma_i$ mean and standard deviation of the unit, $\zeta$ a standard normal number and $\mathrm{He}_\ell$ the Hermite polynomials. For latents without means, and but for its constant term, this is the arc-cosine kernel {cite}`cho2009kernel` or, where $q$ is no integer, its analogue. Its first term is the covariance before the activation, with every unit stretched by its mean slope; the others only add to it. So no eigenvalue behind the activation is smaller than that of
+# with $f$ the activation, $\bar h_i$ and $\sigma_i$ mean and standard deviation of the unit, $\zeta$ a standard normal number and $\mathrm{He}_\ell$ the Hermite polynomials. For latents without means, and but for its constant term, this is the arc-cosine kernel {cite}`cho2009kernel` or, where $q$ is no integer, its analogue. Its first term is the covariance before the activation, with every unit stretched by its mean slope; the others only add to it. So no eigenvalue after the activation is smaller than that of
 # this term. A spectrum may become flatter by what is added, or steeper by the stretching, which makes units unequal that were alike.
 #
 # {numref}`tab-mech-activation` compares the formula, which is given nothing but the mean and covariance before the activation, with what is measured. Images are not Gaussian, and this is where it could fail.
 
-# %% mystnb={"figure": {"caption": "Exponents before and behind the activation, measured and as predicted for Gaussian latents of the same mean and covariance; layers at small scale; mean and standard deviation over seeds, or both of two. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-activation"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents before and after the activation, measured and as predicted for Gaussian latents of the same mean and covariance; layers at small scale; mean and standard deviation over seeds, or both of two. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-activation"}} tags=["hide-input"]
 
 
 BEHIND = ("images", "after_1", "gaussian_1", "after_4.5", "gaussian_4.5")

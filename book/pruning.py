@@ -237,7 +237,7 @@ def published(log_variance, starts=pruning.PUBLISHED_MEANS):
 
 # %% [markdown]
 # * The number of components is raised *before* the test, and the mixture that the test has just rejected is the one that is used. The smallest result is two. A layer with a single mode is pruned as well, although
-#   text and comments say that it is not.
+#   comments in the code say that it is not.
 # * The test compares twice the gain in log likelihood with a $\chi^2$ distribution. That is not the distribution of this quantity: under one component the second has no defined place, and the usual theory fails. What is
 #   more, the fit of the mixture stops early at the library's tolerance, so the gain is too small, and the test too timid.
 # * Means start at fixed values, and log variances outside a fixed range are not looked at. Both fit one layer size.

@@ -31,6 +31,7 @@ from bioadv.data.datasets import ceiling, unit_lp
 from bioadv.data.files import read_json
 from bioadv.lab import (
     corrections,
+    direction_numbers,
     frontier,
     live,
     predictions,
@@ -41,7 +42,7 @@ from bioadv.lab import (
     statistics,
     study,
 )
-from bioadv.measure import attacks, critical, smallest
+from bioadv.measure import attacks, critical, directions, smallest, spectra
 from bioadv.measure.attacks import RECOMMENDED_L2
 from bioadv.measure.critical import L2_GRID
 from bioadv.network import controls, models, readout
@@ -187,6 +188,27 @@ observe(data, "images as rows over KH at equal penalty", lead, 0.3, 3)
 # of trained models does, is to mix both.
 #
 # Patches as rows and KH's rows come out alike. What they share is what they look like, and random rows have nothing of it.
+#
+# How can looks matter? One more measurement on the same networks tells. The critical norm is the distance of an image from the boundary in standard deviations of the patches along its gradient, times that standard deviation ({ref}`sec-ro-directions` has the formula). Which of the two differs?
+
+# %%
+of, parts = spectra.moments(x), []
+for name, path in paths.items():
+    for one in path:
+        model = network(rows[name], one.readout, one.bias)
+        uphill, z = attacks.gradient(model, x_test, y_test, "margin")
+        right = attacks.margin(z, y_test) > 0
+        far = attacks.margin(z, y_test)[right] / uphill[right].norm(dim=1)
+        long = directions.deviation(uphill[right], of)
+        parts.append((float((far / long).median()), float(long.median())))
+distances, lengths = np.array(parts).T
+span = distances.max() / distances.min()
+observe(data, "distances in standard deviations, largest over smallest", span, 1, 5)
+span = lengths.max() / lengths.min()
+observe(data, "length of a standard deviation, largest over smallest", span, 4, 100)
+
+# %% [markdown]
+# The distance hardly differs. What differs is the direction in which a network is attacked, and how far patches differ along it.
 #
 # ## CIFAR-10, at small scale
 #
@@ -398,6 +420,108 @@ Table(
 #
 # Curvature does have a part in what can be *proved*. The bound of second order certifies more than the linear one where the power is steep, and with a plain ReLU no more, or less (medians over {glue:text}`ro-certified` images of each network). Both hold, so the larger one counts.
 #
+# (sec-ro-directions)=
+# ## Along what a network is attacked
+#
+# Why should one layer have more margin per gradient than another? Split {eq}`eq-ro-linear` once more. Write $g = \nabla_x m$ for the gradient of an image's margin, and $\Sigma_x$ for the covariance of the images, with variances $\lambda_n$ along its principal components $e_n$:
+#
+# $$
+# r = \frac{m}{\lVert g \rVert} = \zeta \, \sigma_m , \qquad
+# \sigma_m^2 = \frac{g^\top \Sigma_x\, g}{\lVert g \rVert^2} = \sum_n \frac{(g \cdot e_n)^2}{\lVert g \rVert^2}\, \lambda_n , \qquad
+# \zeta = \frac{m}{\sqrt{g^\top \Sigma_x\, g}} .
+# $$ (eq-ro-deviation)
+#
+# $\sigma_m$ is a length: the standard deviation of the images along the gradient, how far photographs differ in the direction in which this network is attacked. $\zeta$ is a pure number: how many of these standard deviations the image is away from where the decision changes.
+#
+# Photographs differ by much in their brightness and in their large outlines, the first components, and by next to nothing in their fine detail, the last ones. A network that listens to outlines has its gradient there; one standard deviation is long, and a perturbation has to be about as long as what sets one photograph apart from another. A network that listens to detail can be fooled by as little as photographs differ in that.
+#
+# For two kinds of rows the length can be had from the images alone, if all units have an equal part in the gradient. Rows without any preferred direction have $\sigma_m^2 = \operatorname{tr} \Sigma_x / D$, the mean variance of a component. Rows that are images have gradients made of images, and $\sigma_m^2 = \operatorname{tr} \Sigma_x^2 / \operatorname{tr} \Sigma_x$, the mean variance weighted by itself ({func}`bioadv.measure.directions.of_layer`). On CIFAR-10 the roots are {glue:text}`ro-dir-even` and {glue:text}`ro-dir-images`: a factor of {glue:text}`ro-dir-factor` before any readout has been trained.
+#
+# So is it the direction, $\sigma_m$, or the distance, $\zeta$? We wrote down that it is direction, with numbers that could have failed, before a single gradient had been looked at ({numref}`tab-ro-predictions`). {numref}`fig-ro-directions` has what came out.
+
+# %% tags=["hide-input"]
+along = {name: paths for name, paths in stored("directions").items() if name in shown}
+variances = along["kh"][0]["variances"].astype(float)
+even, of_images = (
+    float(np.sqrt(value))
+    for value in (variances.mean(), (variances**2).sum() / variances.sum())
+)
+glue_all({"ro-dir-even": f"{even:.3f}", "ro-dir-images": f"{of_images:.2f}"})
+glue_all({"ro-dir-factor": f"{of_images / even:.0f}"})
+
+
+def every_part(paths, part):
+    """Medians at every readout up to that of the best accuracy, of all seeds."""
+    return np.array(
+        [
+            direction_numbers.medians(path, int(place))[part]
+            for path in paths
+            for place in readout_numbers.rising(path)
+        ]
+    )
+
+
+def at(name, part, accuracy, scale=None):
+    """A part where the readouts have an accuracy, mean over the seeds that do."""
+    logs = [
+        direction_numbers.log_at(p, part, accuracy) for p in (scale or along)[name]
+    ]
+    return float(np.exp(np.nanmean(logs))) if np.isfinite(logs).any() else np.nan
+
+
+spans = {
+    part: np.concatenate([every_part(paths, part) for paths in along.values()])
+    for part in direction_numbers.PARTS
+}
+for part, values in spans.items():
+    glue_all({f"ro-dir-{part}-span": f"{values.max() / values.min():.0f}"})
+low, high = np.quantile(spans["distance"], [0, 1])
+glue_all({"ro-dir-low": f"{low:.1f}", "ro-dir-high": f"{high:.1f}"})
+glue_all({"ro-dir-count": len(spans["distance"])})
+
+# %% mystnb={"figure": {"caption": "CIFAR-10, at small scale. Left: median margin over gradient norm, which is the critical norm to first order, against the median standard deviation of the images along the gradient; a line for each hidden layer and seed (five of each), its dots the readouts from the strongest penalty to that of the best accuracy; large markers are the readouts that BP and L2 were trained with; dotted, the same number of standard deviations for all. Right: share of the gradient that lies on the first principal components, against their number, where readouts are right on about 32 per cent, of BP and L2 at the strongest penalty; means over images, a line for each seed.", "name": "fig-ro-directions"}, "image": {"alt": "ALT"}} tags=["hide-input"]
+MATCHED = 0.32
+chosen = {
+    name: [readout_numbers.nearest(path, MATCHED) for path in paths]
+    for name, paths in along.items()
+}
+_ = figures.directions(along, chosen)
+
+# %% tags=["hide-input"]
+for key, name, accuracy in (
+    ("random", "random", 0.32),
+    ("kh", "kh", 0.32),
+    ("late", "kh", 0.4),
+    ("l2", "l2", 0.4),
+    ("bp", "bp", 0.4),
+):
+    for part in direction_numbers.PARTS:
+        glue_all({f"ro-dir-{key}-{part}": wording.number(at(name, part, accuracy), 2)})
+shares = {
+    entry.id: [one.statistic for one in predictions.evaluate(entry).measured]
+    for entry in predictions.read()
+    if entry.id.startswith("direction-")
+}
+for key in ("random", "path", "exemplars"):
+    text = wording.of_seeds(shares[f"direction-{key}"], places=2)
+    glue_all({f"ro-dir-share-{key}": text})
+check("share of direction, KH over random", min(shares["direction-random"]), 0.67)
+check("share of direction, along KH's path", min(shares["direction-path"]), 0.67)
+check("distance in standard deviations, all", high / low, 1, 4)
+check("deviation, all", spans["deviation"].max() / spans["deviation"].min(), 8)
+farther = at("l2", "distance", 0.4) / at("kh", "distance", 0.4)
+check("standard deviations, L2's layer over KH's, at 0.4", farther, 1.2, 1.6)
+
+# %% [markdown]
+# **It is direction.** Over the {glue:text}`ro-dir-count` networks in the figure, the median image is {glue:text}`ro-dir-low` to {glue:text}`ro-dir-high` standard deviations away from being decided otherwise, whatever the layer and however far its readout was trained. How long a standard deviation is differs by a factor of {glue:text}`ro-dir-deviation-span`, and so does the critical norm, by one of {glue:text}`ro-dir-linear-span`.
+#
+# * *Between layers.* Where both are right on {glue:text}`ro-column-at`, random features are attacked along directions in which images differ by {glue:text}`ro-dir-random-deviation`, KH along such in which they differ by {glue:text}`ro-dir-kh-deviation`. That is {glue:text}`ro-dir-share-random` of the logarithm of what one withstands over the other (1 would be all of it; we had predicted two thirds or more).
+# * *Along a path.* From {glue:text}`ro-row-from` to {glue:text}`ro-row-to` KH's readout turns to directions in which images differ by less and less, {glue:text}`ro-dir-late-deviation` in the end. That is {glue:text}`ro-dir-share-path` of the logarithm of what it loses. This is what {eq}`eq-ro-path` was said to do.
+# * *Learned or drawn.* Images as rows are attacked along directions in which images differ as much as for KH (logarithm of the ratio at {glue:text}`ro-row-from`: {glue:text}`ro-dir-share-exemplars`).
+# * *What labels add* is distance. At {glue:text}`ro-row-to` the gradients of L2 and BP lie along directions that differ little from KH's, {glue:text}`ro-dir-l2-deviation` and {glue:text}`ro-dir-bp-deviation` against {glue:text}`ro-dir-late-deviation`. But their images are {glue:text}`ro-dir-l2-distance` and {glue:text}`ro-dir-bp-distance` standard deviations away, those of KH {glue:text}`ro-dir-late-distance`.
+#
+# So the sentence "weights that look like images are hard to fool" has a reason: their gradients are made of images, and lie where images differ by much.
+#
 # (sec-ro-full)=
 # ## At the paper's scale
 #
@@ -474,6 +598,12 @@ before, after = (100 * float(longer["accuracy"][end]) for end in ends)
 glue_all({"ro-longer-from": f"{before:.1f}", "ro-longer-to": f"{after:.1f}"})
 trained_on = readout_numbers.ratio([((longer, ends[1]), (longer, ends[0]))])
 glue_all({"ro-longer-keeps": str(trained_on)})
+late_epochs = [
+    run.arrays("log")["test_accuracy"][-100:]
+    for run in runs.at_hand("kh", "manifest.json").values()
+]
+steps = [np.abs(np.diff(one[np.isfinite(one)])).max() for one in late_epochs]
+glue_all({"ro-flicker": f"{100 * max(steps):.1f}"})
 same = full["kh"][0]  # the path of penalties of the same layer
 start, stop = readout_numbers.own(same), readout_numbers.nearest(same, after / 100)
 both = readout_numbers.right(same, start) & readout_numbers.right(same, stop)
@@ -564,7 +694,7 @@ for name, like in (("kmeans", "exemplars"), ("pca", "random")):
     check(f"{study.title(name)} over {study.title(like)}, early", alike, 0.7, 1.3)
 
 # %% [markdown]
-# The published readout stands in the middle of its path ({numref}`fig-ro-full`). With a weaker penalty, the weakest that was tried, the same layer gets from {glue:text}`ro-full-own` to {glue:text}`ro-full-best` per cent, and there its critical norm is {glue:text}`ro-full-loss` times what it was, on images that both readouts decide correctly. Counted as robust accuracy at small radii, the early end was a good one: the curve is near its top there, going on gains little or nothing, and in the end what is gained on unchanged images is lost on changed ones. A training that simply goes on, ten times as long (one seed), gets from {glue:text}`ro-longer-from` to {glue:text}`ro-longer-to` per cent and keeps {glue:text}`ro-longer-keeps` of the critical norm (± is the error over images; the prediction had three quarters or less, so that it holds on the edge); on the path of penalties the same layer keeps {glue:text}`ro-longer-path` where it is as accurate, the same within that error. In short, what the paper's comparison shows of KH is in part when its training ended.
+# The published readout stands in the middle of its path ({numref}`fig-ro-full`). With a weaker penalty, the weakest that was tried, the same layer gets from {glue:text}`ro-full-own` to {glue:text}`ro-full-best` per cent, and there its critical norm is {glue:text}`ro-full-loss` times what it was, on images that both readouts decide correctly. Counted as robust accuracy at small radii, the early end was a good one: the curve is near its top there, going on gains little or nothing, and in the end what is gained on unchanged images is lost on changed ones. A training that simply goes on, ten times as long (one seed; begun anew, and in the last hundred epochs of the published trainings the accuracy jumps by up to {glue:text}`ro-flicker` points between two looks at it, so that it need not have that of the published readout after as many epochs), gets from {glue:text}`ro-longer-from` to {glue:text}`ro-longer-to` per cent and keeps {glue:text}`ro-longer-keeps` of the critical norm (± is the error over images; the prediction had three quarters or less, so that it holds on the edge); on the path of penalties the same layer keeps {glue:text}`ro-longer-path` where it is as accurate, the same within that error. In short, what the paper's comparison shows of KH is in part when its training ended.
 #
 # KH, images and Gaussian rows begin as one curve, and towards the right KH pulls away from the other two ({numref}`tab-ro-full`). Training images drawn at random need {glue:text}`ro-early-exemplars` times KH's perturbation at {glue:text}`ro-early`, {glue:text}`ro-full-exemplars` times at KH's own accuracy, and {glue:text}`ro-late-exemplars` times at {glue:text}`ro-late`. Our prediction allowed for {glue:text}`ro-allowed` at KH's accuracy, and that is just about what there is: counted as it was written down, on the images that four layers decide correctly, it holds on the edge (by seed {glue:text}`ro-full-each`). Gaussian rows with the images' mean and covariance fall behind sooner, {glue:text}`ro-full-gaussian` times at KH's accuracy:
 # at this size two moments are not all that counts. Random features hardly get as accurate as KH: their best readout is right on {glue:text}`ro-full-best-random` per cent. On the way there they are far below all others, the further the more accurate both are: KH withstands {glue:text}`ro-full-over-random` times as much at {glue:text}`ro-early`, {glue:text}`ro-mid-over-random` times at {glue:text}`ro-mid`, and where one layer of random features gets to KH's accuracy, just, it withstands {glue:text}`ro-full-random` times as much as KH. Cluster centres, which are means over a few images, go along with images; principal components, turned at random, with random features.
@@ -726,7 +856,7 @@ Table(
 #
 # ## The predictions
 #
-# {numref}`tab-ro-predictions` has every prediction of this chapter. Of {glue:text}`ro-count`, {glue:text}`ro-holds` hold, {glue:text}`ro-holds-in-part` hold in part, {glue:text}`ro-fails` fail, {glue:text}`ro-withdrawn` were withdrawn, with the reason (an entry that was withdrawn stays so, whatever is measured later), and {glue:text}`ro-not-measured` were not measured. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
+# {numref}`tab-ro-predictions` has every prediction of this chapter. Of {glue:text}`ro-count`, these hold: {glue:text}`ro-holds`; in part: {glue:text}`ro-holds-in-part`; these fail: {glue:text}`ro-fails`; withdrawn, with the reason: {glue:text}`ro-withdrawn` (an entry that was withdrawn stays so, whatever is measured later); not measured: {glue:text}`ro-not-measured`. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
 
 # %% tags=["hide-input"]
 entries = [entry for entry in predictions.read() if entry.hypothesis == 2]

@@ -64,13 +64,13 @@ sizes = study.live_scale(data)
 # Who is disturbing the image, and what do they know? The answer is called a threat model, and three of them are used here.
 #
 # * **Noise** knows nothing. Each pixel is moved at random, $x + \epsilon u$ with $u$ standard normal. Nobody wants to do harm; this is a bad camera.
-# * **FGSM** knows the gradient of the loss at the image. It moves each pixel by the same amount $\epsilon$, up or down, whichever increases the loss:
+# * **FGSM** knows the gradient of the loss $L$, here the cross-entropy of the logits $z$ with the label $y$, at the image. It moves each pixel by the same amount $\epsilon$, up or down, whichever increases the loss:
 #
 # $$
 # x' = x + \epsilon \operatorname{sgn} \nabla_x L(z(x), y) .
 # $$ (eq-rob-fgsm)
 #
-# * **PGD** may ask for the gradient again on the way. It takes {glue:text}`pgd-steps` smaller steps, and after each one pulls the image back into the ball of radius $\epsilon$:
+# * **PGD** may ask for the gradient again on the way. It takes {glue:text}`pgd-steps` smaller steps of size $s$, and after each one pulls the image back into the ball of radius $\epsilon$:
 #
 # $$
 # \delta_{t+1} = \operatorname{clip}\big( \delta_t + s \operatorname{sgn} \nabla_x L(z(x + \delta_t), y),\, -\epsilon,\, \epsilon \big) .
@@ -371,7 +371,7 @@ losses = {
     for name, model in trained.items()
 }
 
-# %% mystnb={"figure": {"caption": "Critical strength of each image under PGD with cross-entropy, as coded, against the same attack with a margin loss; photo patches, 150 images per model, 100 hidden units, one seed. Points below the line: the margin needs less.", "name": "fig-rob-margin"}, "image": {"alt": "Five scatter plots on logarithmic axes, three in a row. Points lie on or below the diagonal, for some models far below."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Critical strength of each image under PGD with cross-entropy, as coded, against the same attack with a margin loss; photo patches, 150 images per model, 100 hidden units, one seed. Points below the line: the margin needs less.", "name": "fig-rob-margin"}, "image": {"alt": "Five scatter plots on logarithmic axes, three in a row. Points of KH and random features lie on the diagonal or below it, some far below; those of BP, L2 and Jacobian lie along it, some of them above."}} tags=["hide-input"]
 _ = figures.compared(losses, ("cross-entropy", "margin"), r", $\epsilon$")
 
 # %%

@@ -341,13 +341,13 @@ each = {
 _ = plots_spectra.local_exponents(each)
 
 # %% [markdown]
-# Beyond the first ranks, where single eigenvalues matter, the KH layer's exponent grows with rank, before the activation faster than after it. So a fit depends on its window, and with so few units
+# Beyond the first ranks, where single eigenvalues matter, the KH layer's exponent grows with rank, on patches before the activation faster than after it. So a fit depends on its window, and with so few units
 # no one exponent describes the layer. Now to the size that matters.
 #
 # ## The same at the paper's scale
 #
 # {numref}`fig-spectra-paper` has what the paper's two figures on spectra show: all models in one panel, so that they can be compared, and the sub-populations of two layers.
-# {numref}`tab-spectra-paper` compares the exponents. All spectra here are computed in double precision.
+# {numref}`tab-spectra-paper` compares the exponents. "KH" is the layer as the paper has it, without the units that {ref}`ch-pruning` removes; the two spectral models are the published one *as logged* and one *as stated*, whose difference {ref}`ch-regularization` explains. All spectra here are computed in double precision.
 
 # %% tags=["hide-input"]
 names = [study.PIXELS, study.LAYER, *study.members("paper")]

@@ -25,7 +25,7 @@ def test_every_claim_has_a_card_with_an_address_and_what_the_filter_asks_for():
 def test_the_papers_value_and_ours_have_one_unit_and_as_many_digits():
     (claim,) = (one for one in CLAIMS if one.id == "accuracy-kh")
     found = Verdict(claims.REPRODUCED, 2, {"accuracy, kh": [0.4731, 0.4752]})
-    assert ledger.measured(claim, found) == [("paper", "47.20 %"), ("here", "47.31 and 47.52 %")]
+    assert ledger.measured(claim, found) == [("paper", "47.20 % (tolerance 1.00 %)"), ("here", "47.31 and 47.52 %")]
     shown = ledger.card(claim, found)
     assert "✓ reproduced · 2 seeds" in shown
     assert "specreg" not in shown

@@ -44,6 +44,8 @@ def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
         run.folder / "spectra.npz",
         images_before=np.where(n <= 550, n**-2.0, n**-2.0 * np.exp(-(n - 550.0))),
         images_after=window(11, 500, 1.5, 4.0),
+        # Single precision: complex by type, not sorted, above the others from rank 401 on.
+        images_float32=(np.where(n <= 400, 1.0, 2.0) * n**-2.0).astype(complex),
         noise_before=window(11, 100, 0.25, 4.0),
         noise_after=window(11, 100, 0.75, 4.0),
     )
@@ -64,6 +66,7 @@ def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
         "jacobian": 7,
         "exponent, images": 2,
         "exponent, images, after activation": 1.5,
+        "rank where single precision parts": 401,
         "exponent, noise": 0.25,
         "critical norm, noise": 2,
         "critical norm, FGSM": 20,
@@ -84,10 +87,13 @@ def test_every_statistic_reads_what_it_says(tmp_path, monkeypatch):
     for name, value in expected.items():
         assert STATISTICS[name].of(run) == pytest.approx(value, rel=1e-6), name
     assert 550 <= STATISTICS["end of the power law"].of(run) <= 560
+    coded = "exponent, images, as coded"
+    ranks, lifted = np.log(n[10:500]), np.log(np.sort(np.where(n <= 400, 1.0, 2.0) * n**-2.0)[::-1][10:500])
+    assert STATISTICS[coded].of(run) == pytest.approx(-np.polyfit(ranks, lifted, 1)[0], rel=1e-6)
     low = "end of the power law, ranks 11 to 100"
     assert STATISTICS[low].of(run) == STATISTICS["end of the power law"].of(run)  # one law up to there
     compared = {"critical norm over weight decay of equal accuracy", *BELOW_BP}
-    assert set(STATISTICS) == {*expected, "end of the power law", low, *compared}
+    assert set(STATISTICS) == {*expected, "end of the power law", low, coded, *compared}
 
 
 def alone(run, exponent):

@@ -124,6 +124,9 @@ def page(ledger: Sequence[Claim], verdicts: Mapping[str, Verdict]) -> Html:
         "model": [(name, study.title(name)) for name in models],
     }
     controls = "".join(_select(name, options) for name, options in choices.items())
+    controls += (
+        '<label class="guess"><input type="checkbox" name="guess"> hide the verdicts, to guess them first</label>'
+    )
     shown = f'<div class="ledger-filter" hidden>{controls}<span role="status"></span></div><div class="ledger">'
     for name in PARTS:
         cards = [card(claim, verdicts[claim.id]) for claim in ledger if part(claim) == name]

@@ -183,11 +183,12 @@ def once(*places: Axes) -> tuple[list[Any], list[str]]:
     return list(found.values()), list(found)
 
 
-def plain_decades(axes: Axes) -> None:
-    """Label a logarithmic y axis of few decades at 1, 2 and 5, in plain numbers, and nowhere else."""
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+def plain_decades(axes: Axes, both: bool = False) -> None:
+    """Label a logarithmic y axis of few decades at 1, 2 and 5, in plain numbers, and nowhere else; both: x as well."""
+    for axis in (axes.yaxis, axes.xaxis)[: 1 + both]:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(NullLocator())
 
 
 Seeds = Sequence[np.ndarray]  # a curve for each training seed

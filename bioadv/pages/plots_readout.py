@@ -110,11 +110,12 @@ def directions(paths: Paths, chosen: Mapping[str, Sequence[int]]) -> Figure:
         for path, place in zip(seeds, chosen.get(model, ()), strict=False):
             ranks = np.arange(1, path["energy"].shape[1] + 1)
             right.plot(ranks, path["energy"][place], **{**_look(model), "marker": ""})
-    low, high = left.get_xlim()
-    middle, ends = float(np.median(distances)), np.array([low, high])
-    left.plot(ends, middle * ends, color=GREY, linestyle=":", linewidth=1)
     left.set(xscale="log", yscale="log", xlabel="standard deviation along the gradient")
     left.set_ylabel("margin over gradient norm")
+    ends = np.array(left.get_xlim())
+    left.plot(ends, float(np.median(distances)) * ends, color=GREY, linestyle=":", linewidth=1)
+    left.set_xlim(*ends)
+    plain_decades(left, both=True)
     right.set(xscale="log", ylim=(0, 1), xlabel="principal components", ylabel="share of the gradient")
     handles = [left.plot([], [], label=study.title(model), **_look(model))[0] for model in paths]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)

@@ -40,7 +40,9 @@ document.addEventListener("DOMContentLoaded", () => {
   const choices = [...filter.querySelectorAll("select")];
   const status = filter.querySelector("[role=status]");
   const claims = [...ledger.querySelectorAll("article")];
+  const guess = filter.querySelector("[name=guess]");
   const asked = new URLSearchParams(location.search);
+  guess.checked = asked.has("guess");
   choices.forEach((choice) => {
     const wanted = asked.get(choice.name);
     if (wanted && [...choice.options].some((option) => option.value === wanted)) choice.value = wanted;
@@ -52,6 +54,7 @@ document.addEventListener("DOMContentLoaded", () => {
       claim.hidden = !fits;
       shown += fits;
     });
+    ledger.classList.toggle("guess", guess.checked);
     ledger.querySelectorAll("section").forEach((part) => { part.hidden = ![...part.querySelectorAll("article")].some((claim) => !claim.hidden); });
     status.textContent = `${shown} of ${claims.length} claims`;
   };
@@ -59,6 +62,7 @@ document.addEventListener("DOMContentLoaded", () => {
   filter.addEventListener("change", () => {
     const address = new URL(location.href);
     choices.forEach((choice) => { if (choice.value) address.searchParams.set(choice.name, choice.value); else address.searchParams.delete(choice.name); });
+    if (guess.checked) address.searchParams.set("guess", "1"); else address.searchParams.delete("guess");
     try { history.replaceState(null, "", address); } catch (error) { /* a page from disk may keep its address */ }
     show();
   });

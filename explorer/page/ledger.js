@@ -10,8 +10,8 @@ export const title = "Critical norms and claims";
 
 const SENTENCES = {
   noise: "Gaussian noise, first failure along the paper's grid",
-  FGSM: "FGSM, as published",
-  PGD: "PGD, as published",
+  FGSM: "FGSM, as coded",
+  PGD: "PGD, as coded",
   "PGD, recommended": "PGD with a margin loss and random start",
   "PGD in an L2 ball": "PGD in an L2 ball, the strongest attack here",
 };

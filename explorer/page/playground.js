@@ -13,7 +13,7 @@ export const title = "Playground";
 export const ATTACKS = {
   noise: "noise: every pixel at random",
   fgsm: "FGSM: one step along the gradient's signs",
-  pgd: "PGD: twenty steps, as published",
+  pgd: "PGD: twenty steps, as coded",
   l2: "PGD in an L2 ball, towards the nearest class",
 };
 const STRENGTH = { noise: 0.05, fgsm: 0.005, pgd: 0.005, l2: 0.2 };
@@ -160,7 +160,7 @@ export function build(data, values, changed) {
   const challenge = painting(nets, classes);
 
   const node = el("div", {},
-    el("p", {}, "Six networks of a hundred units each, trained on patches of ten photographs, run in this page. They differ only in how their first layer came about. Choose an image, disturb it, and see who changes its mind. Every attack knows the network that it attacks, so each card shows another perturbation."),
+    el("p", {}, "Six networks of a hundred units each, trained on patches of ten photographs, run in this page. They differ in how their first layer came about and, two of them, in the power of its activation (4.5 for KH and for images as weights, 1 for the others). Choose an image, disturb it, and see who changes its mind. Every attack knows the network that it attacks, so each card shows another perturbation."),
     images, drop, complaint, truth,
     el("div", { class: "ex-controls" }, attacks, sliderPlace, el("div", { class: "ex-buttons" }, button("Find the smallest", smallest, { class: "ex-primary" }), redraw)),
     status, found, tries.node,
