@@ -7,7 +7,7 @@
 # Is it the hidden layer that makes the locally learned network hard to fool, or a readout whose training ended early?
 #
 # Both. The paper's own training, continued ten times as long, gets from {glue:text}`ro-longer-from` to {glue:text}`ro-longer-to` per cent of the CIFAR-10 test images and keeps {glue:text}`ro-longer-keeps` of the perturbation that is needed (one seed); the readout with the weakest penalty tried gets {glue:text}`ro-full-best` per cent and keeps {glue:text}`ro-full-loss`.
-# Where both are equally accurate, KH's weights withstand {glue:text}`ro-full-over-random` times as much as random features, with their plain ReLU, at {glue:text}`ro-early`, and {glue:text}`ro-mid-over-random` times at {glue:text}`ro-mid`. Most of that needs no learning: at KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH's. Weights that look like images pass on what images differ in by much, and little of what they differ in by little, so that a perturbation has to be large to be seen. And with the best readout of each, weight decay is ahead of KH in accuracy and in robustness; brought to one accuracy, near the end of KH's path, even the layer of plain backpropagation is level with it.
+# Where both are equally accurate, KH's weights withstand {glue:text}`ro-full-over-random` times as much as random features, with their plain ReLU, at {glue:text}`ro-early`, and {glue:text}`ro-mid-over-random` times at {glue:text}`ro-mid`. Most of that needs no learning: at KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH's. The reason is the direction of the attack. Counted in standard deviations of the images along it, all these networks stand about equally far from another decision; weights that look like images are attacked along what images differ in by much, and there a standard deviation is long. And with the best readout of each, weight decay is ahead of KH in accuracy and in robustness; brought to one accuracy, near the end of KH's path, even the layer of plain backpropagation is level with it.
 # ```
 #
 # {ref}`ch-robustness` ends where the paper does: of the models that were trained, KH withstands the largest perturbations. But a network has two halves. The hidden layer decides what can be told apart; the readout decides how hard to pull at it. Of KH only the readout
@@ -36,12 +36,12 @@ from bioadv.lab import (
     live,
     predictions,
     readout_numbers,
-    readout_study,
     runs,
     small_paths,
     statistics,
     study,
 )
+from bioadv.lab.readout_study import stored
 from bioadv.measure import attacks, critical, directions, smallest, spectra
 from bioadv.measure.attacks import RECOMMENDED_L2
 from bioadv.measure.critical import L2_GRID
@@ -53,23 +53,10 @@ from bioadv.pages import plots_readout as figures
 from bioadv.pages import prediction_table, wording
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe, spread
 
+# %% tags=["hide-input"]
 data = begin(tests=40)
 x, y = unit_lp(data.train), torch.tensor(data.train.labels)
 x_test, y_test = unit_lp(data.test), torch.tensor(data.test.labels)
-
-
-# %% tags=["hide-input"]
-def stored(probe, scale="small"):
-    """Arrays of a probe of readouts, by model, one for each seed; KH first."""
-    root = statistics.folder(scale, "cifar10")
-    names = sorted(readout_study.names(scale), key=lambda name: name != "kh")
-    found = {n: runs.in_folder(root, n, f"{probe}.json") for n in names}
-    return {
-        n: [run.arrays(probe) for run in by_seed.values()]
-        for n, by_seed in found.items()
-        if by_seed
-    }
-
 
 # %% [markdown]
 # ## Why a readout that grows is fooled sooner
@@ -437,10 +424,12 @@ Table(
 #
 # For two kinds of rows the length can be had from the images alone, if all units have an equal part in the gradient. Rows without any preferred direction have $\sigma_m^2 = \operatorname{tr} \Sigma_x / D$, the mean variance of a component. Rows that are images have gradients made of images, and $\sigma_m^2 = \operatorname{tr} \Sigma_x^2 / \operatorname{tr} \Sigma_x$, the mean variance weighted by itself ({func}`bioadv.measure.directions.of_layer`). On CIFAR-10 the roots are {glue:text}`ro-dir-even` and {glue:text}`ro-dir-images`: a factor of {glue:text}`ro-dir-factor` before any readout has been trained.
 #
-# So is it the direction, $\sigma_m$, or the distance, $\zeta$? We wrote down that it is direction, with numbers that could have failed, before a single gradient had been looked at ({numref}`tab-ro-predictions`). {numref}`fig-ro-directions` has what came out.
+# {eq}`eq-ro-deviation` is an identity; what could be found out is which of its factors differs between networks. Is it the direction, $\sigma_m$, or the distance, $\zeta$? We wrote down that it is direction, with numbers that could have failed, before a single gradient had been looked at ({numref}`tab-ro-predictions`). {numref}`fig-ro-directions` has what came out.
 
 # %% tags=["hide-input"]
-along = {name: paths for name, paths in stored("directions").items() if name in shown}
+along = {
+    name: paths for name, paths in stored("directions").items() if name in shown
+}
 variances = along["kh"][0]["variances"].astype(float)
 even, of_images = (
     float(np.sqrt(value))
@@ -448,17 +437,6 @@ even, of_images = (
 )
 glue_all({"ro-dir-even": f"{even:.3f}", "ro-dir-images": f"{of_images:.2f}"})
 glue_all({"ro-dir-factor": f"{of_images / even:.0f}"})
-
-
-def every_part(paths, part):
-    """Medians at every readout up to that of the best accuracy, of all seeds."""
-    return np.array(
-        [
-            direction_numbers.medians(path, int(place))[part]
-            for path in paths
-            for place in readout_numbers.rising(path)
-        ]
-    )
 
 
 def at(name, part, accuracy, scale=None):
@@ -469,17 +447,15 @@ def at(name, part, accuracy, scale=None):
     return float(np.exp(np.nanmean(logs))) if np.isfinite(logs).any() else np.nan
 
 
-spans = {
-    part: np.concatenate([every_part(paths, part) for paths in along.values()])
-    for part in direction_numbers.PARTS
-}
-for part, values in spans.items():
-    glue_all({f"ro-dir-{part}-span": f"{values.max() / values.min():.0f}"})
-low, high = np.quantile(spans["distance"], [0, 1])
-glue_all({"ro-dir-low": f"{low:.1f}", "ro-dir-high": f"{high:.1f}"})
-glue_all({"ro-dir-count": len(spans["distance"])})
+every = [path for paths in along.values() for path in paths]
+spans = direction_numbers.ranges(every)
+for part, (low, high) in spans.items():
+    glue_all({f"ro-dir-{part}-span": f"{high / low:.0f}"})
+low, high = spans["distance"]
+glue_all({"ro-dir-low": f"{low:.2f}", "ro-dir-high": f"{high:.2f}"})
+glue_all({"ro-dir-count": sum(len(direction_numbers.rising(p)) for p in every)})
 
-# %% mystnb={"figure": {"caption": "CIFAR-10, at small scale. Left: median margin over gradient norm, which is the critical norm to first order, against the median standard deviation of the images along the gradient; a line for each hidden layer and seed (five of each), its dots the readouts from the strongest penalty to that of the best accuracy; large markers are the readouts that BP and L2 were trained with; dotted, the same number of standard deviations for all. Right: share of the gradient that lies on the first principal components, against their number, where readouts are right on about 32 per cent, of BP and L2 at the strongest penalty; means over images, a line for each seed.", "name": "fig-ro-directions"}, "image": {"alt": "ALT"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "CIFAR-10, at small scale. Left: median margin over gradient norm, which is the critical norm to first order, against the median standard deviation of the images along the gradient; a line for each hidden layer and seed (five of each), its dots the readouts from the strongest penalty to that of the best accuracy; large markers are the readouts that BP and L2 were trained with; dotted, the same number of standard deviations for all. Right: share of the gradient that lies on the first principal components, against their number, where readouts are right on about 32 per cent, of BP and L2 at the strongest penalty; means over images, a line for each seed.", "name": "fig-ro-directions"}, "image": {"alt": "Left: the points of all layers lie along one rising diagonal, random features at its lower left end, BP and L2 at its middle or a little above it, KH, images as weights and Gaussian rows from the middle to the upper right. Right: the curves of KH, images and Gaussian rows reach four fifths within the first ten components, those of L2 and BP one half at sixty or seventy, those of random features only beyond a thousand."}} tags=["hide-input"]
 MATCHED = 0.32
 chosen = {
     name: [readout_numbers.nearest(path, MATCHED) for path in paths]
@@ -496,7 +472,9 @@ for key, name, accuracy in (
     ("bp", "bp", 0.4),
 ):
     for part in direction_numbers.PARTS:
-        glue_all({f"ro-dir-{key}-{part}": wording.number(at(name, part, accuracy), 2)})
+        glue_all(
+            {f"ro-dir-{key}-{part}": wording.number(at(name, part, accuracy), 2)}
+        )
 shares = {
     entry.id: [one.statistic for one in predictions.evaluate(entry).measured]
     for entry in predictions.read()
@@ -508,7 +486,7 @@ for key in ("random", "path", "exemplars"):
 check("share of direction, KH over random", min(shares["direction-random"]), 0.67)
 check("share of direction, along KH's path", min(shares["direction-path"]), 0.67)
 check("distance in standard deviations, all", high / low, 1, 4)
-check("deviation, all", spans["deviation"].max() / spans["deviation"].min(), 8)
+check("deviation, all", spans["deviation"][1] / spans["deviation"][0], 8)
 farther = at("l2", "distance", 0.4) / at("kh", "distance", 0.4)
 check("standard deviations, L2's layer over KH's, at 0.4", farther, 1.2, 1.6)
 
@@ -729,6 +707,63 @@ def growth(path):
 grown = np.array([growth(path) for path in full["kh"]])
 for number, key in enumerate(("margin", "slope")):
     glue_all({f"ro-grow-{key}": wording.of_seeds(grown[:, number], places=1)})
+
+# %% [markdown]
+# ### Directions at this size
+#
+# And {eq}`eq-ro-deviation`? {numref}`fig-ro-full-directions` has the layers that it was measured on at full size, with the number of trainings or draws: {glue:text}`ro-fulldir-which`. It is the same picture: the median image is {glue:text}`ro-fulldir-low` to {glue:text}`ro-fulldir-high` standard deviations away from another decision, for every layer at every place, and one standard deviation is up to {glue:text}`ro-fulldir-span` times as long for one network as for another.
+#
+# So the published lead of KH over BP is one of direction. KH as published is attacked where images differ by {glue:text}`ro-fulldir-kh-own`, BP where they differ by {glue:text}`ro-fulldir-bp-own`, a ratio of {glue:text}`ro-fulldir-lead`, where that of their margins over gradients is {glue:text}`ro-fulldir-lead-linear`; in standard deviations both are about as far from their boundary. {glue:text}`ro-fulldir-kh-hundred` of a hundred parts of KH's gradient lie on the first hundred of {glue:text}`ro-fulldir-inputs` components, {glue:text}`ro-fulldir-bp-hundred` of BP's. And it can be lost: from its published readout to its best one, {glue:text}`ro-fulldir-share-path` of what KH loses (in logarithms) is that it turns to directions in which images differ by less, {glue:text}`ro-fulldir-kh-best` in the end, which is about where BP stands. Between KH and random features, where both are right on {glue:text}`ro-early`, direction is {glue:text}`ro-fulldir-share-random` of the difference (more than all of it, as counted in standard deviations random features are the farther from their boundary there).
+
+# %% mystnb={"figure": {"caption": "As {numref}`fig-ro-directions`, for layers of 2000 units at the paper's scale, CIFAR-10. Right: the readouts of KH, BP, Jacobian and the spectral model as logged as they were trained, of all others those that are right on about as many images as KH as trained.", "name": "fig-ro-full-directions"}, "image": {"alt": "ALT"}} tags=["hide-input"]
+full_along = stored("directions", "paper")
+target = float(np.mean(own)) / 100
+own_too = {
+    name: [
+        readout_numbers.own(p)
+        if np.isnan(p["place"]).any()
+        else readout_numbers.nearest(p, target)
+        for p in paths
+    ]
+    for name, paths in full_along.items()
+}
+_ = figures.directions(full_along, own_too)
+
+# %% tags=["hide-input"]
+wide = direction_numbers.ranges([p for paths in full_along.values() for p in paths])
+low, high = wide["distance"]
+check("distance in standard deviations, full size", high / low, 1, 3)
+glue_all({"ro-fulldir-low": f"{low:.2f}", "ro-fulldir-high": f"{high:.2f}"})
+glue_all({"ro-fulldir-span": f"{wide['deviation'][1] / wide['deviation'][0]:.0f}"})
+numbered = [f"{study.title(n)} ({len(paths)})" for n, paths in full_along.items()]
+glue_all({"ro-fulldir-which": "; ".join(numbered)})
+
+
+def as_trained(name, part):
+    logs = [direction_numbers.log_own(p, part) for p in full_along[name]]
+    return float(np.exp(np.mean(logs)))
+
+
+for name in ("kh", "bp"):
+    glue_all({f"ro-fulldir-{name}-own": f"{as_trained(name, 'deviation'):.3f}"})
+    hundred = [p["energy"][readout_numbers.own(p)][99] for p in full_along[name]]
+    glue_all({f"ro-fulldir-{name}-hundred": f"{100 * np.mean(hundred):.0f}"})
+leads = [
+    as_trained("kh", part) / as_trained("bp", part)
+    for part in ("deviation", "linear")
+]
+check("deviation, KH over BP as trained", leads[0], 2, 4)
+for key, value in zip(("lead", "lead-linear"), leads, strict=True):
+    glue_all({f"ro-fulldir-{key}": f"{value:.1f}"})
+glue_all({"ro-fulldir-inputs": f"{full_along['kh'][0]['energy'].shape[1]:,}"})
+ends = [direction_numbers.log_best(p, "deviation") for p in full_along["kh"]]
+glue_all({"ro-fulldir-kh-best": f"{np.exp(np.mean(ends)):.3f}"})
+for key in ("random", "path"):
+    found = shares[f"direction-{key}-paper"]
+    glue_all({f"ro-fulldir-share-{key}": wording.of_seeds(found, places=2)})
+    check(f"share of direction, full size, {key}", min(found), 0.67)
+check("the same, over random features", min(shares["direction-random-paper"]), 1)
+
 # %% tags=["hide-input"]
 of_own = {
     order: {
@@ -873,7 +908,7 @@ prediction_table.table(outcomes)
 # %% [markdown]
 # ## What follows for "local learning makes robust"
 #
-# Two things that a table of trained models cannot tell apart come apart here. Part of a network's robustness belongs to its place on the path. Any layer can have that, by a penalty on its readout or by stopping early. The other part belongs to the layer. How large is each? At the paper's scale, from KH's published readout to its best one the critical norm falls to {glue:text}`ro-full-loss` of what it was. From random features to KH it grows by a factor of {glue:text}`ro-full-over-random` at {glue:text}`ro-early` and of {glue:text}`ro-mid-over-random` at {glue:text}`ro-mid`, and by more where KH's published readout is. How the two compare depends on how far one follows the path: here it ends with the weakest penalty that was tried. At {glue:text}`ro-early` the two are about as large, and from there on the layer's part is the larger one; in the small networks it is, too. Rows that look like images pass on what images differ in by much, and little of what they differ in by little; a perturbation has to be large to be seen.
+# Two things that a table of trained models cannot tell apart come apart here. Part of a network's robustness belongs to its place on the path. Any layer can have that, by a penalty on its readout or by stopping early. The other part belongs to the layer. How large is each? At the paper's scale, from KH's published readout to its best one the critical norm falls to {glue:text}`ro-full-loss` of what it was. From random features to KH it grows by a factor of {glue:text}`ro-full-over-random` at {glue:text}`ro-early` and of {glue:text}`ro-mid-over-random` at {glue:text}`ro-mid`, and by more where KH's published readout is. How the two compare depends on how far one follows the path: here it ends with the weakest penalty that was tried. At {glue:text}`ro-early` the two are about as large, and from there on the layer's part is the larger one; in the small networks it is, too. And both parts are one thing, the direction in which a network is attacked: rows that look like images have gradients along what images differ in by much, and a readout that is trained on turns away from it ({ref}`sec-ro-directions`).
 #
 # But that is a property of the rows and not of how they came about. Images drawn from the training set have most of it without any learning, and Gaussian rows with the mean and the covariance of the images a good part. If the local rule contributes to robustness, then by making rows similar to images, and drawing them from a hat does that as well. What learning adds shows towards the far end of the path: some accuracy, {glue:text}`ro-end-lead` points over images with the best readout of each, and, at the paper's scale, robustness, of which images as weights have {glue:text}`ro-late-exemplars` times as much at {glue:text}`ro-late`.
 #
@@ -884,18 +919,20 @@ prediction_table.table(outcomes)
 # * More seeds at the paper's scale in which images as weights, at KH's accuracy, fall behind by more than we allowed for.
 # * KH's readout, trained ten times as long, keeps its critical norms.
 # * A readout on KH's rows that withstands a fifth more than weight decay at weight decay's accuracy.
+# * A layer that withstands much more than another at equal accuracy, and is not attacked along directions in which images differ by more.
 # * An attack that does without our gradients and finds smaller perturbations than ours, for one of the layers and not for the others.
 #
-# The first three are lines of {numref}`tab-ro-predictions`. The fourth is put to the test in {ref}`sec-geo-referees`, and weakly by the last column of {numref}`tab-ro-scale`.
+# The first four are lines of {numref}`tab-ro-predictions`. The fifth is put to the test in {ref}`sec-geo-referees`, and weakly by the last column of {numref}`tab-ro-scale`.
 #
 # ## What we conclude
 #
 # * How robust a network is depends on its hidden layer and on how far its readout was trained. The published readout of KH is unfinished: trained ten times as long it gains accuracy and keeps {glue:text}`ro-longer-keeps` of the critical norm, and the best one that was tried keeps {glue:text}`ro-full-loss`.
 # * At KH's accuracy, images drawn at random and used as weights withstand {glue:text}`ro-full-exemplars` times as much as KH, and random features hardly get there. So KH's robustness is real, and what learning the rows adds to it is the smaller part, which grows along the path: rows that look like images have the larger.
+# * The reason is direction. All networks measured, whatever their layer and readout, have the median image at {glue:text}`ro-dir-low` to {glue:text}`ro-dir-high` standard deviations from another decision, along its gradient; what differs, by a factor of {glue:text}`ro-dir-deviation-span`, is how far images differ in that direction.
 # * Put in KH's place in the paper's own training, images, and Gaussian rows like them, lie on the same line of accuracy and robustness as KH, and as backpropagation with weight decay.
 # * With the best readout of each, weight decay is ahead of KH in both: {glue:text}`ro-best-ahead` points more accurate, and {glue:text}`ro-best-over` times the perturbation. At the same accuracy, near the end of KH's path, it has {glue:text}`ro-late-l2` times as much at {glue:text}`ro-late`, and the layer of plain backpropagation as much as KH's, {glue:text}`ro-late-bp` times.
 #
-# All of them are about the paper's scale: the first two with {glue:text}`ro-full-seeds` (the longer training has one), the third with {glue:text}`ro-trained-seeds` of images and Gaussian rows, the fourth with {glue:text}`ro-decay-seeds` trainings of L2 (and {glue:text}`ro-bp-seeds` of BP). The rest of the chapter is about small networks of {glue:text}`ro-units` units, with {glue:text}`ro-seeds` seeds of each layer.
+# The third is about small networks with {glue:text}`ro-seeds` seeds of each layer, and, with fewer, about the paper's scale. All others are about the paper's scale: the first two with {glue:text}`ro-full-seeds` (the longer training has one), the fourth with {glue:text}`ro-trained-seeds` of images and Gaussian rows, the fifth with {glue:text}`ro-decay-seeds` trainings of L2 (and {glue:text}`ro-bp-seeds` of BP). The rest of the chapter is about small networks of {glue:text}`ro-units` units, with {glue:text}`ro-seeds` seeds of each layer.
 #
 # ## Exercises
 #

@@ -311,7 +311,7 @@ arms = {  # the model "as stated", the one "as logged", and what lies between
 }
 traces = {name: first_steps(kind) for name, kind in arms.items()}
 
-# %% mystnb={"figure": {"caption": "First hundred Adam steps with the spectral penalty without a scale, on photo patches, small network, one seed, for two exponents and two estimators of the variances. Left: the penalty. Right: how far the hidden weights have moved, relative to their initial norm.", "name": "fig-reg-first-steps"}, "image": {"alt": "ALT"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "First hundred Adam steps with the spectral penalty without a scale, on photo patches, small network, one seed, for two exponents and two estimators of the variances. Left: the penalty. Right: how far the hidden weights have moved, relative to their initial norm.", "name": "fig-reg-first-steps"}, "image": {"alt": "Left panel, logarithmic: with the stated exponent and the covariance put right the penalty falls from one without a jump; with the covariance as coded it swings up to about thirty before it falls. With the steeper exponent it jumps within three steps, to more than ten thousand with the covariance put right and to ten million as coded, and falls slowly, in waves. Right panel: with the stated exponent and the covariance put right the weights keep moving; with the covariance as coded they stay for forty steps where the first step took them and then creep on; with the steeper exponent they do not move after the first steps, whichever the covariance."}} tags=["hide-input"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(plots.WIDTH, 2.8))
 for name, (penalty, moved) in traces.items():
     steeper, own = arms[name].alpha != spec.alpha, name in ("stated", "logged")
@@ -343,7 +343,7 @@ observe(data, "as logged: distance after 100 steps", logged_moved[-1], 0.03, 0.0
 
 # %% [markdown]
 # How to read it: with the stated exponent and the covariance put right, the penalty of this small network simply falls, and its weights move. One of the two is not enough. With the steeper
-# target it jumps by orders of magnitude within two or three steps, whichever the estimator; and with the estimator of the code it jumps with the stated target as well, by less, which is enough to stop the weights.
+# target it jumps by orders of magnitude within two or three steps, whichever the estimator; and with the estimator of the code it jumps with the stated target as well, by much less, and for dozens of steps the weights hardly move.
 #
 # The gradient of such a
 # step is enormous, and Adam's second moment, by whose root every update is divided, forgets slowly: by a factor $\mathrm{e}$ in a thousand steps, its root in two thousand. At the

@@ -10,7 +10,7 @@
 # mostly against plain backpropagation: the attacks climb a poor loss, and each model is tested on its own images. A third works against it: noise is judged by the first of many draws that fails.
 # ```
 #
-# How far can an image be moved before a network changes its mind? The paper's headline answer is that the network built on the local
+# The paper's headline answer is that the network built on the local
 # rule of {ref}`ch-local-learning` withstands larger perturbations than networks trained by backpropagation, with or without the penalties
 # of {ref}`ch-regularization`. This chapter measures that answer again, and asks whether the measurement can be trusted: a network can look
 # robust because it is, or because the attack on it is poor.
@@ -629,7 +629,7 @@ def with_its_error(name, key):
     )
 
 
-# %% mystnb={"figure": {"caption": "Median critical norms on CIFAR-10: ours, mean over training seeds with the error of a bootstrap over seeds, then over images (for a model with one seed it knows of images only), beside those read from the authors' stored box plots (reading error in the last digit or two). The paper's SpecReg row stands beside random features and beside the spectral model that its log fits.", "name": "tab-rob-paper"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median critical norms on CIFAR-10 ($L^2$ lengths; an image is about three and a half long): ours, mean over training seeds with the error of a bootstrap over seeds, then over images (for a model with one seed it knows of images only), beside those read from the authors' stored box plots (reading error in the last digit or two). The paper's SpecReg row stands beside random features and beside the spectral model that its log fits.", "name": "tab-rob-paper"}} tags=["hide-input"]
 in_paper = dict.fromkeys(("random", "specreg-logged"), "specreg")
 
 

@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from bioadv.data import datasets, files
-from bioadv.lab import direction_numbers, probe_directions, probes, small_paths, stale, statistics, study
+from bioadv.lab import (
+    direction_numbers,
+    probe_directions,
+    probes,
+    readout_study,
+    small_paths,
+    stale,
+    statistics,
+    study,
+)
 from bioadv.lab.statistics import Subject
 from bioadv.measure import alignment, attacks, directions, spectra
 from tests.test_probe_paths import FEW, PARAMS
@@ -161,6 +170,13 @@ def test_medians_are_of_images_that_are_decided_correctly():
     assert np.isnan(list(direction_numbers.medians(nothing, 0).values())).all()
 
 
+def test_ranges_are_over_the_readouts_up_to_the_best_of_all_paths():
+    found = direction_numbers.ranges([path((0.5, 0.1)), path((0.8, 0.2), slope=3.0, own=9.0)])
+    assert found["deviation"] == (0.1, 0.8)
+    assert found["linear"] == (0.5, 3.0)
+    assert found["distance"] == (pytest.approx(0.625), pytest.approx(30))
+
+
 def test_logs_are_interpolated_between_readouts():
     one = path((0.5, 0.1))
     assert direction_numbers.log_at(one, "deviation", 0.35) == pytest.approx(np.log([0.5, 0.1]).mean())
@@ -186,6 +202,14 @@ def stored(tmp_path, monkeypatch):
         files.write_arrays(folder / "directions.npz", arrays)
         files.write_json(folder / "directions.json", {"configuration": {}, "seconds": 1.0, "source": ""})
     return Subject("kh", 0, "cifar10", "small", (1, 3))
+
+
+def test_stored_arrays_by_model_kh_first(stored):
+    found = readout_study.stored("directions", models=["random", "l2", "kh"])
+    assert list(found) == ["kh", "random"]
+    assert [one["deviation"][0][0] for one in found["kh"]] == [0.8]
+    assert list(readout_study.stored("directions")) == ["kh", "bp", "random"]
+    assert readout_study.stored("directions", "paper") == {}
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,23 @@ def test_what_scrolls_sideways_on_a_phone_is_reached_by_keyboard_and_only_there(
     assert stops == desk.evaluate(f"{scrolling}.filter((e) => e.hasAttribute('data-scrolls')).length")
 
 
+def test_verdicts_can_be_hidden_to_be_guessed(visit):
+    """The address keeps it, so that a page for teachers can link to it."""
+    tab, told, _ = visit("book/claims", "light", 1280)
+    verdict, why = tab.locator(".ledger .verdict-word").first, tab.locator(".ledger .why").first
+    assert verdict.is_visible()
+    tab.get_by_label("hide verdicts").check()
+    assert not verdict.is_visible()
+    assert not why.is_visible()
+    assert "guess=1" in tab.url
+    tab.goto(tab.url)
+    assert not verdict.is_visible()
+    tab.get_by_label("hide verdicts").uncheck()
+    assert verdict.is_visible()
+    assert "guess" not in tab.url
+    assert not told
+
+
 def test_a_word_is_searched_from_any_page(visit):
     tab, _, _ = visit("book/notation", "light", 1280)
     tab.keyboard.press("Control+K")

@@ -6,7 +6,7 @@ To first order a critical norm is a product, distance in standard deviations tim
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -24,6 +24,17 @@ def medians(path: Path, place: int) -> dict[str, float]:
     margin, slope, deviation = (path[name][place][right].astype(float) for name in ("margin", "slope", "deviation"))
     values = margin / slope, deviation, margin / slope / deviation
     return {part: float(np.median(value)) for part, value in zip(PARTS, values, strict=True)}
+
+
+def rising(path: Path) -> list[dict[str, float]]:
+    """:func:`medians` at the places from the strongest penalty to that of the best accuracy."""
+    return [medians(path, int(place)) for place in readout_numbers.rising(path)]
+
+
+def ranges(paths: Iterable[Path]) -> dict[str, tuple[float, float]]:
+    """By part the smallest and the largest median over the readouts of all paths, as in :func:`rising`."""
+    found = [one for path in paths for one in rising(path)]
+    return {part: (min(one[part] for one in found), max(one[part] for one in found)) for part in PARTS}
 
 
 def log_at(path: Path, part: str, accuracy: float) -> float:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset
-from bioadv.lab import probes, small_paths, study
+from bioadv.lab import probes, runs, small_paths, statistics, study
 from bioadv.lab.runs import Run
 from bioadv.network import readout, streams
 
+Arrays = Mapping[str, np.ndarray]
 SCALES = ("small", "paper")
 SEEDS = (0, 1, 2)
 ALONE = tuple(name for name in study.EXPERIMENTS if probes.untrained(name) and name != "random-constant")
@@ -41,6 +44,17 @@ def selection(scales: Sequence[str], models: Sequence[str] | None = None) -> dic
                 f"model = {model!r} has no path at scale {' or '.join(scales)}; choose from {', '.join(everywhere)}"
             )
     return {scale: [model for model in models or found if model in found] for scale, found in known.items()}
+
+
+def stored(probe: str, scale: str = "small", models: Sequence[str] | None = None) -> dict[str, list[Arrays]]:
+    """Arrays of a probe of readouts on CIFAR-10 by model, one for each seed that is stored; KH first.
+
+    models: default: all of the scale that have any.
+    """
+    root = statistics.folder(scale, "cifar10")
+    wanted = sorted(names(scale) if models is None else models, key=lambda name: name != "kh")
+    found = {name: runs.in_folder(root, name, f"{probe}.json").values() for name in wanted}
+    return {name: [run.arrays(probe) for run in some] for name, some in found.items() if some}
 
 
 def unfinished(file: Path) -> list[str]:

@@ -21,7 +21,7 @@ const STRENGTH = { noise: 0.05, fgsm: 0.005, pgd: 0.005, l2: 0.2 };
 export function fields({ networks }) {
   return {
     image: { default: 0, read: whole(0, networks.labels.length - 1) },
-    attack: { default: "pgd", choices: Object.keys(ATTACKS) },
+    attack: { default: "l2", choices: Object.keys(ATTACKS) },
     eps: { default: "", read: number(1e-6, 10) },
     draw: { default: 1, read: whole(1, 9999) },
     units: { default: "kh", choices: networks.networks.map((entry) => entry.name) },
