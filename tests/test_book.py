@@ -283,6 +283,12 @@ def test_a_whole_book_is_accepted(small_book):
     assert build_book.verify(small_book) == []
 
 
+def test_a_link_may_say_how_a_page_is_shown(small_book):
+    page = small_book / "book" / "one.html"
+    page.write_text(page.read_text().replace("two.html#there", "two.html?guess=1#there"))
+    assert build_book.verify(small_book) == []
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
@@ -293,6 +299,7 @@ def test_a_whole_book_is_accepted(small_book):
         ("book/one.html", 'alt="a curve"', "", "no alternative text"),
         ("book/one.html", "#there", "#nowhere", "names a missing place"),
         ("book/one.html", "two.html", "three.html", "leads nowhere"),
+        ("book/one.html", "two.html#there", "two.html?guess=1#nowhere", "names a missing place"),
         ("book/one.html", "<html>", "<html>Fig. ???", "unresolved"),
         (
             "book/one.html",

@@ -137,6 +137,7 @@ def verify(html: Path = HTML) -> list[str]:
             if re.match(r"[a-z]+:", link):
                 continue
             path, _, fragment = link.partition("#")
+            path = path.partition("?")[0]  # what follows is for the page
             target = (file.parent / path).resolve() if path else file
             if not target.exists():
                 found.append(f"{file.name}: link {link} leads nowhere")

@@ -1,13 +1,12 @@
 """In which directions networks are attacked: gradients of the margin among the principal components of the images.
 
 Symbols: S (D, D) covariance of the images, with variances lambda_n and components e_n; g (D,) the gradient of an
-image's margin m, right logit less the largest wrong one. Of |g|^2 the share (g . e_n)^2 / |g|^2 lies on component n.
-How far images differ along g is the standard deviation
+image's margin m, right logit less the largest wrong one. Of its squared length the share ``(g . e_n)^2 / |g|^2`` lies
+on component n. How far images differ along g is the standard deviation ``sigma = sqrt(g^T S g) / |g|``, whose square
+is the sum over n of share_n lambda_n.
 
-    sigma = sqrt(g^T S g) / |g| ,   sigma^2 = sum over n of share_n lambda_n .
-
-To first order the decision changes at a distance of m / |g| = zeta sigma, with zeta = m / sqrt(g^T S g): how many
-standard deviations of the images along g the image is away from the boundary, times how long one is.
+To first order the decision changes at a distance of ``m / |g| = zeta sigma``, with ``zeta = m / sqrt(g^T S g)``: how
+many standard deviations of the images along g the image is away from the boundary, times how long one is.
 """
 
 from __future__ import annotations
