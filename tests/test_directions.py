@@ -18,6 +18,7 @@ from bioadv.lab import (
 )
 from bioadv.lab.statistics import Subject
 from bioadv.measure import alignment, attacks, directions, spectra
+from bioadv.pages import plots_readout
 from tests.test_probe_paths import FEW, PARAMS
 from tests.test_probes import tiny  # noqa: F401 (a fixture)
 
@@ -238,3 +239,21 @@ def test_an_accuracy_that_no_readout_has_is_not_measured(stored):
     for name in ("share of direction, over random at 0.42", "log deviation over kh at 0.42"):
         with pytest.raises(statistics.MissingError, match=r"no readout at 0\.42"):
             statistics.statistic(name, stored)
+
+
+# The figure
+
+
+def test_the_figure_has_a_dot_for_each_readout_and_the_chosen_shares():
+    paths = {"kh": [path((0.8, 0.2), own=0.4)], "random": [path((0.1, 0.05), 4.0)]}
+    left, right = plots_readout.directions(paths, {"kh": [2], "random": [0]}).axes
+    kh, own, random, diagonal = left.get_lines()[:4]
+    assert kh.get_xdata().tolist() == pytest.approx([0.8, 0.2])
+    assert kh.get_ydata().tolist() == pytest.approx([1.5, 3.0])
+    assert (own.get_xdata().tolist(), own.get_ydata().tolist()) == ([0.4], [1.5])
+    assert random.get_ydata().tolist() == pytest.approx([0.375, 0.75])
+    # Distances 1.875, 15, 3.75 and 15: their median is the slope of the diagonal.
+    x, y = diagonal.get_data()
+    assert (y / x).tolist() == pytest.approx([9.375, 9.375])
+    shown = [line.get_ydata().tolist() for line in right.get_lines()]
+    assert shown == [pytest.approx([0.3, 0.8, 1]), pytest.approx([0.1, 0.6, 1])]

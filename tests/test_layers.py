@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from bioadv.data import datasets, variants
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import accept, cli, layers, predictions, runs, stale, statistics
+from bioadv.lab import cli, layers, predictions, runs, stale, statistics
 from bioadv.lab.layers import Layer
 from bioadv.lab.statistics import Subject
 from bioadv.measure import alignment, spectra
@@ -41,7 +41,7 @@ def tiny(monkeypatch, pictures):
     )
     monkeypatch.setattr(layers, "STEPS", 60)
     monkeypatch.setattr(layers, "STOPS", (0, 2))
-    monkeypatch.setattr(accept, "_layers_source", layers.source_of)  # not what another test had kept
+    monkeypatch.setattr(stale, "_layers_source", layers.source_of)  # not what another test had kept
     return variants.rows("photo-patches", 600)
 
 

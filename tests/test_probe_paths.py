@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, files
-from bioadv.lab import cli, probe_paths, probes, readout_study, small_paths, stale, study
+from bioadv.lab import cli, probe_directions, probe_paths, probes, readout_study, small_paths, stale, study
 from bioadv.lab.study import Scale
 from bioadv.measure import attacks, referees
 from bioadv.network import local_learning, models, readout
@@ -136,7 +136,9 @@ def in_small(monkeypatch):
     """Small is smaller."""
     stale._small_source.cache_clear()
     monkeypatch.setattr(small_paths, "SIZES", Scale(PARAMS, epochs=2, batch=20))
-    monkeypatch.setattr(small_paths, "PROBES", {"paths": (probe_paths.measure_paths, FEW)})
+    directions = probe_directions.measure_directions, {name: FEW[name] for name in probe_directions.DIRECTIONS}
+    measured = {"paths": (probe_paths.measure_paths, FEW), "directions": directions}
+    monkeypatch.setattr(small_paths, "PROBES", measured)
 
 
 def test_in_small_a_model_is_trained_and_measured_once(tiny, in_small, tmp_path, monkeypatch):  # noqa: F811
@@ -170,9 +172,11 @@ def test_which_paths_there_are(tiny, in_small, tmp_path, capsys):  # noqa: F811
     assert not (tmp_path / "none").exists()
     assert list(readout_study.make("paper", data, tmp_path, ["bp"], [0])) == []
     assert "bp/seed-0: left out, its weights are not here; train it first" in capsys.readouterr().err
-    (file,) = readout_study.make("small", data, tmp_path, ["random"], [0])
-    assert file.is_file()
-    assert stale.faults(file.with_suffix(".json"), tmp_path, data) == []
+    made = list(readout_study.make("small", data, tmp_path, ["random"], [0]))
+    assert [file.name for file in made] == ["paths.npz", "directions.npz"]
+    for file in made:
+        assert file.is_file()
+        assert stale.faults(file.with_suffix(".json"), tmp_path, data) == []
 
 
 def test_a_readout_that_has_not_converged_is_told(tmp_path, monkeypatch):

@@ -388,7 +388,7 @@ def test_the_precision_of_a_stored_run_is_no_obstacle_unless_one_is_asked_for(ti
     folder = tmp_path / "tiny.npz" / "bp" / "seed-0"
     refused = train("bp", tiny, tmp_path, dtype="float32").exception
     assert "holds a run with dtype = torch.bfloat16, not torch.float32" in str(refused)
-    monkeypatch.setattr(runner, "choose_dtype", lambda name, device: torch.float32)
+    monkeypatch.setattr(jobs, "choose_dtype", lambda name, device: torch.float32)
     before = (folder / runs.WEIGHTS).stat().st_mtime_ns
     assert train("bp", tiny, tmp_path).exit_code == 0
     assert (folder / runs.WEIGHTS).stat().st_mtime_ns == before

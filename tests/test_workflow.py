@@ -51,7 +51,7 @@ def test_configurations_hold_the_whole_registry(path):
     assert set(chosen.stages[0].models) == {"kh", "bp", "l2", "jreg", "specreg", "random"}
     assert chosen.data == path.stem
     # Everything that is measured is measured somewhere: readouts on their paths in a study of their own, readouts.yaml.
-    assert {name for name, models in chosen.probes.items() if not models} <= {"paths", "ends", "epochs"}
+    assert {name for name, models in chosen.probes.items() if not models} <= {"paths", "ends", "directions", "epochs"}
     assert yaml.safe_load((ROOT / "workflow" / "config" / "readouts.yaml").read_text())["readouts"]
 
 

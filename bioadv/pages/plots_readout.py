@@ -109,7 +109,7 @@ def directions(paths: Paths, chosen: Mapping[str, Sequence[int]]) -> Figure:
                 left.plot(parts["deviation"][own], parts["linear"][own], **_large(model))
         for path, place in zip(seeds, chosen.get(model, ()), strict=False):
             ranks = np.arange(1, path["energy"].shape[1] + 1)
-            right.plot(ranks, path["energy"][place], **{**_look(model), "marker": ""})
+            right.plot(ranks, path["energy"][place], **{**study.look(model).line, "linewidth": 1.2})
     left.set(xscale="log", yscale="log", xlabel="standard deviation along the gradient")
     left.set_ylabel("margin over gradient norm")
     ends = np.array(left.get_xlim())
@@ -117,7 +117,8 @@ def directions(paths: Paths, chosen: Mapping[str, Sequence[int]]) -> Figure:
     left.set_xlim(*ends)
     plain_decades(left, both=True)
     right.set(xscale="log", ylim=(0, 1), xlabel="principal components", ylabel="share of the gradient")
-    handles = [left.plot([], [], label=study.title(model), **_look(model))[0] for model in paths]
+    dashes = {model: {**_look(model), **study.look(model).line, "linewidth": 1.2} for model in paths}
+    handles = [left.plot([], [], label=study.title(model), **dashes[model])[0] for model in paths]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
