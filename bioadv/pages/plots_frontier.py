@@ -100,7 +100,7 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
             continue  # the ends of the line and the published strength say how it goes
         text = f"× {strength}" if number else f"weight decay × {strength}"
         # Below the line, above which models are named.
-        offset, ha, va = ((0, 6), "center", "bottom") if not number else ((-3, -5), "right", "top")
+        offset, ha, va = ((0, 6), "center", "bottom") if not number else ((0, -5), "center", "top")
         axes.annotate(text, place, offset, textcoords="offset points", fontsize=9, ha=ha, va=va)
     last = np.zeros(2)
     for model, seeds in sorted(points.items(), key=lambda item: float(np.mean(item[1], axis=0)[0])):
