@@ -127,13 +127,13 @@ def test_verdicts_can_be_hidden_to_be_guessed(visit):
     tab, told, _ = visit("book/claims", "light", 1280)
     verdict, why = tab.locator(".ledger .verdict-word").first, tab.locator(".ledger .why").first
     assert verdict.is_visible()
-    tab.get_by_label("hide verdicts").check()
+    tab.get_by_label("hide the verdicts").check()
     assert not verdict.is_visible()
     assert not why.is_visible()
     assert "guess=1" in tab.url
     tab.goto(tab.url)
     assert not verdict.is_visible()
-    tab.get_by_label("hide verdicts").uncheck()
+    tab.get_by_label("hide the verdicts").uncheck()
     assert verdict.is_visible()
     assert "guess" not in tab.url
     assert not told
