@@ -74,7 +74,7 @@ _ = figure.axes[0].set(xlabel=r"exponent $\alpha$")
 # %%
 norms = corrections.norms(models)  # per model and measure: the median of each seed
 
-# %% mystnb={"figure": {"caption": "Median L2 norm of the critical perturbation, by eight measures, of the paper's models on CIFAR-10 (2000 hidden units, 1000 epochs); means over training seeds, their number in brackets. Each model on the images it classifies correctly.", "name": "fig-beyond-norms"}, "image": {"alt": "Dots for each model in eight rows on a logarithmic axis: noise far to the right, gradient attacks in the middle, the certified radius on the left. The order of the models is compared from row to row."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Median L2 norm of the critical perturbation, by eight measures, of the paper's models on CIFAR-10 (2000 hidden units, 1000 epochs); means over training seeds, their number in brackets. Each model on the images it classifies correctly.", "name": "fig-beyond-norms"}, "image": {"alt": "Dots for each model in eight rows on a logarithmic axis: noise far to the right, gradient attacks in the middle, the certified radius on the left. In every row KH and L2 lie furthest to the right, KH first but for the certificate, where L2 is; then Jacobian, then BP, and the spectral models and random features, which lie close together, furthest to the left."}} tags=["hide-input"]
 figure = plots_frontier.rows_of_choices(norms)
 _ = figure.axes[0].set(xscale="log", xlabel="median critical L2 norm")
 

@@ -937,6 +937,16 @@ prediction_table.table(outcomes)
 # ## Exercises
 #
 # ```{exercise}
+# :label: ex-ro-whiten
+# Whiten the images, so that they have variance one along every direction. What becomes of $\sigma_m$, and of everything that this chapter says about directions? Which networks would you expect to be hard to fool then?
+# ```
+#
+# ```{solution} ex-ro-whiten
+# :class: dropdown
+# With $\Sigma_x = I$ the standard deviation along every gradient is one, whatever the network: direction cannot matter, and by {eq}`eq-ro-deviation` only the distance $\zeta$ is left to differ. A perturbation of a whitened image is another thing when it is carried back to pixels, though: there it is short where images hardly differ. So whitening does not make a network robust; it hides in the units what makes it fragile.
+# ```
+#
+# ```{exercise}
 # :label: ex-ro-scale
 # Double the readout of a network, weights and bias. What happens to its loss, its Jacobian, its critical norms? And what if only the bias is doubled?
 # ```
