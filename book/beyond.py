@@ -244,7 +244,7 @@ glue_all({"short-kh-accuracy": f"{100 * short.accuracy:.1f}"})
 glue_all({"short-kh-lead": str(at_short)})
 for name, model in (("matched", "kh"), ("short-kh", "short-kh")):
     low, high = frontier.range_at(model)
-    check(f"{model} over weight decay, any attack", high, 1, 1.2)
+    check(f"{study.title(model)} over weight decay, any attack", high, 1, 1.2)
     glue_all({f"{name}-range": f"{low:.2f} to {high:.2f}"})
 over = corrections.lead("short-l2-0", "kh", best, common=True)
 check("no decay, ended early, over KH", over.value, 0.75, 1)
@@ -306,8 +306,14 @@ early, late = equal.values()
 flat = max(early[m][1] for m in ("random", "pca"))
 check("others over the flat ones, early", early["kh"][1] / flat, 1.8, 4)
 for other in late:
-    check(f"KH over {other}, late", late["kh"][1] / late[other][1], 1, 2)
-    check(f"exponent of {other} less KH's, late", late[other][0] - late["kh"][0], 0)
+    check(
+        f"KH over {study.title(other)}, late", late["kh"][1] / late[other][1], 1, 2
+    )
+    check(
+        f"exponent of {study.title(other)} less KH's, late",
+        late[other][0] - late["kh"][0],
+        0,
+    )
 means = {m: np.mean(seeds, axis=0) for m, seeds in everything.items()}
 nearest = sorted(means, key=lambda model: abs(means[model][0] - 1))[:3]
 highest = max(means[model][1] for model in nearest)
