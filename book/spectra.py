@@ -27,6 +27,7 @@ import torch
 from bioadv.data.datasets import gaussian_noise, unit_lp
 from bioadv.data.files import read_arrays
 from bioadv.lab import live, looks, study
+from bioadv.lab.numbers import measured
 from bioadv.lab.runs import in_folder, paper, stored
 from bioadv.lab.statistics import folder
 from bioadv.measure import powerlaw, spectra
@@ -596,16 +597,10 @@ Table(header, rows)
 # where their figures have it, and exact arithmetic removes it. The next cell holds us to it.
 
 # %%
+for rank in measured("rank where single precision parts", "kh").values():
+    check("rank where float32 as coded leaves float64", rank, 250, 450)
 for seed in kh_seeds:
     exact, rounded = seed["images_before"], seed["images_float32"].real
-    end_of_both = min(len(exact), powerlaw.positive(rounded))
-    apart = rounded[:end_of_both] / exact[:end_of_both] > 1.25
-    check(
-        "rank where float32 as coded leaves float64",
-        int(apart.argmax()) + 1,
-        250,
-        450,
-    )
     # Not where the line ends for the first time: the curve dips to about half of it before the shoulder.
     check(
         "float32 as coded over float64, at rank 800", rounded[799] / exact[799], 3

@@ -46,10 +46,15 @@ def exponents(run: Run, window: tuple[int, int] = powerlaw.IMAGES) -> dict[str, 
     """
     found, spectra = {}, run.arrays("spectra")
     for name, key in EXPONENTS.items():
-        values = np.sort(np.real(spectra[key]).astype(float))[::-1]
+        values = as_read(spectra[key])
         line = powerlaw.fit(values, window, truncate=True)
         found[name] = (line.alpha, powerlaw.reach(values, line))
     return found
+
+
+def as_read(eigenvalues: np.ndarray) -> np.ndarray:
+    """What is fitted of an estimator's eigenvalues, which may be complex: their real parts, falling."""
+    return np.sort(np.real(eigenvalues).astype(float))[::-1]
 
 
 def readings(models: Sequence[str]) -> dict[str, list[dict[str, tuple[float, int]]]]:

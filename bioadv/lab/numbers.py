@@ -47,8 +47,8 @@ def _reach(run: Run, window: tuple[int, int] = powerlaw.IMAGES) -> float:
 
 
 def _as_coded(run: Run) -> float:
-    """Exponent on images by the authors' single-precision estimator, read as in ``corrections.exponents``."""
-    values = np.sort(np.real(run.arrays("spectra")["images_float32"]).astype(float))[::-1]
+    """Exponent on images by the authors' single-precision estimator."""
+    values = corrections.as_read(run.arrays("spectra")["images_float32"])
     return powerlaw.fit(values, powerlaw.IMAGES, truncate=True).alpha
 
 

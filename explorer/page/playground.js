@@ -160,7 +160,7 @@ export function build(data, values, changed) {
   const challenge = painting(nets, classes);
 
   const node = el("div", {},
-    el("p", {}, "Six networks of a hundred units each, trained on patches of ten photographs, run in this page. They differ in how their first layer came about and, two of them, in the power of its activation (4.5 for KH and for images as weights, 1 for the others). Choose an image, disturb it, and see who changes its mind. Every attack knows the network that it attacks, so each card shows another perturbation."),
+    el("p", {}, "Six networks of a hundred units each, trained on patches of ten photographs, run in this page. They differ in how their first layer came about and in the power of its activation: " + nets.map((net) => `${net.title.replace(/, q = .*/, "")} ${net.power}`).join(", ") + ". Choose an image, disturb it, and see who changes its mind. Every attack knows the network that it attacks, so each card shows another perturbation."),
     images, drop, complaint, truth,
     el("div", { class: "ex-controls" }, attacks, sliderPlace, el("div", { class: "ex-buttons" }, button("Find the smallest", smallest, { class: "ex-primary" }), redraw)),
     status, found, tries.node,
