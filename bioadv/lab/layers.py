@@ -99,6 +99,14 @@ LAYERS: dict[str, dict[str, dict[str, Layer]]] = {  # by scale and images
     "untrained": {"cifar10": {kind: Layer(kind, LARGE, None) for kind in UNTRAINED}},
 }
 LAYERS["small"]["cifar10"] |= VARIED | SETTLED_VARIED
+# Numbers of units and of images, on MNIST, where nearly all units get to their norm: which of the two counts?
+COUNTED = {
+    f"settled-{units}{'' if images == IMAGES else f'-of-{images}'}": Layer(
+        "settled", replace(SMALL, hidden=units), images
+    )
+    for units, images in ((200, IMAGES), (100, 2_500), (100, 40_000), (400, 40_000))
+}
+LAYERS["small"]["mnist"] |= COUNTED
 
 
 def sets(scale: str) -> list[str]:

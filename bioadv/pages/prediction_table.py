@@ -85,10 +85,13 @@ def layer(name: str) -> str:
 
     >>> layer("settled-200")
     '200\\xa0units'
+    >>> layer("settled-100-of-2500")
+    '100\\xa0units,\\xa02500\\xa0images'
     """
-    found = re.fullmatch(r"(?:settled-)?(?:(delta|k|p|units)-)?([\d.]+)", name)
+    found = re.fullmatch(r"(?:settled-)?(?:(delta|k|p|units)-)?([\d.]+)(?:-of-(\d+))?", name)
     if not found:
         return name
-    what, number = found.groups()
+    what, number, images = found.groups()
     text = f"{number} units" if what in (None, "units") else f"{what.replace('delta', 'Δ')} = {number}"
+    text += f", {images} images" if images else ""
     return text.replace(" ", "\N{NO-BREAK SPACE}")
