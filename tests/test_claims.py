@@ -210,3 +210,18 @@ def test_the_ledger_is_computed_without_a_library_of_figures():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "bioadv.lab.claims" in loaded
     assert "matplotlib" not in loaded
+
+
+def test_the_chapter_states_the_tolerances_of_the_ledger():
+    words = (
+        "one percentage point for accuracies, a tenth for exponents, a tenth of the value for critical perturbations and "
+        "norms on planes, a twentieth for the Jacobian norms of the training logs"
+    )
+    assert words in (ROOT / "book" / "claims.py").read_text().replace("\n# ", " ")
+    of_values = {"accuracy-": 0.01, "exponent-": 0.1}
+    shares = {"critical-": 0.1, "plane-": 0.1, "-jacobian-norm": 0.05}
+    close = [claim for claim in claims.read() if claim.rule == "close" and claim.id not in ("kink", "pruned-units")]
+    for claim in close:
+        (allowed,) = [t for part, t in (of_values | shares).items() if part in claim.id]
+        scale = 1 if any(part in claim.id for part in of_values) else claim.value
+        assert claim.tolerance == pytest.approx(allowed * scale), claim.id

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bioadv.lab.looks import GREY, INK, OLIVE, VIOLET, Look
 from bioadv.pages.plots import WIDTH, Seeds, once, over_seeds
 
 
+MARKERS = dict(zip(("CIFAR-10", "MNIST", "photo patches", "scrambled phases", "whitened"), "os^Dv", strict=True))
+
+
 @dataclass(frozen=True)
 class Points:
-    """Runs of one kind in a scatter: predicted and measured exponents, of one length, and how they are drawn."""
+    """Runs of one kind in a scatter: predicted and measured exponents, of one length, and how they are drawn.
+
+    images: for a panel with several sets of images, the one of these runs, a key of ``MARKERS``; it gives the marker,
+    in place of the look's.
+    """
 
     look: Look
     predicted: Sequence[float]
     measured: Sequence[float]
-    small: bool = False
+    images: str = ""
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """Style of its points, for matplotlib: filled, or open with the marker of its images."""
+        style = self.look.points | {"markersize": 6, "alpha": 0.85}
+        return style | {"marker": MARKERS[self.images], "fillstyle": "none", "markersize": 5} if self.images else style
 
 
 def products(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
@@ -43,29 +58,51 @@ def products(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) ->
     return figure
 
 
-def scatter(groups: Sequence[Points], tolerance: float) -> Figure:
-    """Measured against predicted exponents, and below it what is left; the band is plus and minus ``tolerance``.
+def scatter(panels: Mapping[str, Sequence[Points]], tolerance: float) -> Figure:
+    """A panel per title: measured against predicted exponents, and below it what is left.
 
-    Runs at small scale are drawn open, all others filled.
+    The band is plus and minus ``tolerance``. Half of the legend belongs to each panel: its looks, then its images.
     """
-    figure, (top, low) = plt.subplots(2, 1, figsize=(WIDTH, 5.6), sharex=True, height_ratios=[2.2, 1])
-    every = [value for group in groups for value in group.predicted]
+    figure, axes = plt.subplots(
+        2, len(panels), figsize=(WIDTH, 6), sharex=True, sharey="row", height_ratios=[2.2, 1], squeeze=False
+    )
+    every = [value for groups in panels.values() for group in groups for value in group.predicted]
     ends = np.array([min(every) - 0.3, max(every) + 0.3])
-    top.plot(ends, ends, color=INK, linewidth=1)
-    top.fill_between(ends, ends - tolerance, ends + tolerance, color=GREY, alpha=0.2, linewidth=0)
-    low.axhline(0, color=INK, linewidth=1)
-    low.axhspan(-tolerance, tolerance, color=GREY, alpha=0.2, linewidth=0)
-    for group in groups:
-        style = group.look.points | {"markersize": 6, "alpha": 0.85}
-        if group.small:
-            style |= {"fillstyle": "none", "markersize": 5}
-        left = np.subtract(group.measured, group.predicted)
-        top.plot(group.predicted, group.measured, label=group.look.short, **style)
-        low.plot(group.predicted, left, **style)
-    top.set(ylabel="exponent on images, measured")
-    low.set(xlabel="exponent of the rows plus that of the pixels", ylabel="measured less sum", xlim=tuple(ends))
-    figure.legend(*once(top), loc="outside lower center", ncols=4, fontsize=8)
+    for (title, groups), (top, low) in zip(panels.items(), axes.T, strict=True):
+        top.plot(ends, ends, color=INK, linewidth=1)
+        top.fill_between(ends, ends - tolerance, ends + tolerance, color=GREY, alpha=0.2, linewidth=0)
+        low.axhline(0, color=INK, linewidth=1)
+        low.axhspan(-tolerance, tolerance, color=GREY, alpha=0.2, linewidth=0)
+        for group in groups:
+            top.plot(group.predicted, group.measured, **group.style)
+            low.plot(group.predicted, np.subtract(group.measured, group.predicted), **group.style)
+        top.set(title=title)
+        low.set(xlabel="exponent of rows plus pixels", xlim=tuple(ends))
+    axes[0, 0].set_ylabel("exponent on images, measured")
+    axes[1, 0].set_ylabel("measured less sum")
+    keys = [_keys(groups) for groups in panels.values()]
+    longest = max(len(one) + len(one) % 2 for one in keys)  # two columns each
+    padded = [one + [Line2D([], [], linestyle="none", label=" ")] * (longest - len(one)) for one in keys]
+    figure.legend(
+        handles=sum(padded, []),
+        loc="outside lower center",
+        ncols=2 * len(keys),
+        fontsize=8,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
     return figure
+
+
+def _keys(groups: Sequence[Points]) -> list[Line2D]:
+    """What a panel's colours and, where there are several sets of images, its markers mean."""
+    found = {}
+    for group in groups:
+        style = group.style | ({"marker": "o"} if group.images else {})
+        found.setdefault(group.look.short, Line2D([], [], label=group.look.short, **style))
+    style = {"color": INK, "linestyle": "none", "fillstyle": "none", "markersize": 5}
+    used = [name for name in MARKERS if any(group.images == name for group in groups)]
+    return [*found.values(), *(Line2D([], [], label=name, marker=MARKERS[name], **style) for name in used)]
 
 
 def alignment(deficits: Mapping[str, tuple[Look, Seeds]], ranks: Mapping[str, tuple[Look, Seeds]]) -> Figure:
