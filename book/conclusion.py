@@ -135,6 +135,9 @@ glue_all({"before-kh": before("kh")})
 glue_all({"before-images": before("exemplars", "untrained")})
 glue_all({"before-whitened": before("units-100", *small)})
 glue_all({"before-noise": before("white-100", *small)})
+digits = ("small", "mnist", (11, 100))
+glue_all({"digits-learned": before("kh-layer", *digits)})
+glue_all({"digits-images": before("exemplars", *digits)})
 for model in ("kh", "bp", "l2", "short-kh"):
     accuracy = [100 * value for value in over_seeds("accuracy", model)]
     glue_all({f"accuracy-{model}": wording.of_seeds(accuracy, places=1)})
@@ -226,7 +229,7 @@ glue_all({"path-range": str(ranges)})
 # and where layers with steep spectra are compared at equal accuracy, they are in no order. Whether $1/n$ is a good balance of the two it does not say: the networks nearest to it are among the easiest to fool, but some of them are among the most accurate ({ref}`sec-beyond-steep`).
 #
 # *Nor does the exponent show that something was learned.* Before the activation, where the paper looks, the spectrum bends all along: a line that is fitted over the paper's window holds to within a factor of two up to rank {glue:text}`reach`, one through the first hundred ranks up to {glue:text}`reach-low`, and none up to {glue:text}`reach-claimed`, as a summary of the paper has it; the rounding of single precision can carry it further ({ref}`ch-spectra`). Its exponent, {glue:text}`before-kh` once the units are pruned that are not like images, is the sum of that of the images and that of weights
-# which are like images: two thousand training images, drawn at random and used as weights, give {glue:text}`before-images`. And on images that were whitened, so that they have no power law to pass on, a small layer that has learned has none: its exponent is
+# which are like images: two thousand training images, drawn at random and used as weights, give {glue:text}`before-images`. On MNIST four hundred learned units have {glue:text}`digits-learned` at ranks 11 to 100, and as many images {glue:text}`digits-images`. And on images that were whitened, so that they have no power law to pass on, a small layer that has learned has none: its exponent is
 # {glue:text}`before-whitened`, that of random weights {glue:text}`before-noise`. That is so at the paper's parameters; with others the rule gives other exponents, on the same images ({ref}`ch-mechanism`).
 #
 # *Not the landscape.* Its smoothness comes with the steep activation, with random weights as well, or with weights that have a large part in common, such as images ({ref}`ch-geometry`).

@@ -29,7 +29,7 @@ from bioadv.data.datasets import unit_lp
 from bioadv.data.files import read_json
 from bioadv.lab import layers, live, predictions, statistics, study
 from bioadv.lab.layers import Layer
-from bioadv.lab.looks import INK
+from bioadv.lab.looks import INK, OLIVE
 from bioadv.lab.runs import at_hand, in_folder, paper
 from bioadv.lab.statistics import Subject, alpha
 from bioadv.measure.powerlaw import fit, reach
@@ -184,7 +184,7 @@ def accuracy(name):
     return wording.of_seeds(found, places=1)
 
 
-SAME = ("short-kh", "kh-linear")  # their hidden layer is that of KH
+SAME = ("short-kh", "kh-linear", "random-power")  # their hidden layer is another's
 names = [n for n in (study.LAYER, *study.EXPERIMENTS) if n not in SAME]
 wide = {name: exponents(name, WIDE) for name in names}
 wide = {name: by_seed for name, by_seed in wide.items() if by_seed}
@@ -256,7 +256,8 @@ def short(name):
     parts = {"units-100": "KH, all units", "settled-100": "KH, units at their norm"}
     learned = name in (*parts, *OTHER)
     look = study.look("kh" if learned else name.removesuffix("-100"))
-    return replace(look, short=parts.get(name, look.short.split(",")[0]))
+    plain = look.short.split(", q")[0].removesuffix(", KH's lengths")
+    return replace(look, short=parts.get(name, plain))
 
 
 def alone(model, images="cifar10", scale="small"):
@@ -348,50 +349,53 @@ glue_all(text)
 
 # %% tags=["hide-input"]
 SETS = {
-    "cifar10": "",
-    "mnist": ", MNIST",
-    "photo-patches": ", patches",
-    "cifar10-scrambled": ", scrambled",
-    "cifar10-whitened": ", whitened",
+    "cifar10": "CIFAR-10",
+    "mnist": "MNIST",
+    "photo-patches": "photo patches",
+    "cifar10-scrambled": "scrambled phases",
+    "cifar10-whitened": "whitened",
 }
-groups = []
+large, small = [], []
 
 
-def add(look, by_seed, small=False):
+def suffix(images_name):
+    """Behind a layer's name, where its images are not CIFAR-10."""
+    return "" if images_name == "cifar10" else f", {SETS[images_name]}"
+
+
+def add(groups, look, by_seed, images_name=""):
     if by_seed:
         images, rows, pixel = np.array(list(by_seed.values())).T
-        groups.append(plots_mechanism.Points(look, rows + pixel, images, small))
+        name = SETS.get(images_name, "")
+        groups.append(plots_mechanism.Points(look, rows + pixel, images, name))
 
 
 # %% tags=["hide-input"]
 for name in wide:
-    add(study.look(name), exponents(name, NARROW))
+    look = study.look(name)
+    look = replace(look, short=look.short.split(", q")[0])
+    add(large, look, exponents(name, NARROW))
 for name in layers.UNTRAINED:
-    look = short(name)
-    look = replace(look, short=f"{look.short}, one length")
-    add(look, exponents(name, NARROW, "untrained"))
-add(
-    replace(study.look("kh"), short="KH, whole layer, small", colour=INK),
-    exponents(study.LAYER, NARROW, "small"),
-    True,
-)
+    add(large, short(name), exponents(name, NARROW, "untrained"))
 for name in OTHER:
-    look = replace(short(name), short="KH, other parameters", marker="P")
+    look = replace(short(name), short="KH, other parameters", colour=OLIVE)
     window = NARROW if name in layers.VARIED else FEW
-    add(look, exponents(name, window, "small"), True)
+    add(small, look, exponents(name, window, "small"), "cifar10")
 
 # %% tags=["hide-input"]
-for images_name, marker in zip(SETS, "os^Dv", strict=True):
+whole = replace(study.look("kh"), short="KH, whole layer", colour=INK)
+for of in SETS:
+    add(small, whole, exponents(study.LAYER, NARROW, "small", of), of)
+    for name in layers.NULLS:
+        add(small, short(name), exponents(name, NARROW, "small", of), of)
     for name in ("units-100", *in_small):
         look = short(name)
-        # On whitened images all units are at their norm.
-        if name == "units-100" and images_name != "cifar10-whitened":
-            look = replace(look, short="KH, whole layer", colour=INK)
-        look = replace(look, short=f"{look.short}, small", marker=marker)
-        add(look, exponents(name, FEW, "small", images_name), True)
+        if name == "units-100":  # on whitened images all of them are at their norm
+            look = short("settled-100") if of == "cifar10-whitened" else whole
+        add(small, look, exponents(name, FEW, "small", of), of)
 
 # %% mystnb={"figure": {"caption": "Exponents on images before the activation: measured against the sum of that of the rows and that of the pixels (above), and the difference (below); a point for each run that has these ranks, all seeds, nulls included (layers of which fewer than 50 units reached their norm have not). Filled: 2000 units on CIFAR-10, ranks 11 to 100. Open: layers at small scale, of 100 units, ranks 5 to 50, or of 400, ranks 11 to 100, on CIFAR-10 (circles), MNIST (squares), photo patches (triangles), CIFAR-10 with scrambled phases (diamonds) and whitened (triangles, point down); crosses: layers of 100 and 200 units with other parameters. The band is 0.25 wide to either side, as predictions at the paper's scale allowed; at small scale they allowed 0.4.", "name": "fig-mech-scatter"}, "image": {"alt": "Points along a diagonal, from near zero to more than five, most of them within the band around it or at its upper edge. Far above it lie small layers of the local rule with all their units; above it by less some layers with other parameters and backpropagation without weight decay; below it the spectral model as stated and, further, eight layers with other parameters."}} tags=["hide-input"]
-_ = plots_mechanism.scatter(groups, 0.25)
+_ = plots_mechanism.scatter({"2000 units": large, "small scale": small}, 0.25)
 
 # %% [markdown]
 # ## Without learning
@@ -402,14 +406,14 @@ _ = plots_mechanism.scatter(groups, 0.25)
 
 
 def row(name, scale, images_name):
-    few = name.endswith("-100")
+    few = scale == "small"
     by_seed = exponents(name, FEW if few else NARROW, scale, images_name)
     if not by_seed:
         return None
     images, rows, pixel = np.array(list(by_seed.values())).T
-    size = 100 if few else 2000 if scale == "untrained" else 400
+    size = 100 if few else 2000
     columns = (rows, pixel, rows + pixel, images)
-    label = f"{short(name).short}{SETS[images_name]}"
+    label = f"{short(name).short}{suffix(images_name)}"
     return [label, size, *(notebook.spread(column, 2) for column in columns)]
 
 
@@ -418,11 +422,30 @@ places = [
     for scale, table in layers.LAYERS.items()
     for of, known in table.items()
     for name in known
-    if name not in OTHER
+    if name in layers.HUNDRED or scale == "untrained"
 ]
 lines = [found for place in places if (found := row(*place))]
 header = ["rows", "units", "rows, exponent", "pixels", "sum", "on images"]
 Table(header, lines)
+
+# %% mystnb={"figure": {"caption": "The same for 400 rows and five sets of images: exponent on images at ranks 11 to 100 and, behind it, what is left of it when that of the rows and that of the pixels are taken off. Layers of the local rule whole, with the units that are still noise; mean over seeds.", "name": "tab-mech-sets"}} tags=["hide-input"]
+
+
+def cell(name, images_name):
+    by_seed = exponents(name, NARROW, "small", images_name)
+    if not by_seed:
+        return "–"
+    images, rows, pixel = np.mean(list(by_seed.values()), 0)
+    over = f"{images - rows - pixel:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{images:.2f} ({over})"
+
+
+names = {study.LAYER: "KH, whole layer"}
+names |= {name: short(name).short for name in layers.NULLS}
+Table(
+    ["rows", *SETS.values()],
+    [[label, *(cell(name, of) for of in SETS)] for name, label in names.items()],
+)
 
 
 # %% tags=["hide-input"]
@@ -540,7 +563,7 @@ check(
 # Nothing changes where such rows take the very place of KH's, at the lengths that its rows have after pruning ({numref}`tab-mech-sums`): images as rows have {glue:text}`exemplars-images` over the wide window, Gaussian rows {glue:text}`gaussian-images`, and twice the pixels' is {glue:text}`twice-wide`. The centres of as many clusters of images, which are means over a few of them, are steeper, {glue:text}`kmeans-images`. Principal components, turned among
 # each other at random, are flat: of one length they lose {glue:text}`pca-loss-alike` decades per rank, with the lengths of KH's rows, which are not all the same, {glue:text}`pca-loss`. They have the pixels' own exponent, {glue:text}`pca-images`, as the sum says. A readout that was trained on these layers as KH's was decides {glue:text}`exemplars-accuracy`, {glue:text}`gaussian-accuracy`, {glue:text}`kmeans-accuracy` and {glue:text}`pca-accuracy` per cent of the test images correctly, KH's {glue:text}`kh-accuracy`.
 #
-# At small scale it is alike: a hundred images have an exponent of {glue:text}`small-exemplars` on test images, where twice the pixels' is {glue:text}`small-exemplars-twice`; as many Gaussian rows have {glue:text}`small-gaussian`, white ones {glue:text}`small-white`.
+# At small scale it is alike: a hundred images have an exponent of {glue:text}`small-exemplars` on test images, where twice the pixels' is {glue:text}`small-exemplars-twice`; as many Gaussian rows have {glue:text}`small-gaussian`, white ones {glue:text}`small-white`. {numref}`tab-mech-sets` has four hundred rows, on all five sets of images. Where rows look like what they see, whoever made them, the layer has the sum or a little more; with white rows and with principal components, which are flat, it has hardly more than the pixels.
 #
 # The sum is not exact, and rows that look like images do not have quite the pixels' exponent. Three things could be behind the few per cent, and {numref}`tab-mech-left` has each. Rows contain the *mean* image, covariances do not: taken off, it changes the first rank and hardly the exponent. There is a *finite number* of them: what is left over falls from about {glue:text}`left-hundred` with a hundred rows to {glue:text}`left-thousands` with two thousand. And rows are not synapses: the *metric* of the layer, $M = W|W|$, stands between them. It makes the exponent of learned rows smaller, by {glue:text}`metric-cifar10` on CIFAR-10, {glue:text}`metric-mnist` on MNIST and {glue:text}`metric-patches` on photo patches.
 
@@ -565,7 +588,7 @@ def left_line(name, scale="small", images_name="cifar10"):
     metric = "–" if np.isnan(synapses).any() else notebook.spread(synapses, 2)
     columns = (rows, centred, pixel, images - rows - pixel)
     rows, centred, pixel, over = (notebook.spread(one, 2) for one in columns)
-    label = f"{short(name).short}{SETS[images_name]}"
+    label = f"{short(name).short}{suffix(images_name)}"
     return [label, size, metric, rows, centred, pixel, over]
 
 
@@ -618,7 +641,7 @@ glue_all(text)
 # Where along the ranks does that come from? On CIFAR-10 and MNIST from the last ones. At ranks 5 to 20 the rows have {glue:text}`leading-cifar10-rows` and {glue:text}`leading-mnist-rows`, the pixels {glue:text}`leading-cifar10-pixels` and {glue:text}`leading-mnist-pixels`. Further down their spectrum bends, towards an end that it reaches at the number of units at their norm,
 # {glue:text}`settled-fewest` to {glue:text}`settled-most` of a hundred on CIFAR-10. The spectrum of images as rows bends much less: learned rows share directions more than images do. And where rows have the pixels' exponent the sum does not hold: at ranks 5 to 20 the layer has {glue:text}`leading-cifar10-images` on images, where it is {glue:text}`leading-cifar10-sum`. On photo patches the leading ranks of the rows differ as well, {glue:text}`leading-patches-rows` and {glue:text}`leading-patches-pixels`; about half of that is the metric ({numref}`tab-mech-left`).
 #
-# A unit here has {glue:text}`per-unit-small` images to stand for, on average, and turns into something like their mean; in the paper's layer it has {glue:text}`per-unit-paper`. If that is the reason, then twice as many units on the same images should do better. {numref}`tab-mech-parameters` has such a layer, beside others with one parameter changed.
+# A unit here has {glue:text}`per-unit-small` images to stand for, on average, and may turn into something like their mean; in the paper's layer it has {glue:text}`per-unit-paper`. If that is the reason, then twice as many units on the same images should do better. {numref}`tab-mech-parameters` has such a layer, beside others with one parameter changed.
 
 # %% tags=["hide-input"]
 glue_all(
@@ -656,9 +679,9 @@ for name, window in cases:
 
 
 # %% tags=["hide-input"]
-def shares(name):
+def shares(name, images_name="cifar10"):
     """Of the units, those at their norm; by seed."""
-    place = statistics.folder("small", "cifar10")
+    place = statistics.folder("small", images_name)
     found = in_folder(place, name, "alignment.json").values()
     stored = [read_json(run.measured("alignment")) for run in found]
     return [one["health"]["converged"] for one in stored]
@@ -699,12 +722,77 @@ for name in known:
     glue_all({f"{name}-loss": f"{-np.mean(lost(name)):.2f}"})
 glue_all({"settled-100-loss": f"{-np.mean(lost('settled-100')):.2f}"})
 over = {n: np.mean(list(left(n, FEW, "small").values())) for n in known}
+images, rows, pixel = first(study.LAYER, "photo-patches", window=NARROW)
+glue_all({"patches-400-rows": f"{rows:.2f}", "patches-400-pixels": f"{pixel:.2f}"})
+glue_all({"patches-400-sum": f"{rows + pixel:.2f}"})
+glue_all({"patches-400-images": f"{images:.2f}"})
+
+# %% tags=["hide-input"]
 furthest = max(over, key=over.get) == "settled-p-4"
 check("p = 4 is furthest above its sum", int(furthest), 1)
 
 # %% [markdown]
 # Twice as many units do better, as they should: their rows have {glue:text}`settled-200-rows` at ranks 5 to 50, close to the pixels. What the other parameters do is more than that. With $k$ = 4, where the fourth of the units that respond is pushed away from an image instead of the second, the layer has {glue:text}`settled-k-4-images` on images and its sum is {glue:text}`settled-k-4-sum`; with $k$ = 7
 # it has {glue:text}`settled-k-7-images` and {glue:text}`settled-k-7-sum`. There the exponents do not add, since rows and images are not aligned: they lose {glue:text}`settled-k-4-loss` and {glue:text}`settled-k-7-loss` decades per rank, where the unchanged layer loses {glue:text}`settled-100-loss`. With $p$ = 4 the layer is steeper than its sum, by {glue:text}`settled-p-4-over`, the most of all, and loses {glue:text}`settled-p-4-loss`. So that a layer of the local rule has twice the pixels' exponent is a fact about the paper's size and parameters, and no law of the rule.
+#
+# ### Units, or images for each of them
+#
+# Is it that each unit has fewer images to stand for, or just that more units divide the same space more finely? On MNIST nearly all units get to their norm in these steps, and the two can be told apart: {numref}`tab-mech-counted` has layers of which the number of images was changed, and that of the units. Before they were trained we predicted that it is the number of units.
+
+# %% tags=["hide-input"]
+counted = {  # by numbers of units and images: learned rows
+    (100, 2_500): "settled-100-of-2500",
+    (100, 10_000): "settled-100",
+    (100, 40_000): "settled-100-of-40000",
+    (200, 10_000): "settled-200",
+    (400, 10_000): study.LAYER,
+    (400, 40_000): "settled-400-of-40000",
+}
+as_rows = {100: "exemplars-100", 200: "exemplars-200", 400: "exemplars"}
+
+# %% mystnb={"figure": {"caption": "Layers of the local rule on MNIST, at small scale, all trained for 10,000 steps: exponents at ranks 5 to 50 of their rows, of as many training images as rows, and of the layer on test images; mean and standard deviation over seeds.", "name": "tab-mech-counted"}} tags=["hide-input"]
+
+
+def of_rows(name):
+    """Exponents of the rows and on images, by seed."""
+    columns = np.array(list(exponents(name, FEW, "small", "mnist").values())).T
+    return [notebook.spread(columns[i], 2) for i in (1, 0)]
+
+
+header = ["units", "images", "images each", "rows", "images as rows", "on images"]
+lines = []
+for (size, count), name in counted.items():
+    of_layer, on_images = of_rows(name)
+    columns = of_layer, of_rows(as_rows[size])[0], on_images
+    lines.append([size, count, count // size, *columns])
+Table(header, lines)
+
+# %%
+steep = {key: first(name, "mnist")[1] for key, name in counted.items()}
+few, many = steep[100, 2_500], steep[100, 40_000]
+hundred, pixel = (first(as_rows[100], "mnist")[i] for i in (1, 2))
+check("25 images each: 100 units less 100 images", few - hundred, -0.05, 0.05)
+check("400 images each, the same", many - hundred, 0.15, 0.3)
+check("the same, 400 units less pixels", steep[400, 10_000] - pixel, -0.1, 0.1)
+check("four times the images", steep[400, 40_000] - steep[400, 10_000], 0.05, 0.2)
+glue_all({"of-2500": f"{few:.2f}", "of-40000": f"{many:.2f}"})
+glue_all({"of-10000": f"{steep[100, 10_000]:.2f}"})
+glue_all({"hundred-images": f"{hundred:.2f}", "mnist-400-pixels": f"{pixel:.2f}"})
+glue_all({"mnist-400-rows": f"{steep[400, 10_000]:.2f}"})
+glue_all({"four-of-40000": f"{steep[400, 40_000]:.2f}"})
+
+# %%
+beside = (study.LAYER, "exemplars", "kmeans")
+learned, images, centres = (first(n, "mnist", window=NARROW)[1] for n in beside)
+check("400 rows, learned less images", learned - images, -0.05, 0.05)
+check("400 rows, cluster centres less images", centres - images, 0.5, 0.8)
+glue_all({"learned-narrow": f"{learned:.2f}", "centres-narrow": f"{centres:.2f}"})
+glue_all({"images-rows-narrow": f"{images:.2f}"})
+
+# %% [markdown]
+# It is rather that of images for each. A hundred units on a quarter of the images have rows of {glue:text}`of-2500`, as steep as a hundred images, {glue:text}`hundred-images`; on ten thousand they have {glue:text}`of-10000`, and on four times as many {glue:text}`of-40000`. Four hundred units with {glue:text}`per-unit-paper` images each, as in the paper's layer, have {glue:text}`mnist-400-rows` where the pixels have {glue:text}`mnist-400-pixels`; with four times as many, {glue:text}`four-of-40000`. Rows that stand for few images fall as images do; those that stand for hundreds fall faster, as if what is fine had been averaged away. They are no mere means, though. Cluster centres are: four hundred of them have {glue:text}`centres-narrow` at ranks 11 to 100, where as many learned rows have {glue:text}`learned-narrow` and as many images {glue:text}`images-rows-narrow`.
+#
+# On the other images with a power law layers of four hundred are not done; what {numref}`tab-mech-predictions` says of them is about noise for the most part. Photo patches come out at twice the pixels' exponent all the same, by accident: their rows have {glue:text}`patches-400-rows` at ranks 11 to 100 and the pixels {glue:text}`patches-400-pixels`, the sum is {glue:text}`patches-400-sum` and the layer has {glue:text}`patches-400-images`.
 
 # %% [markdown]
 # ## Along training
@@ -771,7 +859,7 @@ def behind_by_seed(name, of):
 
 def behind(name, images_name):
     columns = behind_by_seed(name, images_name).T
-    label = f"{short(name).short}{SETS[images_name]}"
+    label = f"{short(name).short}{suffix(images_name)}"
     return [label, *(notebook.spread(column, 2) for column in columns)]
 
 
@@ -840,7 +928,7 @@ prediction_table.table(outcomes)
 #
 # * The exponent of a linear layer on images is a sum, and says what the rows look like and how they lie to the images. For the KH layer of the paper, once the units are pruned that its training left unfinished, both summands are that of CIFAR-10: {glue:text}`kh-images-narrow` on images against {glue:text}`twice-narrow` at ranks 11 to 100.
 # * Its rows are aligned with the images better than those of any other network that was trained here, and about as well as images are. Training images as rows have the same exponents before the activation; behind it KH's spectrum is the flatter one.
-# * Part of what was predicted failed: at small scale, where a unit stands for more images, the rows have other exponents than the images, and with some parameters of the rule rows and images are not aligned.
+# * Part of what was predicted failed: at small scale, where a unit stands for more images, the rows have other exponents than the images, and with some parameters of the rule rows and images are not aligned. What decides on the rows is how many images there are for each unit: with as many as in the paper's layer, learned rows have the exponent of as many images.
 # * What did not fail is that before the activation there is a power law where images have one, and none where they have none: at small scale, with whitened images, local learning makes none.
 #
 # ## Exercises

@@ -214,8 +214,8 @@ def test_the_ledger_is_computed_without_a_library_of_figures():
 
 def test_the_chapter_states_the_tolerances_of_the_ledger():
     words = (
-        "one percentage point for accuracies, a tenth for exponents, a tenth of the value for critical perturbations and "
-        "norms on planes, a twentieth for the Jacobian norms of the training logs"
+        "one percentage point for accuracies, a tenth for exponents, a tenth of the value for critical perturbations "
+        "and norms on planes, a twentieth for the Jacobian norms of the training logs"
     )
     assert words in (ROOT / "book" / "claims.py").read_text().replace("\n# ", " ")
     of_values = {"accuracy-": 0.01, "exponent-": 0.1}

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -245,3 +246,9 @@ def test_what_is_asked_for_is_known_before_any_layer_is_made(tmp_path, monkeypat
     assert made == [("small", "mnist", ["kh-layer"])]
     CliRunner().invoke(cli.app, ["layers", "untrained"])
     assert made[1:] == [("untrained", "cifar10", layers.names("untrained", "cifar10"))]
+
+
+def test_the_names_of_counted_layers_say_how_many_units_and_images():
+    for name, chosen in layers.COUNTED.items():
+        units, images = re.fullmatch(r"[a-z]+-(\d+)(?:-of-(\d+))?", name).groups()
+        assert (chosen.params.hidden, chosen.images) == (int(units), int(images or layers.IMAGES))

@@ -31,18 +31,18 @@ def test_products_are_drawn_where_an_aligned_spectrum_lies():
 
 
 def test_a_scatter_shows_measured_against_predicted_and_what_is_left():
-    groups = [
-        plots_mechanism.Points(KH, [2.5, 2.6], [2.6, 2.5]),
-        plots_mechanism.Points(BP, [1.0], [1.4], small=True),
-    ]
-    figure = plots_mechanism.scatter(groups, 0.25)
-    top, low = figure.axes
-    np.testing.assert_allclose(lines(top)["KH"], [[2.5, 2.6], [2.6, 2.5]])
-    left = low.lines[1:]
-    np.testing.assert_allclose(left[0].get_ydata(), [0.1, -0.1])
-    np.testing.assert_allclose(left[1].get_ydata(), [0.4])
-    assert [line.get_fillstyle() for line in left] == ["full", "none"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["KH", "BP"]
+    large = [plots_mechanism.Points(KH, [2.5, 2.6], [2.6, 2.5]), plots_mechanism.Points(KH, [2.0], [2.1])]
+    small = [plots_mechanism.Points(BP, [1.0], [1.4], "MNIST"), plots_mechanism.Points(BP, [1.0], [1.3], "whitened")]
+    figure = plots_mechanism.scatter({"2000 units": large, "small scale": small}, 0.25)
+    first, second, below, _ = figure.axes
+    points = [line for line in first.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(points[0].get_xydata(), [[2.5, 2.6], [2.6, 2.5]])
+    np.testing.assert_allclose(below.lines[1].get_ydata(), [0.1, -0.1])
+    assert [line.get_fillstyle() for line in (points[0], second.lines[1])] == ["full", "none"]
+    assert [line.get_marker() for line in second.lines[1:]] == ["s", "v"]
+    # Each panel owns the same number of entries, two columns of them.
+    entries = ["KH", " ", " ", " ", "BP", "MNIST", "whitened", " "]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == entries
 
 
 def test_alignment_has_losses_left_and_ranks_right():

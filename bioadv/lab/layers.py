@@ -100,12 +100,13 @@ LAYERS: dict[str, dict[str, dict[str, Layer]]] = {  # by scale and images
 }
 LAYERS["small"]["cifar10"] |= VARIED | SETTLED_VARIED
 # Numbers of units and of images, on MNIST, where nearly all units get to their norm: which of the two counts?
-COUNTED = {
+COUNTED: dict[str, Layer] = {
     f"settled-{units}{'' if images == IMAGES else f'-of-{images}'}": Layer(
         "settled", replace(SMALL, hidden=units), images
     )
     for units, images in ((200, IMAGES), (100, 2_500), (100, 40_000), (400, 40_000))
 }
+COUNTED["exemplars-200"] = Layer("exemplars", replace(SMALL, hidden=200), IMAGES)
 LAYERS["small"]["mnist"] |= COUNTED
 
 

@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from bioadv.lab.looks import GREY, INK, OLIVE, VIOLET, Look
 from bioadv.pages.plots import WIDTH, Seeds, once, over_seeds
 
-
 MARKERS = dict(zip(("CIFAR-10", "MNIST", "photo patches", "scrambled phases", "whitened"), "os^Dv", strict=True))
 
 
@@ -84,7 +83,7 @@ def scatter(panels: Mapping[str, Sequence[Points]], tolerance: float) -> Figure:
     longest = max(len(one) + len(one) % 2 for one in keys)  # two columns each
     padded = [one + [Line2D([], [], linestyle="none", label=" ")] * (longest - len(one)) for one in keys]
     figure.legend(
-        handles=sum(padded, []),
+        handles=[key for one in padded for key in one],
         loc="outside lower center",
         ncols=2 * len(keys),
         fontsize=8,
