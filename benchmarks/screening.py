@@ -21,7 +21,7 @@ from benchmarks.timing import interleaved, report
 from bioadv.data.datasets import load, unit_lp
 from bioadv.data.files import write_json
 from bioadv.data.moments import Moments
-from bioadv.lab import layers, provenance
+from bioadv.lab import alone, layers, provenance
 from bioadv.measure import powerlaw, spectra
 from bioadv.network import local_learning as ll
 from bioadv.network.screening import Screen
@@ -83,7 +83,7 @@ WAYS: dict[str, Any] = {"": None, ", screened": Screen, ", reordered": Reordered
 
 def trained(x: Tensor, of: Moments, seed: int, way: str) -> dict[str, float]:
     """A layer of a hundred units after its training, in what the book says of layers."""
-    params = replace(layers.FEW, epochs=layers.STEPS * layers.FEW.batch // len(x))
+    params = replace(alone.FEW, epochs=layers.STEPS * alone.FEW.batch // len(x))
     layer = ll.train(x, params, torch.Generator().manual_seed(seed), screen=WAYS[way], progress=False)
     health, m = ll.health(layer.synapses, x, params), ll.metric(layer.synapses, params.p)
     values = spectra.eigenspectrum(spectra.linear_moments(of, m)).numpy()
@@ -119,7 +119,7 @@ def table(found: Mapping[str, Any]) -> str:
         f"In the first {STEPS} steps of the paper's training on CIFAR-10, for {images:,.0f} images of {len(paper)} "
         f"seeds, {candidates:.1f} of 2000 units per image were left to decide among. By the "
         f"whole product, {winner:.0f} images had another winner and {rank:.0f} another unit of rank k. Small layers "
-        f"({layers.FEW.hidden} units, {layers.IMAGES:,} images, {layers.STEPS:,} steps; {len(SEEDS)} seeds) "
+        f"({alone.FEW.hidden} units, {alone.IMAGES:,} images, {layers.STEPS:,} steps; {len(SEEDS)} seeds) "
         "differ by this much:",
         "",
         "| what differs | by the screen | by the order of sums | by the seed |",
@@ -143,7 +143,7 @@ def main() -> None:
         "environment": provenance.environment(),
         "seconds": {name: min(values) for name, values in seconds.items()},
         "paper": [one for one, _ in paper],
-        "small": small(x[: layers.IMAGES].clone(), spectra.moments(unit_lp(data.test))),
+        "small": small(x[: alone.IMAGES].clone(), spectra.moments(unit_lp(data.test))),
     }
     write_json(FILE, found)
     page.write("screening", table(found))

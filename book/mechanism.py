@@ -27,7 +27,7 @@ import torch
 
 from bioadv.data.datasets import unit_lp
 from bioadv.data.files import read_json
-from bioadv.lab import layers, live, predictions, statistics, study
+from bioadv.lab import alone, layers, live, predictions, statistics, study
 from bioadv.lab.layers import Layer
 from bioadv.lab.looks import INK, OLIVE
 from bioadv.lab.runs import at_hand, in_folder, paper
@@ -109,10 +109,10 @@ params = study.live_scale(data).layer
 learned = ll.metric(live.train_layer(data).synapses, params.p)
 
 # %%
-alone = ll.KHParams(hidden=400)
+size = ll.KHParams(hidden=400)
 m = {
-    "random rows": layers.untrained(Layer("white", alone, None), x, 0),
-    "Gaussian rows": layers.untrained(Layer("gaussian", alone, None), x, 0),
+    "random rows": layers.untrained(Layer("white", size, None), x, 0),
+    "Gaussian rows": layers.untrained(Layer("gaussian", size, None), x, 0),
     "KH": learned,
 }
 glue_all({"live-units": params.hidden})
@@ -248,7 +248,7 @@ Table(header, [line(name) for name in wide])
 
 
 # %% tags=["hide-input"]
-OTHER = layers.VARIED | layers.SETTLED_VARIED  # parameters than elsewhere
+OTHER = alone.VARIED | alone.SETTLED_VARIED  # parameters than elsewhere
 
 
 def short(name):
@@ -260,7 +260,7 @@ def short(name):
     return replace(look, short=parts.get(name, plain))
 
 
-def alone(model, images="cifar10", scale="small"):
+def stored(model, images="cifar10", scale="small"):
     """The arrays of a hidden layer alone, by seed."""
     found = in_folder(statistics.folder(scale, images), model, "alignment.json")
     return [run.arrays("alignment") for run in found.values()]
@@ -274,7 +274,7 @@ for name in shown:
     lost = [statistics.loss(Subject(name, seed)) for seed in wide[name]]
     deficits[name] = study.look(name), lost
 for name in in_small:
-    if found := alone(name):
+    if found := stored(name):
         ranks[name] = short(name), [one["rank"] for one in found]
 
 # %% mystnb={"figure": {"caption": "How well rows and images are aligned, CIFAR-10. Left: mean loss per rank up to rank $n$, in decades, against perfect alignment (zero); 2000 units. Right: for the $n$-th singular vector of the rows the mean rank (geometric) of the principal components that it is made of, layers of 100 units at small scale; the straight line is perfect alignment. Mean over the seeds that are stored; bands, where there are several, from the smallest to the largest.", "name": "fig-mech-alignment"}, "image": {"alt": "Two panels. Left: KH rises to zero within ten ranks and stays close to it; BP, L2 and Jacobian come to about minus 0.15; random rows stay near minus 0.6; the KH layer that is not pruned starts below minus 2, in a wide band, and joins the others after thirty ranks. Right: beyond the first three ranks KH, images and Gaussian rows follow the diagonal, a factor of two above it, KH in its middle a little more; white rows lie flat above rank 1000."}} tags=["hide-input"]
@@ -321,7 +321,7 @@ check("least growth with the number that dropped out", grows.min(), 0, 0.2)
 check("long units in the layer with the most of these", never[most], 0, 1)
 
 # %% tags=["hide-input"]
-of_images = alone("exemplars", scale="untrained")
+of_images = stored("exemplars", scale="untrained")
 kept = [one["images"][0] / (one["rows"][0] * one["pixels"][0]) for one in of_images]
 larger = [one["rows"][0] / one["rows_centred"][0] for one in of_images]
 pca = {"pca-loss": "paper", "pca-loss-alike": "untrained"}
@@ -379,14 +379,14 @@ for name in layers.UNTRAINED:
     add(large, short(name), exponents(name, NARROW, "untrained"))
 for name in OTHER:
     look = replace(short(name), short="KH, other parameters", colour=OLIVE)
-    window = NARROW if name in layers.VARIED else FEW
+    window = NARROW if name in alone.VARIED else FEW
     add(small, look, exponents(name, window, "small"), "cifar10")
 
 # %% tags=["hide-input"]
 whole = replace(study.look("kh"), short="KH, whole layer", colour=INK)
 for of in SETS:
     add(small, whole, exponents(study.LAYER, NARROW, "small", of), of)
-    for name in layers.NULLS:
+    for name in alone.NULLS:
         add(small, short(name), exponents(name, NARROW, "small", of), of)
     for name in ("units-100", *in_small):
         look = short(name)
@@ -419,10 +419,10 @@ def row(name, scale, images_name):
 
 places = [
     (name, scale, of)
-    for scale, table in layers.LAYERS.items()
+    for scale, table in alone.LAYERS.items()
     for of, known in table.items()
     for name in known
-    if name in layers.HUNDRED or scale == "untrained"
+    if name in alone.HUNDRED or scale == "untrained"
 ]
 lines = [found for place in places if (found := row(*place))]
 header = ["rows", "units", "rows, exponent", "pixels", "sum", "on images"]
@@ -441,7 +441,7 @@ def cell(name, images_name):
 
 
 names = {study.LAYER: "KH, whole layer"}
-names |= {name: short(name).short for name in layers.NULLS}
+names |= {name: short(name).short for name in alone.NULLS}
 Table(
     ["rows", *SETS.values()],
     [[label, *(cell(name, of) for of in SETS)] for name, label in names.items()],
@@ -471,7 +471,7 @@ for label, name, of in (
 # %% tags=["hide-input"]
 def median_near(name, of):
     """Median cosine of the synapses with the nearest training image."""
-    return notebook.spread([one["nearest"][0] for one in alone(name, of)], 2)
+    return notebook.spread([one["nearest"][0] for one in stored(name, of)], 2)
 
 
 for name, label in (
@@ -576,7 +576,7 @@ def parts_of(name, scale, images_name, window):
     return np.array(
         [
             [fit(one[key], window).alpha if key in one else np.nan for key in PARTS]
-            for one in alone(name, images_name, scale)
+            for one in stored(name, images_name, scale)
         ]
     )
 
@@ -646,8 +646,8 @@ glue_all(text)
 # %% tags=["hide-input"]
 glue_all(
     {
-        "per-unit-small": layers.IMAGES
-        // layers.layer("small", "cifar10", "units-100").params.hidden,
+        "per-unit-small": alone.IMAGES
+        // alone.layer("small", "cifar10", "units-100").params.hidden,
         "per-unit-paper": 50_000 // ll.PAPER_CIFAR10.hidden,
     }
 )
@@ -707,11 +707,11 @@ def at_their_norm(name):
 # %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share; exponents at ranks 5 to 50; what is measured on images less the sum at the leading ranks 5 to 20; and the loss per rank against perfect alignment, in decades, mean over ranks 5 to 50. CIFAR-10, at small scale; mean and standard deviation over seeds, or both of two.", "name": "tab-mech-parameters"}} tags=["hide-input"]
 header = ["layer", "at their norm", "rows + pixels", "on images"]
 header += [f"less sum, {LEADING[0]} to {LEADING[1]}", "loss"]
-known = [n for n in layers.SETTLED_VARIED if exponents(n, FEW, "small")]
+known = [n for n in alone.SETTLED_VARIED if exponents(n, FEW, "small")]
 Table(header, [at_their_norm(name) for name in ("settled-100", *known)])
 
 # %% tags=["hide-input"]
-units = layers.FEW.hidden
+units = alone.FEW.hidden
 counts = [round(units * share) for share in shares("settled-100")]
 glue_all({"settled-fewest": min(counts), "settled-most": max(counts)})
 for name in known:
@@ -801,10 +801,10 @@ glue_all({"images-rows-narrow": f"{images:.2f}"})
 
 # %% tags=["hide-input"]
 RISE = 1000  # steps after which rows begin to rise
-found = alone("settled-100")
+found = stored("settled-100")
 panels, marks = {}, {}
 if found:
-    steps = found[0]["epochs"] * (layers.IMAGES // layers.SMALL.batch)
+    steps = found[0]["epochs"] * (alone.IMAGES // alone.SMALL.batch)
     along = {
         name: [[fit(v, FEW).alpha for v in one[f"along_{name}"]] for one in found]
         for name in ("images", "rows")

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from bioadv.data import datasets, variants
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import cli, layers, predictions, runs, stale, statistics
+from bioadv.lab import alone, cli, layers, predictions, runs, stale, statistics
 from bioadv.lab.layers import Layer
 from bioadv.lab.statistics import Subject
 from bioadv.measure import alignment, spectra
@@ -37,9 +37,7 @@ def pictures(monkeypatch):
 def tiny(monkeypatch, pictures):
     """Layers of thirty units on few images, trained for few steps; returns the images."""
     kinds = {kind: Layer(kind, TINY, 600) for kind in ("exemplars", "white")}
-    monkeypatch.setattr(
-        layers, "LAYERS", {"small": {"photo-patches": {"kh-layer": Layer("local", TINY, 600), **kinds}}}
-    )
+    monkeypatch.setattr(alone, "LAYERS", {"small": {"photo-patches": {"kh-layer": Layer("local", TINY, 600), **kinds}}})
     monkeypatch.setattr(layers, "STEPS", 60)
     monkeypatch.setattr(layers, "STOPS", (0, 2))
     monkeypatch.setattr(stale, "_layers_source", layers.source_of)  # not what another test had kept
@@ -102,12 +100,12 @@ def test_rows_of_untrained_layers_have_one_length(tiny):
         lengths = torch.linalg.vector_norm(rows, dim=1)
         torch.testing.assert_close(lengths, lengths[:1].expand(30), msg=kind)
     with pytest.raises(ValueError, match="layer = 'kmean' is not known; choose from kh-layer"):
-        layers.layer("small", "photo-patches", "kmean")
+        alone.layer("small", "photo-patches", "kmean")
 
 
 def test_a_seed_that_no_run_can_have_is_refused_before_any_work(tmp_path):
     with pytest.raises(ValueError, match="seed = 20000; give an integer from 0 to 9999"):
-        layers.make("small", "photo-patches", ["white"], [0, 20000], tmp_path, progress=False)
+        alone.make("small", "photo-patches", ["white"], [0, 20000], tmp_path, progress=False)
     assert not list(tmp_path.iterdir())
 
 
@@ -166,7 +164,7 @@ def test_settled_units_are_those_at_their_norm(tiny, monkeypatch):
 
 
 def test_a_layer_is_made_once_and_comes_out_the_same_after_a_kill(tiny, tmp_path, monkeypatch):
-    folders = layers.make("small", "photo-patches", ["kh-layer", "white"], [0], tmp_path / "a", progress=False)
+    folders = alone.make("small", "photo-patches", ["kh-layer", "white"], [0], tmp_path / "a", progress=False)
     first = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*.npz")}
     assert len(first) == 2
     about = json.loads((folders[0] / "alignment.json").read_text())
@@ -174,9 +172,9 @@ def test_a_layer_is_made_once_and_comes_out_the_same_after_a_kill(tiny, tmp_path
     assert about["configuration"]["alone"]["params"]["delta"] == 0.2
     with monkeypatch.context() as patch:
         patch.setattr(layers, "measured", lambda *given: pytest.fail("made again"))
-        layers.make("small", "photo-patches", ["kh-layer", "white"], [0], tmp_path / "a", progress=False)
+        alone.make("small", "photo-patches", ["kh-layer", "white"], [0], tmp_path / "a", progress=False)
     (folders[0] / "alignment.json").unlink()  # as after a kill: it is written last
-    layers.make("small", "photo-patches", ["kh-layer"], [0], tmp_path / "a", progress=False)
+    alone.make("small", "photo-patches", ["kh-layer"], [0], tmp_path / "a", progress=False)
     for path, content in first.items():
         assert path.read_bytes() == content
     arrays = dict(np.load(folders[0] / "alignment.npz"))
@@ -185,11 +183,11 @@ def test_a_layer_is_made_once_and_comes_out_the_same_after_a_kill(tiny, tmp_path
 
 
 def test_other_parameters_are_refused_by_name(tiny, tmp_path, monkeypatch):
-    layers.make("small", "photo-patches", ["white"], [0], tmp_path, progress=False)
+    alone.make("small", "photo-patches", ["white"], [0], tmp_path, progress=False)
     other = {"small": {"photo-patches": {"white": Layer("white", TINY, 500)}}}
-    monkeypatch.setattr(layers, "LAYERS", other)
+    monkeypatch.setattr(alone, "LAYERS", other)
     with pytest.raises(ValueError, match=r"alignment\.json was made with alone = .*remove it to make it again"):
-        layers.make("small", "photo-patches", ["white"], [0], tmp_path, progress=False)
+        alone.make("small", "photo-patches", ["white"], [0], tmp_path, progress=False)
 
 
 def test_stored_layers_are_checked_like_all_results_and_judged(tiny, tmp_path, monkeypatch):
@@ -217,9 +215,9 @@ def test_every_prediction_about_layers_alone_is_about_one_that_exists():
     for entry in predictions.read():
         if entry.hypothesis == 1 and entry.scale in statistics.ALONE:
             for model in entry.models:
-                layers.layer(entry.scale, entry.data, model)
-            assert isinstance(layers.layer(entry.scale, entry.data, entry.models[0]), Layer)
-    assert tuple(layers.LAYERS) == statistics.ALONE
+                alone.layer(entry.scale, entry.data, model)
+            assert isinstance(alone.layer(entry.scale, entry.data, entry.models[0]), Layer)
+    assert tuple(alone.LAYERS) == statistics.ALONE
 
 
 @pytest.mark.parametrize("images", [(), ("--images", "mnist")])
@@ -232,7 +230,7 @@ def test_a_misspelt_layer_is_refused(images, tmp_path):
 def test_what_is_asked_for_is_known_before_any_layer_is_made(tmp_path, monkeypatch):
     """A slip in the last word is told at once; a layer that one scale lacks is made at the other."""
     made = []
-    monkeypatch.setattr(layers, "make", lambda scale, images, names, *_: made.append((scale, images, names)) or [])
+    monkeypatch.setattr(alone, "make", lambda scale, images, names, *_: made.append((scale, images, names)) or [])
     for words, told in (
         (["small", "untrainde"], "scale = 'untrainde' is not known"),
         (["small", "--images", "mnst"], "images = 'mnst' is not known"),
@@ -245,10 +243,10 @@ def test_what_is_asked_for_is_known_before_any_layer_is_made(tmp_path, monkeypat
     assert result.exit_code == 0, result.output
     assert made == [("small", "mnist", ["kh-layer"])]
     CliRunner().invoke(cli.app, ["layers", "untrained"])
-    assert made[1:] == [("untrained", "cifar10", layers.names("untrained", "cifar10"))]
+    assert made[1:] == [("untrained", "cifar10", alone.names("untrained", "cifar10"))]
 
 
 def test_the_names_of_counted_layers_say_how_many_units_and_images():
-    for name, chosen in layers.COUNTED.items():
+    for name, chosen in alone.COUNTED.items():
         units, images = re.fullmatch(r"[a-z]+-(\d+)(?:-of-(\d+))?", name).groups()
-        assert (chosen.params.hidden, chosen.images) == (int(units), int(images or layers.IMAGES))
+        assert (chosen.params.hidden, chosen.images) == (int(units), int(images or alone.IMAGES))

@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, files, variants
-from bioadv.lab import accept, jobs, layers, probes, provenance, runner, runs, stale, study
+from bioadv.lab import accept, alone, jobs, probes, provenance, runner, runs, stale, study
 from bioadv.network import local_learning
 from bioadv.network.regularizers import Spectral
 
@@ -39,7 +39,7 @@ def name(path):
 
 def dataset(path):
     parts = path.relative_to(RESULTS).parts
-    return variants.base(parts[1]) if parts[0] in layers.LAYERS else parts[0]
+    return variants.base(parts[1]) if parts[0] in alone.LAYERS else parts[0]
 
 
 # What is stored

@@ -11,8 +11,7 @@ import typer
 
 import bioadv
 from bioadv.data import datasets, shipped
-from bioadv.lab import chapters, jobs, probes, processes, provenance, readout_study, runner, runs, study, weights
-from bioadv.lab import layers as alone
+from bioadv.lab import alone, chapters, jobs, probes, processes, provenance, readout_study, runner, runs, study, weights
 from bioadv.lab.runs import Run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bioadv.data import checks, shipped
-from bioadv.lab import layers, runs, schemas, statistics, study
+from bioadv.lab import alone, runs, schemas, statistics, study
 from bioadv.lab.schemas import PredictionEntry as Prediction
 from bioadv.lab.statistics import MissingError, Subject
 from bioadv.measure import powerlaw
@@ -88,7 +88,7 @@ def _check(entry: Prediction) -> None:
     """``ValueError`` for a name that would never be measured: of a model, a statistic, or one in the formula."""
     known = [*study.EXPERIMENTS, *study.SUBJECTS, study.LAYER]
     if entry.scale in statistics.ALONE:
-        known += layers.names(entry.scale, entry.data)
+        known += alone.names(entry.scale, entry.data)
     for model in entry.models:
         checks.known(f"at scale {entry.scale}, model", model, known)
     if len(set(entry.models)) < len(entry.models):

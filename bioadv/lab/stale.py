@@ -17,7 +17,7 @@ import numpy as np
 
 from bioadv.data import datasets, files, variants
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import jobs, layers, probes, provenance, runner, runs, small_paths, study
+from bioadv.lab import alone, jobs, layers, probes, provenance, runner, runs, small_paths, study
 
 ACCEPTED = "accepted.json"
 ROOT = Path("results")
@@ -126,14 +126,14 @@ def _alone(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, A
     """The same of a hidden layer alone."""
     scale, images, name, seed = (have.get(key, "") for key in ("scale", "images", "layer", "seed"))
     try:
-        wanted = layers.configuration(scale, images, name, seed) | {"data": data.content_hash}
+        wanted = alone.configuration(scale, images, name, seed) | {"data": data.content_hash}
     except ValueError as error:
         return {}, "", [Fault(file, f"is of a layer that is not known today: {error}")]
     own = (scale, images, name, runs.named(seed))
     found = [] if file.parts[-5:-1] == own else [Fault(file, f"is of the layer {'/'.join(own)}")]
     if not file.with_suffix(".npz").is_file():
         found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))
-    return provenance.describe_all(wanted), _layers_source(layers.layer(scale, images, name).kind), found
+    return provenance.describe_all(wanted), _layers_source(alone.layer(scale, images, name).kind), found
 
 
 def _small(file: Path, have: dict[str, Any], data: Dataset) -> tuple[dict[str, Any], str, list[Fault]]:
