@@ -7,7 +7,7 @@
 # Is it the local rule that makes the power law of its layer, or was that in the images all along?
 #
 # At the paper's size and parameters it was in the images. Where weights are aligned with the images, the exponent of a layer is that of the images plus that of its weights, whatever rule they came from; and there its weights have the images' exponent, so that the layer has it twice. Two thousand training images, drawn at random and used as weights, give the
-# exponent of such a layer without any learning. (Of the layer as the paper prunes it: the units that its training left unfinished do not look like images.) And where images have no power law, a small layer that learned from them has none, before its activation. With other parameters the rule makes other exponents out of the same images.
+# exponent of such a layer without any learning, and on MNIST four hundred do. (Of the layer as the paper prunes it: the units that its training left unfinished do not look like images.) And where images have no power law, a small layer that learned from them has none, before its activation. With other parameters the rule makes other exponents out of the same images.
 # ```
 #
 # {ref}`ch-spectra` ends with an exponent: on images, the spectrum of a layer trained by the local rule falls about twice as steeply as that of the images themselves. The paper reads it as the mark
@@ -394,13 +394,13 @@ for of in SETS:
             look = short("settled-100") if of == "cifar10-whitened" else whole
         add(small, look, exponents(name, FEW, "small", of), of)
 
-# %% mystnb={"figure": {"caption": "Exponents on images before the activation: measured against the sum of that of the rows and that of the pixels (above), and the difference (below); a point for each run that has these ranks, all seeds, nulls included (layers of which fewer than 50 units reached their norm have not). Filled: 2000 units on CIFAR-10, ranks 11 to 100. Open: layers at small scale, of 100 units, ranks 5 to 50, or of 400, ranks 11 to 100, on CIFAR-10 (circles), MNIST (squares), photo patches (triangles), CIFAR-10 with scrambled phases (diamonds) and whitened (triangles, point down); crosses: layers of 100 and 200 units with other parameters. The band is 0.25 wide to either side, as predictions at the paper's scale allowed; at small scale they allowed 0.4.", "name": "fig-mech-scatter"}, "image": {"alt": "Points along a diagonal, from near zero to more than five, most of them within the band around it or at its upper edge. Far above it lie small layers of the local rule with all their units; above it by less some layers with other parameters and backpropagation without weight decay; below it the spectral model as stated and, further, eight layers with other parameters."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Exponents on images before the activation: measured against the sum of that of the rows and that of the pixels (above), and the difference (below); a point for each run that has these ranks, all seeds, nulls included (layers of which fewer than 50 units reached their norm have not). Left: 2000 units on CIFAR-10, ranks 11 to 100. Right: layers at small scale on five sets of images, of 100 units at ranks 5 to 50 or of 400 at ranks 11 to 100; with other parameters (CIFAR-10 only), of 100 to 800 units. The band is 0.25 wide to either side, as predictions at the paper's scale allowed; with 100 units they allowed 0.4.", "name": "fig-mech-scatter"}, "image": {"alt": "Two panels, each with the difference below it. Left, 2000 units: nearly all points lie in the band, between one and four; backpropagation without weight decay lies half above the line, the spectral model as stated a third below. Right, small scale: points along the line from zero to five. Whole layers of the local rule lie one to one and a half above it on CIFAR-10 and with scrambled phases, and half above it on patches; layers with other parameters lie on both sides, five of them far to the right and one and a half to two below."}} tags=["hide-input"]
 _ = plots_mechanism.scatter({"2000 units": large, "small scale": small}, 0.25)
 
 # %% [markdown]
 # ## Without learning
 #
-# If rows that look like images are all that it takes, then rows may *be* images. {numref}`tab-mech-untrained` has layers that nobody trained: training images drawn at random, Gaussian rows with the images' mean and covariance, and white noise, beside layers at small scale that were trained: a hundred units, or four hundred, and ten thousand images. Untrained rows have one length. Two sets of images are made from CIFAR-10 to take one thing away. With *scrambled phases* an image keeps its amplitudes in the frequency domain, and so the set its covariance, but has no edges or objects: what needs more than a covariance should change there. *Whitened* images have variance one along every direction that is left, and no power law to pass on.
+# If rows that look like images are all that it takes, then rows may *be* images. {numref}`tab-mech-untrained` has layers that nobody trained: training images drawn at random, Gaussian rows with the images' mean and covariance, and white noise, beside layers at small scale that were trained: a hundred units on ten thousand images. Untrained rows have one length. Two sets of images are made from CIFAR-10 to take one thing away. With *scrambled phases* an image keeps its amplitudes in the frequency domain, and so the set its covariance, but has no edges or objects: what needs more than a covariance should change there. *Whitened* images have variance one along every direction that is left, and no power law to pass on.
 
 # %% mystnb={"figure": {"caption": "Exponents of layers at small scale and, without learning, of 2000 rows; CIFAR-10 where nothing else is said; mean and standard deviation over seeds. Ranks 5 to 50 where there are 100 rows, else 11 to 100.", "name": "tab-mech-untrained"}} tags=["hide-input"]
 
@@ -773,7 +773,7 @@ few, many = steep[100, 2_500], steep[100, 40_000]
 hundred, pixel = (first(as_rows[100], "mnist")[i] for i in (1, 2))
 check("25 images each: 100 units less 100 images", few - hundred, -0.05, 0.05)
 check("400 images each, the same", many - hundred, 0.15, 0.3)
-check("the same, 400 units less pixels", steep[400, 10_000] - pixel, -0.1, 0.1)
+check("25 each: 400 units less pixels", steep[400, 10_000] - pixel, -0.1, 0.1)
 check("four times the images", steep[400, 40_000] - steep[400, 10_000], 0.05, 0.2)
 glue_all({"of-2500": f"{few:.2f}", "of-40000": f"{many:.2f}"})
 glue_all({"of-10000": f"{steep[100, 10_000]:.2f}"})

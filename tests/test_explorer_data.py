@@ -32,10 +32,17 @@ def test_a_packed_array_comes_back(values):
     np.testing.assert_array_equal(unpack(pack(values)), values)
 
 
-@given(arrays.arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e3, 1e3)))
+@given(arrays.arrays(np.float64, arrays.array_shapes(max_dims=2, max_side=20), elements=st.floats(-1e3, 1e3)))
 def test_a_rounded_array_comes_back_to_half_a_step(values):
     packed = pack_rounded(values)
     assert np.abs(unpack(packed) - values).max() <= packed["step"] * 0.5001 + 1e-9
+
+
+def test_a_smooth_curve_is_packed_as_differences():
+    curve = np.log(np.arange(1.0, 2001)) + 1e-3 * np.random.default_rng(0).normal(size=2000).cumsum()
+    whole = pack_rounded(curve[None])  # with two axes, level by level
+    assert len(pack_rounded(curve)["data"]) < 0.8 * len(whole["data"])
+    np.testing.assert_array_equal(unpack(pack_rounded(curve)), unpack(whole)[0])
 
 
 def test_a_file_is_read_back_and_must_be_one(tmp_path):

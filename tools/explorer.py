@@ -24,7 +24,7 @@ def main(names: list[str]) -> None:
     if "looks" in names:
         content = explorer_data.read_script(explorer_data.FOLDER / "networks.js")
         networks = [entry | explorer_data.about(entry["name"]) for entry in content["networks"]]
-        print(explorer_data.write("networks", {**content, "networks": networks}))
+        print(explorer_data.write("networks", {**content, "version": explorer_data.VERSION, "networks": networks}))
     if "networks" in names:
         data = datasets.load("photo-patches")
         trained = explorer_networks.train_all(data)

@@ -23,7 +23,7 @@ from bioadv.lab.runs import ROOT, stored
 from bioadv.measure.critical import L2_GRID
 from bioadv.pages.explorer_networks import Network, credits, sample
 
-VERSION = 1  # raise it, here and in explorer/page/data.js, when the layout of a file changes
+VERSION = 2  # raise it, here and in explorer/page/data.js, when the layout of a file changes
 FOLDER = ROOT / "book" / "_static" / "explorer"
 LIMIT = 5_000_000  # bytes of both files together, so that the page is ready in a second
 SPECTRA = ("images_before", "images_after", "noise_before", "noise_after")
@@ -49,10 +49,17 @@ def pack(values: np.ndarray) -> dict[str, Any]:
 
 
 def pack_rounded(values: np.ndarray, dtype: type = np.uint16) -> dict[str, Any]:
-    """A finite array on an even grid of as many levels as the dtype has: ``low + step * level``."""
+    """A finite array on an even grid of as many levels as the dtype has: ``low + step * level``.
+
+    Of a curve, an array with one axis, the differences of neighbouring levels are packed, modulo the dtype's range:
+    spectra and quantiles are smooth, and then take up half the space.
+    """
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     step = (high - low) / float(np.iinfo(dtype).max) or 1.0
-    return {**pack(np.rint((values - low) / step).astype(dtype)), "low": low, "step": step}
+    levels = np.rint((values - low) / step).astype(dtype)
+    differences = values.ndim == 1
+    packed = pack(np.diff(levels, prepend=dtype(0)) if differences else levels)
+    return {**packed, "low": low, "step": step, "differences": differences}
 
 
 def unpack(packed: Mapping[str, Any]) -> np.ndarray:
@@ -60,6 +67,8 @@ def unpack(packed: Mapping[str, Any]) -> np.ndarray:
     dtype = np.dtype(packed["dtype"])
     planes = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), np.uint8).reshape(dtype.itemsize, -1)
     array = np.ascontiguousarray(planes.T).view(dtype.newbyteorder("<")).reshape(packed["shape"])
+    if packed.get("differences"):
+        array = np.cumsum(array, dtype=dtype)
     return packed["low"] + packed["step"] * array if "low" in packed else array
 
 

@@ -31,6 +31,7 @@ export function unpack(packed) {
     values = new Kind(together.buffer);
   }
   if (half) return fromHalf(values);
+  if (packed.differences) for (let i = 1; i < count; i++) values[i] += values[i - 1]; // wraps, as the type does
   return "step" in packed ? Float64Array.from(values, (level) => packed.low + packed.step * level) : values;
 }
 

@@ -1,6 +1,6 @@
 /** The data files that were loaded as scripts before this one, or sentences on what is wrong with them. */
 
-export const VERSION = 1; // as in bioadv/pages/explorer_data.py
+export const VERSION = 2; // as in bioadv/pages/explorer_data.py
 
 /** {results, networks, problems}: what is missing or of another version is null, and a sentence says so. */
 export function load(found = globalThis.bioadvData ?? {}) {
