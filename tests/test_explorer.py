@@ -445,10 +445,13 @@ def test_without_any_data_the_static_figure_stays(visit, tmp_path):
 
 def test_a_file_of_another_version_is_told(visit, tmp_path):
     def older(name, text):
-        return text.replace('"version":1', '"version":0') if name == "results.js" else text
+        return text.replace(f'"version":{explorer_data.VERSION}', '"version":0') if name == "results.js" else text
 
     tab = visit(at=explorer_page.write(tmp_path / "a", change=older))
-    assert "has version 0, this page needs version 1" in tab.locator(".ex-problem").first.inner_text()
+    assert (
+        f"has version 0, this page needs version {explorer_data.VERSION}"
+        in tab.locator(".ex-problem").first.inner_text()
+    )
 
 
 def test_without_scripts_there_are_a_sentence_and_a_figure(visit, address):

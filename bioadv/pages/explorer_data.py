@@ -56,7 +56,7 @@ def pack_rounded(values: np.ndarray, dtype: type = np.uint16) -> dict[str, Any]:
     """
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     step = (high - low) / float(np.iinfo(dtype).max) or 1.0
-    levels = np.rint((values - low) / step).astype(dtype)
+    levels: np.ndarray = np.rint((values - low) / step).astype(dtype)
     differences = values.ndim == 1
     packed = pack(np.diff(levels, prepend=dtype(0)) if differences else levels)
     return {**packed, "low": low, "step": step, "differences": differences}

@@ -95,7 +95,7 @@ def scatter(panels: Mapping[str, Sequence[Points]], tolerance: float) -> Figure:
 
 def _keys(groups: Sequence[Points]) -> list[Line2D]:
     """What a panel's colours and, where there are several sets of images, its markers mean."""
-    found = {}
+    found = dict[str, Line2D]()
     for group in groups:
         style = group.style | ({"marker": "o"} if group.images else {})
         found.setdefault(group.look.short, Line2D([], [], label=group.look.short, **style))
