@@ -633,7 +633,7 @@ glue_all(text)
 #
 # ## Rows that are not like images
 #
-# In small layers the rule does not make rows with the exponent of the images. (Many of their units are still the noise that they started from: of 100 units {glue:text}`units-100-converged` had reached their norm when the steps were over, of 400 {glue:text}`kh-layer-converged`, so that exponents of whole layers say little, as before pruning. What follows is about the units at their norm, see {numref}`tab-mech-untrained`.)
+# In small layers the rule does not in general make rows with the exponent of the images. (Many of their units are still the noise that they started from: of 100 units {glue:text}`units-100-converged` had reached their norm when the steps were over, of 400 {glue:text}`kh-layer-converged`, so that exponents of whole layers say little, as before pruning; on MNIST nearly all reach it. What follows is about the units at their norm, see {numref}`tab-mech-untrained`.)
 #
 # Among these the exponents at ranks 5 to 50 nearly add: {glue:text}`settled-100-small-images` on images, {glue:text}`settled-100-small-sum` the sum; a hundred images as rows miss it by about as much. But the rows do not have the images' exponent, {glue:text}`settled-100-small-pixels`. They have {glue:text}`settled-100-small-rows`; on MNIST {glue:text}`settled-mnist-rows` where the images have {glue:text}`settled-mnist-pixels`, and on
 # photo patches, to the other side, {glue:text}`settled-patches-rows` and {glue:text}`settled-patches-pixels`.

@@ -1,9 +1,10 @@
 """Hidden layers alone: which there are, making them, and where they lie.
 
-Two scales. ``small``: 400 units, ten thousand training images, 10,000 steps of the local rule, about a minute a run, on
-five sets of images. ``untrained``: 2000 rows of one length that nobody trained, on all of CIFAR-10. A run is a folder
-``OUT/SCALE/IMAGES/LAYER/seed-S`` with ``alignment.npz`` and, written last, ``alignment.json``; one that was killed is
-made again from its start, and comes out the same. What is measured is in :mod:`bioadv.lab.layers`.
+Two scales. ``small``: 400 units, ten thousand training images, 10,000 steps of the local rule, a minute or two for a
+layer that is trained, on five sets of images. ``untrained``: 2000 rows of one length that nobody trained, on all of
+CIFAR-10. A run is a folder ``OUT/SCALE/IMAGES/LAYER/seed-S`` with ``alignment.npz`` and, written last,
+``alignment.json``; one that was killed is made again from its start, and comes out the same. What is measured is in
+:mod:`bioadv.lab.layers`.
 """
 
 from __future__ import annotations
