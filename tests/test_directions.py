@@ -187,6 +187,18 @@ def test_logs_are_interpolated_between_readouts():
     assert direction_numbers.log_best(path((0.5, 0.1), own=0.25), "deviation") == pytest.approx(np.log(0.1))
 
 
+def test_layers_are_compared_where_both_have_an_accuracy():
+    first, second = path((0.5, 0.1)), path((0.8, 0.2), slope=3.0)
+    found = direction_numbers.over([first, second], [second, first], 0.4)
+    assert found["deviation"] == pytest.approx([0.1 / 0.2, 0.2 / 0.1])
+    assert np.allclose(np.multiply(found["deviation"], found["distance"]), found["linear"])
+    one_for_all = direction_numbers.over([first, second], [first], 0.35)
+    assert one_for_all["deviation"] == pytest.approx([1, (0.8 * 0.2 / 0.5 / 0.1) ** 0.5])
+    assert np.isnan(direction_numbers.over([first], [second], 0.5)["linear"]).all()
+    with pytest.raises(ValueError, match="shorter|longer"):
+        direction_numbers.over([first, second], [first, second, first], 0.4)
+
+
 def test_the_share_of_direction_is_one_where_nothing_else_differs():
     linear, deviation = np.log([6.0, 3.0]), np.log([2.0, 1.0])
     assert direction_numbers.share((linear[0], deviation[0]), (linear[1], deviation[1])) == pytest.approx(1)

@@ -12,6 +12,7 @@ from bioadv.pages import notebook
 from bioadv.pages.notebook import Html, Table, check, observe
 
 MANIFEST = '{"configuration": {"model": "bp", "seed": 0, "data": ""}, "dataset": "cifar10", "source": "", "seconds": 1}'
+CLAIMED = '"seed": 0'
 
 
 def test_a_stored_check_prints_the_band_and_never_the_value(capsys, monkeypatch):
@@ -83,7 +84,7 @@ def test_stored_runs_by_seed(tmp_path, monkeypatch):
     for seed in (10, 2):
         folder = tmp_path / "cifar10" / "bp" / f"seed-{seed}"
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text(MANIFEST)
+        (folder / "manifest.json").write_text(MANIFEST.replace(CLAIMED, f'"seed": {seed}'))
     (tmp_path / "cifar10" / "bp" / "seed-3").mkdir()  # not finished
     assert list(stored("bp")) == [2, 10]
     assert stored("bp")[2] == tmp_path / "cifar10" / "bp" / "seed-2"

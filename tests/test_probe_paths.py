@@ -209,7 +209,8 @@ def test_the_far_end_of_a_path_is_that_path_without_attacks(tiny, trained, small
 
 def test_what_is_asked_for_is_known_before_any_path_is_measured(monkeypatch):
     made = []
-    monkeypatch.setattr(readout_study, "make", lambda scale, *rest: iter(made.append((scale, rest[2])) or []))
+    monkeypatch.setattr(readout_study, "make", lambda scale, *rest: iter([made.append((scale, rest[2]))]))
+    monkeypatch.setattr(cli, "_measured", lambda file: None)
     monkeypatch.setattr(cli.datasets, "load", lambda name: name)
     for words, told in (
         (["small", "paperr"], "scale = 'paperr' is not known"),

@@ -28,7 +28,8 @@ def test_a_run_knows_its_place(tmp_path):
 def test_only_finished_runs_are_at_hand(tmp_path, monkeypatch):
     monkeypatch.setenv(runs.RESULTS_VARIABLE, str(tmp_path))
     for seed in (10, 2):
-        files.write_json(Run(tmp_path / "cifar10", "bp", seed).manifest, {**DESCRIBED, "accuracy": {"test": 0.5}})
+        about = {**DESCRIBED, "configuration": CONFIGURATION | {"seed": seed}, "accuracy": {"test": 0.5}}
+        files.write_json(Run(tmp_path / "cifar10", "bp", seed).manifest, about)
     for name in ("seed-3", "seed-x", "seed-4.old"):
         (tmp_path / "cifar10" / "bp" / name).mkdir()
     files.write_json(tmp_path / "cifar10" / "bp" / "seed-4.old" / "manifest.json", DESCRIBED)

@@ -222,7 +222,7 @@ def test_what_today_makes_is_current(made):
 @pytest.mark.parametrize(
     ("keys", "value", "words"),
     [
-        (("configuration", "seed"), 7, "is of the run bp, seed-7"),
+        (("configuration", "seed"), 7, "is of bp, seed 7, and lies in the folder of another run"),
         (("configuration", "experiment", "recipe", "epochs"), 61, "was made with experiment = "),
         (("configuration", "experiment", "power"), 2.0, "was made with experiment = "),
         (("source",), "0" * 64, "was made by other code (00000000, today "),

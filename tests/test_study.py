@@ -274,6 +274,8 @@ def test_list_and_info(tiny, tmp_path):
     shown = json.loads(command("info", tmp_path / "tiny.npz" / "random" / "seed-0").output)
     assert shown["configuration"]["model"] == "random"
     missing = command("info", tmp_path / "nothing")
+    assert "is not the folder of a run" in str(missing.exception)
+    missing = command("info", tmp_path / "tiny.npz" / "random" / "seed-1")
     assert isinstance(missing.exception, FileNotFoundError)
 
 

@@ -44,7 +44,7 @@ def read(
     the remedy; nothing is changed then.
     """
     tensors, about = read_tensors(path)
-    remedy = "give another checkpoint file, or delete this one"
+    remedy = "go on with that, give another --out folder (or checkpoint file), or delete this one to begin anew"
     stored, epoch, seconds = (about.get(name) for name in ("identity", "epoch", "seconds"))
     if not isinstance(stored, dict) or "generator" not in tensors:
         raise ValueError(f"{path} is not a checkpoint of {kind}; give another file name")

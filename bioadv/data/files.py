@@ -42,6 +42,8 @@ REMEDIES = {
     errno.EEXIST: "a file stands where a folder belongs: move it, or write to another folder",
     errno.ENOTDIR: "a file stands where a folder belongs: move it, or write to another folder",
     errno.ENAMETOOLONG: "give a shorter name",
+    errno.EISDIR: "a folder stands where a file belongs: move it, or write to another folder",
+    errno.EFBIG: "files may not become that large here (`ulimit -f`): allow it, or write elsewhere",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,15 +11,31 @@ import torch
 import typer
 
 import bioadv
-from bioadv.data import datasets, shipped
+from bioadv.data import datasets, files, shipped
 from bioadv.lab import alone, chapters, jobs, probes, processes, provenance, readout_study, runner, runs, study, weights
 from bioadv.lab.runs import Run
 
+INTERRUPTED = 130  # exit code after Ctrl-C
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+
+def _folder(text: str | Path) -> Path:
+    """A path as it was typed; ``ValueError`` for an empty one, such as an unset variable, which would mean ``.``."""
+    if not str(text):
+        raise ValueError("a path is empty (an unset variable?); give a folder, or . for this one")
+    return Path(text).expanduser()
+
+
 Data = Annotated[str, typer.Option(help="photo-patches, cifar10, mnist, an .npz file or a folder of images.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where CIFAR-10 and MNIST lie; default $BIOADV_DATA_DIR.")]
-Out = Annotated[Path, typer.Option(help="Root of the run folders.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(parser=_folder, metavar="PATH", help="Where CIFAR-10 and MNIST lie; default $BIOADV_DATA_DIR."),
+]
+Out = Annotated[Path, typer.Option(parser=_folder, metavar="PATH", help="Root of the run folders.")]
+RunFolder = Annotated[
+    Path, typer.Argument(parser=_folder, metavar="RUN", help="A run folder, RESULTS/DATASET/MODEL/seed-S.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -56,6 +73,7 @@ def train(
     where = jobs.Where(out, device, dtype, progress, every, screen)
     if model != study.LAYER:
         study.experiment(model)  # an unknown name should not wait for the data
+    jobs.check(seed, epochs)
     typer.echo(f"{model}, seed {seed}, on {jobs.choose_device(device)}", err=True)
     folder = runner.train(model, datasets.load(data, data_dir), seed, where, epochs)
     typer.echo(f"{folder}: {_summary(folder)}")
@@ -74,14 +92,14 @@ def list_models() -> None:
 
 @app.command()
 def probe(
-    run: Annotated[Path, typer.Argument(help="A run folder, RESULTS/DATASET/MODEL/seed-S.")],
+    run: RunFolder,
     probe: Annotated[str, typer.Option(help=f"What to measure: {', '.join(probes.PROBES)}.")],
     data: Annotated[str | None, typer.Option(help="The images it was trained on; default: by the run's name.")] = None,
     data_dir: DataDir = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Measure a trained model; the result lies beside it. What is finished is not measured again."""
-    chosen, run = probes.probe(probe), runs.whole(run)
+    chosen, run = probes.probe(probe), Run.at(runs.whole(run)).folder
     manifest = provenance.read_manifest(run)
     if manifest is None and probes.needs_none(run.parent.name, chosen.layer):
         manifest = {"dataset": run.parent.parent.name}
@@ -106,10 +124,15 @@ def readouts(
 ) -> None:
     """Measure hidden layers of CIFAR-10 with readouts from just begun to trained to the end."""
     chosen = readout_study.selection(scales, model)  # all of them before any work
-    data = datasets.load("cifar10")
+    for one in seed or ():
+        jobs.check(one, None)
+    data, any_there = datasets.load("cifar10"), False
     for scale, models in chosen.items():
         for file in readout_study.make(scale, data, out, models, seed):
+            any_there = True
             _measured(file)
+    if not any_there:
+        raise FileNotFoundError(f"nothing was measured: none of these models has its weights in {out}")
 
 
 @app.command()
@@ -133,7 +156,10 @@ def fetch(
     data: Annotated[str, typer.Option(help="The images it was trained on.")] = "cifar10",
     out: Out = Path("results"),
     mirror: Annotated[list[str] | None, typer.Option(help="An address to try first; may be given repeatedly.")] = None,
-    listed: Annotated[Path | None, typer.Option("--list", help="A list of published files, instead of ours.")] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--list", parser=_folder, metavar="PATH", help="A list of published files, instead of ours."),
+    ] = None,
     offline: Annotated[bool, typer.Option(help="Use only what was fetched before.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
@@ -144,17 +170,16 @@ def fetch(
 
 
 @app.command()
-def info(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+def info(run: RunFolder) -> None:
     """Print the manifest of a run."""
-    manifest = provenance.read_manifest(runs.whole(run))
-    if manifest is None:
-        raise FileNotFoundError(f"{run} holds no finished run")
-    typer.echo(json.dumps(manifest, indent=1))
+    typer.echo(json.dumps(Run.at(runs.whole(run)).about, indent=1))
 
 
 @app.command()
 def book(
-    to: Annotated[Path, typer.Option(help="Folder for your copy of the chapters.")] = Path("bioadv-book"),
+    to: Annotated[
+        Path, typer.Option(parser=_folder, metavar="PATH", help="Folder for your copy of the chapters.")
+    ] = Path("bioadv-book"),
     open_lab: Annotated[bool, typer.Option("--open/--copy", help="Open it in JupyterLab, or only copy.")] = True,
 ) -> None:
     """Open the book's chapters in JupyterLab: a copy of your own, in which what you changed stays."""
@@ -165,13 +190,22 @@ def book(
         typer.echo(line)
     typer.echo(f"the chapters are in {to}")
     if open_lab:
-        chapters.open_lab(to, [])
+        chapters.open_lab(to, [], f"jupyter lab --allow-root {shlex.quote(str(to))}")
 
 
 def _summary(folder: Path) -> str:
     manifest = provenance.read_manifest(folder) or {}
     values = {**manifest.get("accuracy", {}), **manifest.get("health", {})}
     return ", ".join(f"{name} {value:.4f}" for name, value in values.items()) + f", {manifest['seconds']:.0f} s"
+
+
+def _said(error: Exception) -> str:
+    """An error in words, without the number that those of the operating system begin with."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    remedy = f"; {files.REMEDIES[error.errno]}" if where and error.errno in files.REMEDIES else ""
+    return f"{where}{error.strerror}{remedy}"
 
 
 def main() -> None:
@@ -181,9 +215,15 @@ def main() -> None:
     processes.end_as_asked()
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            typer.echo(
+                "bioadv: interrupted; what was finished is kept, and the same command goes on from there", err=True
+            )
+        raise
     except (ValueError, OSError, RuntimeError, MemoryError, FloatingPointError, ModuleNotFoundError) as error:
         # Of the memory, torch and numpy say how much was asked for, in words of their own, and not what to do.
         full = isinstance(error, MemoryError) or "allocate" in str(error)
         remedy = "; this needs more memory, or smaller or fewer images" if full else ""
-        typer.echo(f"bioadv: {error}{remedy}", err=True)
+        typer.echo(f"bioadv: {_said(error)}{remedy}", err=True)
         raise SystemExit(2) from None

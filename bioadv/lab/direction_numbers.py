@@ -57,6 +57,21 @@ def log_best(path: Path, part: str) -> float:
     return float(np.log(medians(path, readout_numbers.best(path))[part]))
 
 
+def over(paths: Sequence[Path], others: Sequence[Path], accuracy: float) -> dict[str, list[float]]:
+    """By part its ratio where both layers have an accuracy, for each pair of paths; NaN where one has not.
+
+    paths, others: as many of each, or one other for all.
+    """
+    others = list(others) * (len(paths) if len(others) == 1 else 1)
+    return {
+        part: [
+            float(np.exp(log_at(path, part, accuracy) - log_at(other, part, accuracy)))
+            for path, other in zip(paths, others, strict=True)
+        ]
+        for part in PARTS
+    }
+
+
 def share(upper: Sequence[float], lower: Sequence[float]) -> float:
     """Which share of the logarithm of a ratio of critical norms is that of the deviations.
 

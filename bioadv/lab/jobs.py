@@ -12,9 +12,11 @@ from bioadv.data import checks, datasets
 from bioadv.data.datasets import Dataset
 from bioadv.lab import study
 from bioadv.lab.runs import Run
+from bioadv.network import streams
 from bioadv.network.states import Keeping
 
 DTYPES = ("auto", "float32", "bfloat16")
+MOST_EPOCHS = 10**6  # a thousand times the paper's
 SCREENED = "screened"  # in a configuration, see Where
 
 
@@ -60,6 +62,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"{device.type} is no kind that it was tried on")
         torch.zeros(1, dtype=torch.float64, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
@@ -77,6 +81,13 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     fast = device.type == "cuda" or (device.type == "cpu" and native)
     chosen = ("bfloat16" if fast else "float32") if name == "auto" else name
     return torch.bfloat16 if chosen == "bfloat16" else torch.float32
+
+
+def check(seed: int, epochs: int | None) -> None:
+    """``ValueError`` for a seed or number of epochs that no training can have."""
+    streams.pick(streams.START, seed)
+    if epochs is not None and (type(epochs) is not int or not 1 <= epochs <= MOST_EPOCHS):
+        raise ValueError(f"epochs = {epochs!r}; give an integer from 1 to {MOST_EPOCHS}")
 
 
 def configuration(name: str, data: Dataset, seed: int, epochs: int | None = None) -> dict[str, Any]:

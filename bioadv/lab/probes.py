@@ -31,6 +31,7 @@ from bioadv.lab import (
     processes,
     provenance,
     runner,
+    runs,
     study,
 )
 from bioadv.lab.runs import Run
@@ -127,6 +128,10 @@ def _measure(folder: Path, name: str, data: Dataset, progress: bool) -> Path:
     chosen, (configuration, training) = probe(name), _wanted(folder, name, data)
     if name in ATTACKS and "experiment" not in configuration["run"]:
         raise ValueError(f"probe {name} attacks decisions, and {folder} has no readout; give a trained model")
+    if name == "pruning" and configuration["run"]["model"] == PIXELS:
+        raise ValueError(
+            f"probe {name} looks at units of a layer, and {folder} is of images alone; give a kh-layer run"
+        )
     noise, inputs = chosen.settings.get("noise", 0), data.test.inputs
     units = inputs if configuration["run"]["model"] == PIXELS else 0
     needed = f"{name}: {noise} noise images and {units} units of {inputs} values"
@@ -163,6 +168,8 @@ def _subject(folder: Path, data: Dataset, layer: bool) -> tuple[dict[str, Any], 
     model, manifest = folder.parent.name, provenance.read_manifest(folder)
     if manifest is None and not needs_none(model, layer):
         raise FileNotFoundError(f"{folder} holds no finished run; train the model first, or let it finish")
+    if manifest:
+        runs.check_owner(folder / provenance.MANIFEST, manifest)
     configuration: dict[str, Any] = manifest["configuration"] if manifest else {"data": data.content_hash}
     if manifest and configuration["data"] != data.content_hash:
         raise ValueError(
@@ -187,7 +194,10 @@ def _model(folder: Path, subject: dict[str, Any], data: Dataset) -> TwoLayer:
     if subject["model"] == PIXELS:
         return of_pixels(data)
     if subject["model"] == study.LAYER:
-        return of_layer(Run.at(folder).synapses(), subject["layer"]["p"], data)
+        params = subject.get("layer")
+        if not isinstance(params, dict) or not isinstance(params.get("p"), int | float):
+            raise ValueError(f"{folder / provenance.MANIFEST} has no p of its layer; delete it and make it again")
+        return of_layer(Run.at(folder).synapses(), params["p"], data)
     if "experiment" not in subject:
         return of_untrained(subject["model"], subject["seed"], data)
     return Run.at(folder).load()

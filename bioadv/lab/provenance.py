@@ -109,6 +109,13 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     for name, kind in {"model": str, "seed": int, "data": str}.items():
         if not isinstance(manifest["configuration"].get(name), kind):
             raise ValueError(f"{path} has no {name} in its configuration; delete it and make it again")
+    for name in ("accuracy", "health"):
+        values = manifest.get(name, {})
+        if not isinstance(values, dict) or not all(isinstance(value, int | float) for value in values.values()):
+            have = str(values)[:40]
+            raise ValueError(
+                f"{path} has {name} = {have}, which is not what bioadv writes; delete it and make it again"
+            )
     return manifest
 
 

@@ -93,5 +93,6 @@ def make(
                 measured = (run.folder / f"{probe}.json").is_file()
                 if measured or model in ALONE or run.weights.is_file():
                     yield probes.run(run.folder, probe, data)
-                else:
-                    print(f"{run.folder}: left out, its weights are not here; train it first", file=sys.stderr)
+                    continue
+                print(f"{run.folder}: left out, its weights are not here; train it first", file=sys.stderr)
+                break

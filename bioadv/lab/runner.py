@@ -15,7 +15,7 @@ import torch
 
 from bioadv.data import datasets, files, image_arrays
 from bioadv.data.datasets import Dataset
-from bioadv.lab import hashing, processes, provenance, runs, study
+from bioadv.lab import hashing, jobs, processes, provenance, runs, study
 from bioadv.lab.jobs import Job, Where
 from bioadv.lab.runs import Run
 from bioadv.lab.study import Experiment
@@ -42,9 +42,7 @@ def train(name: str, data: Dataset, seed: int, where: Where, epochs: int | None 
     not there yet, for as many ``epochs`` if these are given. Raises ``ValueError`` for an unknown model, a bad seed or
     number of epochs, or a folder that holds another configuration, ``RuntimeError`` if another process trains there.
     """
-    streams.pick(streams.START, seed)
-    if epochs is not None and (type(epochs) is not int or epochs < 1):
-        raise ValueError(f"epochs = {epochs!r}; give an integer >= 1")
+    jobs.check(seed, epochs)
     job = Job(name, data, seed, where, epochs)
     run, asked = job.run, job.asked
     _check_name(run, data)

@@ -180,10 +180,11 @@ def in_folder(root: Path, model: str, file: str = provenance.MANIFEST) -> dict[i
 
 
 def _check(folder: Path) -> None:
-    """``ValueError`` if a file of a run folder is not the one that was described; weights may be absent."""
+    """``ValueError`` if a file there is not the one that was described, or is of another run; weights may be absent."""
     for description in folder.glob("*.json"):
-        names = provenance.read_description(description).get(provenance.DIGESTS, {})
-        for name in names:
+        about = provenance.read_description(description)
+        check_owner(description, about)
+        for name in about.get(provenance.DIGESTS, {}):
             path = folder / name
             if path.is_file():
                 _intact(description, path.name, path.stat().st_mtime_ns)
@@ -193,6 +194,21 @@ def _check(folder: Path) -> None:
 def _intact(description: Path, name: str, _changed: int) -> None:
     """Check a file once, and again only when it has changed."""
     provenance.intact(description, name)
+
+
+def check_owner(description: Path, about: dict[str, Any]) -> None:
+    """``ValueError`` if a manifest or a probe's ``.json`` is of another run than that in whose folder it lies.
+
+    That is so after a folder was copied or renamed, and would count one training as two.
+    """
+    configuration = about["configuration"]
+    of = configuration.get("run", configuration)
+    own = of.get("model", of.get("layer")), of.get("seed", 0)
+    if isinstance(own[0], str) and description.parts[-3:-1] != (own[0], named(own[1])):
+        raise ValueError(
+            f"{description} is of {own[0]}, seed {own[1]}, and lies in the folder of another run: it was copied or "
+            "renamed; put it back, or remove it"
+        )
 
 
 def at_hand(model: str, having: str = provenance.MANIFEST, data: str = "cifar10") -> dict[int, Run]:

@@ -61,8 +61,6 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
     about = provenance.read_description(file)
     if file.name == provenance.MANIFEST:
         wanted, source, found = _train(file, about["configuration"], data, epochs)
-        own = (about["configuration"]["model"], runs.named(about["configuration"]["seed"]))
-        found += [] if file.parts[-3:-1] == own else [Fault(file, f"is of the run {own[0]}, {own[1]}")]
     elif "alone" in about["configuration"]:
         wanted, source, found = _alone(file, about["configuration"], data)
     elif "small" in about["configuration"]:
@@ -74,6 +72,8 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
             found.append(Fault(file, "was measured on another training of the model"))
         if not file.with_suffix(".npz").is_file():
             found.append(Fault(file, f"has lost its arrays, {file.stem}.npz"))
+    if not {"alone", "small"} & about["configuration"].keys():  # these compare more than model and seed
+        found += _elsewhere(file, about)
     if not wanted:
         return found
     have = about["configuration"]
@@ -87,6 +87,15 @@ def faults(file: Path, root: Path, data: Dataset, epochs: int | None = None) -> 
     if not same_code(old, source, root):
         found.append(Fault(file, f"was made by other code ({old[:8]}, today {source[:8]})", old, source, root))
     return found
+
+
+def _elsewhere(file: Path, about: dict[str, Any]) -> list[Fault]:
+    """A fault if a result is of another run than that in whose folder it lies."""
+    try:
+        runs.check_owner(file, about)
+    except ValueError as error:
+        return [Fault(file, str(error).removeprefix(f"{file} ").split(";")[0])]
+    return []
 
 
 def _train(

@@ -63,7 +63,13 @@ def read(path: Path | None = None, mirrors: Sequence[str] = ()) -> Published:
     ``ValueError`` naming what is not as it should be.
     """
     path = path or Path(str(resources.files("bioadv.lab") / "weights.json"))
-    listed = schemas.check(WeightsFile, files.read_object(path), path)
+    if not path.is_file():
+        raise FileNotFoundError(f"list = {str(path)!r} is no file; give the list of published files, a .json")
+    try:
+        found = files.read_object(path)
+    except ValueError as error:  # its remedy is for files that are made here
+        raise ValueError(f"list = {str(path)!r} is no list of published files, a .json ({error})") from error
+    listed = schemas.check(WeightsFile, found, path)
     extra = [*mirrors, *os.environ.get(MIRRORS_VARIABLE, "").split()]
     bad = [mirror for mirror in extra if not mirror.startswith(("http://", "https://"))]
     if bad:

@@ -79,6 +79,15 @@ def of_seeds(values: Sequence[float], digits: int = 3, places: int | None = None
     return " and ".join(dict.fromkeys(shown))
 
 
+def count(number: int, what: str) -> str:
+    """A number of things, as text.
+
+    >>> count(1, "training"), count(2, "training")
+    ('one training', '2 trainings')
+    """
+    return f"one {what}" if number == 1 else f"{number} {what}s"
+
+
 def share(value: float, digits: int = 2) -> str:
     """A fraction as a percentage with a thin space before the sign: 47 %."""
     return f"{number(100 * value, digits)} %"
