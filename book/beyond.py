@@ -19,9 +19,11 @@ import numpy as np
 
 from bioadv.lab import (
     corrections,
+    direction_numbers,
     frontier,
     numbers,
     readout_numbers,
+    readout_study,
     statistics,
     steepness,
     study,
@@ -129,7 +131,7 @@ check(f"{proven}: KH over L2", leads[proven]["l2"][1].value, 0.5, 1)
 # {glue:text}`rival-best` times in an $L^2$ ball, and {glue:text}`rival-half` times under noise. Two corrections count: restricting the comparison to common images halves the lead over {glue:text}`rival` under gradient attacks, since KH's own images are the easier ones; and the first failure among
 # hundreds of draws understates what KH stands under noise.
 #
-# The last row is a ratio of lower bounds of different tightness, which settles no order; a bound is looser for a steeper activation. To say something for certain, compare one model's certificate with the other's attack
+# The last row is a ratio of lower bounds of different tightness, which settles no order; on the same rows a bound is looser for the steeper activation, and from layer to layer it depends on the rows ({numref}`tab-ro-full-scale`). To say something for certain, compare one model's certificate with the other's attack
 # ({numref}`tab-rob-doubts`): KH's median certificate lies above BP's median attack.
 #
 # And read the column on random features with care: a layer that nobody trained is the null against which "biologically inspired" has to be measured.
@@ -173,7 +175,7 @@ for measure in (coded, margin, best):
 # %% [markdown]
 # Where weight decay is as accurate as KH ({numref}`tab-beyond-matched`), KH's critical norm is {glue:text}`matched-coded-accuracy` times that of L2 under PGD as coded, {glue:text}`matched-margin-accuracy` times with a margin
 # loss, and {glue:text}`matched-half-accuracy` times under noise. Where it has the same Jacobian norm, it is {glue:text}`matched-coded-jacobian` times that of L2 under PGD as coded, {glue:text}`matched-margin-jacobian` times with a margin loss. KH's certificate is {glue:text}`matched-proven-accuracy` times as
-# large, though a bound on a steeper activation is a looser one.
+# large, though certificates that are not equally tight settle no order.
 #
 # So at its own accuracy KH is as robust as networks trained by backpropagation for a tenth of the epochs, to within a tenth: {glue:text}`matched-range` times, depending on the attack. It is weight decay of about half the published strength that gets there. Without any, the line ends at {glue:text}`zero-accuracy` per cent, {glue:text}`zero-gap` points more than KH; that network needs {glue:text}`zero-over-kh` times the perturbation of KH, and {glue:text}`zero-over-bp` times that of BP, which is the same training with ten times the epochs, its falling learning rate stretched to match (common images, best attack). So ending early does a good part of what a penalty does. KH's lead over the published L2 model goes with a lower accuracy.
 #
@@ -365,6 +367,16 @@ pca = [steepness.exponents("pca", w) for w in (powerlaw.IMAGES, powerlaw.NOISE)]
 for key, found in zip(("wide", "few"), pca, strict=True):
     glue_all({f"pca-{key}": wording.of_seeds(list(found.values()), places=2)})
 
+# %% tags=["hide-input"]
+attacked = readout_study.stored("directions", "paper", ("kh", "random", "pca"))
+glue_all({"kh-attacked": wording.count(len(attacked["kh"]), "training")})
+for m in ("random", "pca"):
+    gain = direction_numbers.over(attacked[m], attacked["kh"], EQUAL[0])
+    for part in ("deviation", "linear"):
+        glue_all({f"{m}-{part}": wording.of_seeds(gain[part], places=2)})
+    direction = np.log(gain["deviation"]) / np.log(gain["linear"])
+    check(f"share of direction, {study.title(m)}", np.nanmean(direction), 0.67, 2)
+
 # %% [markdown]
 # (sec-beyond-steep)=
 # ### Steeper spectra, and harder to fool
@@ -377,7 +389,7 @@ for key, found in zip(("wide", "few"), pca, strict=True):
 #
 # *At equal accuracy* two layers stand apart. With readouts that are right on {glue:text}`early` per cent (middle) random features and principal components turned at random withstand {glue:text}`random-early` and {glue:text}`pca-early` times as much as KH; the others are close together. But for principal components which exponent that goes with depends on the window, {glue:text}`pca-wide` at ranks 11 to 500 and {glue:text}`pca-few` at ranks 11 to 100. And at {glue:text}`late` per cent (right) five layers with exponents from {glue:text}`flattest` to {glue:text}`steepest` are in no order: KH, which has the flattest spectrum of them, is level with L2, which needs {glue:text}`l2-late` times as much, and Gaussian rows need {glue:text}`gaussian-late` times as much. (These ratios are on images that both of a pair decide correctly; the figure has each layer on its own.)
 #
-# The direction of the attack accounts for all of this ({ref}`sec-ro-directions`). Where variance falls slowly, a readout can draw on directions in which images hardly differ, and an attack along them can be short. A steep spectrum leaves it less to draw on, and how much of that it uses depends on how far it was trained. (Models with one seed are points here, and the models share much with each other, so that a correlation over {glue:text}`agree-count` of them is an observation and no test.)
+# The direction of the attack accounts for most of this ({ref}`sec-ro-directions`), as far as it was measured: at {glue:text}`early` per cent random features are attacked where images differ by {glue:text}`random-deviation` times as much as for KH, and principal components by {glue:text}`pca-deviation` times, and their margins over gradients are {glue:text}`random-linear` and {glue:text}`pca-linear` times those of KH ({glue:text}`kh-attacked` of KH). Where variance falls slowly, a readout can draw on directions in which images hardly differ, and an attack along them can be short. A steep spectrum leaves it less to draw on, and how much of that it uses depends on how far it was trained. (Models with one seed are points here, and the models share much with each other, so that a correlation over {glue:text}`agree-count` of them is an observation and no test.)
 #
 # ### A spectrum near $1/n$
 #
@@ -388,7 +400,7 @@ for key, found in zip(("wide", "few"), pca, strict=True):
 #
 # ### A scale-free spectral penalty
 #
-# A penalty for $1/n$ makes a network with batch norm more robust, but not by bringing $1/n$ about. The open points of {numref}`fig-beyond-frontier` are two networks with batch norm, one of them with the spectral penalty of {cite:t}`nassar2020on`. On common images the penalty makes the network {glue:text}`free-coded` times as robust as batch norm alone under PGD as coded, and {glue:text}`free-margin` times with a
+# A penalty for $1/n$ makes a network with batch norm more robust, but not by bringing $1/n$ about. (One training of each network here, so that ± is the error over images alone.) The open points of {numref}`fig-beyond-frontier` are two networks with batch norm, one of them with the spectral penalty of {cite:t}`nassar2020on`. On common images the penalty makes the network {glue:text}`free-coded` times as robust as batch norm alone under PGD as coded, and {glue:text}`free-margin` times with a
 # margin loss, at an accuracy of {glue:text}`short-scalefree-accuracy` instead of {glue:text}`short-norm-accuracy`. Batch norm alone costs robustness: plain backpropagation of the same length has an accuracy of {glue:text}`short-l2-0-accuracy`, and with batch norm, which is more accurate, the network needs {glue:text}`norm-over-none` times its perturbation; of BP at its full length, which is about as accurate, it needs {glue:text}`norm-over-bp` times. With the penalty as well it is {glue:text}`free-over-none` times, and {glue:text}`free-over-l2` times that of the published L2 model. So the penalty wins back some of what batch norm lost, and pays in accuracy; whether it helps at equal accuracy, these runs do not say.
 #
 # It is not a spectrum of $1/n$ that does it. The exponent after the activation, at ranks 11 to 500 of the test images, is {glue:text}`free-alpha` with the penalty and {glue:text}`norm-alpha` without: of the two networks the one without penalty is closer to $1/n$, and less robust. The penalty charges without limit for what lies above its line, and at most one unit for each
@@ -404,7 +416,7 @@ for key, found in zip(("wide", "few"), pca, strict=True):
 # | How much of an exponent is there with random weights? | On images {glue:text}`null-share` of KH's, and next to nothing on noise. | {numref}`fig-spectra-paper` |
 # | Is the long power law a property of the layer? | Before the activation it ends well before the rank that a summary of the paper has; the estimator's rounding can make it look longer. After the activation it goes further; random features with a plain ReLU are as straight. | {numref}`fig-spectra-arithmetic`, {numref}`fig-spectra-after` |
 # | Does pruning change more than the first components? | Yes; it also removes most of the Jacobian norm before the activation. | {numref}`fig-prune-spectra` |
-# | Does the steep activation hide its gradient? | No: no gradient is zero, and attacks without gradients need more. | {numref}`tab-rob-doubts`, {numref}`tab-rob-referees` |
+# | Does the steep activation hide its gradient? | No: no gradient is zero, and attacks without gradients need more. | {ref}`sec-rob-doubts`, {numref}`tab-rob-referees` |
 # | How much of the robustness is proven? | For the typical image a good part of what the best attack found. | {numref}`fig-rob-paper-brackets` |
 # | Does the order hold on the same images, and in absolute accuracy? | KH's lead over BP and random features does, beyond the smallest perturbations. | {numref}`tab-rob-common`, {numref}`fig-rob-paper-absolute` |
 # | Is it KH, or its accuracy? | At the same accuracy, backpropagation with weight decay that ends early is as robust to within a tenth. | {numref}`fig-beyond-frontier`, {numref}`tab-beyond-matched` |
@@ -420,7 +432,7 @@ for key, found in zip(("wide", "few"), pca, strict=True):
 # * Corrected one by one, the measurements leave KH's lead over BP and over random features, and half of its published lead over L2, or a little more, depending on the attack.
 # * At KH's accuracy backpropagation with weight decay for a tenth of the epochs is as robust, to within a tenth; KH with a readout that ends as early is less accurate and needs {glue:text}`short-kh-lead` times the perturbation of a stronger decay that is as accurate.
 # * Over models, steeper spectra after the activation go with larger critical norms, and the networks nearest to $1/n$ are among the easiest to fool. It is no sufficient reason: readouts of one layer have one spectrum and differ by a factor of {glue:text}`path-range`.
-# * A spectral penalty wins back some of what batch norm costs, but not by way of a spectrum of $1/n$.
+# * A spectral penalty wins back some of what batch norm costs (one training each), but not by way of a spectrum of $1/n$.
 # * What remains remarkable is that a hidden layer without labels gets there at all.
 #
 # {ref}`ch-conclusion` puts this together with the other chapters.

@@ -7,7 +7,7 @@
 # Does local learning make networks robust, and do power-law spectra explain it?
 #
 # The locally learned network is harder to fool than plain backpropagation, as both were published, and in part provably so. It is less accurate, too; at its accuracy, networks that are trained briefly by backpropagation with weight decay are as hard to fool, to within a tenth, and networks that have training images for weights nearly so.
-# The reason is the direction in which a network is attacked. Counted in standard deviations of the images along it, all networks that were measured are about equally far from another decision; with weights that look like images the attack has to go where images differ by much, and there a standard deviation is long. A readout that is trained on turns away from these directions. The exponent of the spectrum is not enough to explain it: steeper spectra do go with networks that are harder to fool, but one spectrum goes with many robustnesses, and KH's own exponent is close to twice that of the images.
+# The reason is the direction in which a network is attacked. Counted in standard deviations of the images along it, all networks that were measured are about equally far from another decision, to within a factor of {glue:text}`direction-factor`; with weights that look like images the attack has to go where images differ by much, and there a standard deviation is long. A readout that is trained further turns away from these directions. The exponent of the spectrum is not enough to explain it: steeper spectra do go with networks that are harder to fool, but one spectrum goes with many robustnesses, and KH's own exponent is close to twice that of the images.
 # ```
 #
 # This chapter draws the argument together from the chapters before it. Nothing new is measured here.
@@ -57,7 +57,7 @@ steps = {
     ),
     f"KH has a power law up to rank {paper()['power_law_end']} (a summary of the paper)": (
         "power-law-reach",
-        "None over the window. After the activation there is one; random weights with an ordinary activation have one as long.",
+        "A line over the window holds for a while, within a factor of two, but its slope changes all along, and none holds so far. After the activation one does; random weights with an ordinary activation have one as long.",
     ),
     "A spectrum near 1/n marks the good balance (a finding that the paper cites)": (
         "sweet-spot",
@@ -161,7 +161,7 @@ for ratio in images.seeds:
 glue_all({"readout-gain": wording.of_seeds(100 * gains, places=1)})
 glue_all({"readout-loss": str(kept), "readout-images": str(images)})
 count = len(images.seeds)
-glue_all({"readout-seeds": "one seed" if count == 1 else f"{count} seeds"})
+glue_all({"readout-seeds": wording.count(count, "seed")})
 
 # %% tags=["hide-input"]
 trained_on = in_folder(found_at, "kh", "epochs.json")
@@ -180,17 +180,21 @@ best_over = readout_numbers.ratio(bests)
 of_bp = readout_numbers.over(readout_numbers.paired("bp", "kh", found_at), FURTHER)
 check("layer of BP over KH's, further along", of_bp.value, 0.9, 1.2)
 glue_all({"readout-bp": str(of_bp)})
+number = len(in_folder(found_at, "bp", "paths.json"))
+glue_all({"readout-bp-trainings": wording.count(number, "training")})
 check("best readout of L2's layer over KH's", min(best_over.seeds), 1.2, 2)
 points = [100 * points for points in readout_numbers.ahead(bests)]
 glue_all({"best-ahead": wording.of_seeds(points, places=1)})
 glue_all({"best-over": str(best_over)})
 
 # %% tags=["hide-input"]
-small_ones = stored("directions", models=study.members("readouts")).values()
-spans = direction_numbers.ranges([path for paths in small_ones for path in paths])
+small_ones = stored("directions", models=study.members("readouts"))
+every = [path for found in small_ones.values() for path in found]
+spans = direction_numbers.ranges(every)
 low, high = spans["distance"]
 check("distance in standard deviations, largest over smallest", high / low, 1, 4)
 glue_all({"direction-low": f"{low:.2f}", "direction-high": f"{high:.2f}"})
+glue_all({"direction-factor": f"{high / low:.1f}"})
 long = spans["deviation"][1] / spans["deviation"][0]
 check("length of one, largest over smallest", long, 8, 40)
 glue_all({"direction-span": f"{long:.0f}"})
@@ -202,6 +206,25 @@ own_deviation = {
 lead = np.exp(own_deviation["kh"] - own_deviation["bp"])
 check("how far images differ along the gradient, KH over BP", lead, 2, 4)
 glue_all({"direction-lead": f"{lead:.1f}"})
+for name, seeds in full_size.items():
+    glue_all({f"direction-{name}": wording.count(len(seeds), "training")})
+
+# %% tags=["hide-input"]
+AT = 0.4  # where the layers of small networks meet
+for name in ("l2", "bp"):
+    gain = direction_numbers.over(small_ones[name], small_ones["kh"], AT)
+    glue_all({f"labels-{name}": wording.of_seeds(gain["linear"], places=2)})
+    for part in ("deviation", "distance"):
+        text = wording.of_seeds(gain[part], places=2)
+        glue_all({f"labels-{part}-{name}": text})
+    check(
+        f"deviation, layer of {name} over KH's",
+        np.mean(gain["deviation"]),
+        0.9,
+        1.2,
+    )
+    check(f"distance, layer of {name} over KH's", min(gain["distance"]), 1.1, 1.5)
+glue_all({"labels-at": f"{100 * AT:.0f} %"})
 
 # %% tags=["hide-input"]
 everyone = steepness.points(study.members("paper"), best)
@@ -220,17 +243,17 @@ glue_all({"path-range": str(ranges)})
 #
 # ## What explains it
 #
-# *The direction of the attack.* To first order the perturbation that changes a decision is the distance of an image from the boundary, in standard deviations of the images along the network's gradient, times the length of one standard deviation. In small networks of KH, BP, L2 and layers that nobody trained, with readouts from hardly trained to their best, the median distance is always {glue:text}`direction-low` to {glue:text}`direction-high` standard deviations; the length differs by a factor of {glue:text}`direction-span`, and with it the perturbation. Weights that look like images have their gradient where images differ by much, in their large outlines; random weights have it everywhere, and everywhere means mostly where images hardly differ. As published, at full size, KH is attacked along directions in which images differ {glue:text}`direction-lead` times as much as along those of BP (one training each), and a further trained readout gives that away. We had predicted this before any gradient was looked at, with numbers that could have failed ({ref}`sec-ro-directions`).
+# *The direction of the attack.* To first order the perturbation that changes a decision is the distance of an image from the boundary, in standard deviations of the images along the network's gradient, times the length of one standard deviation. In small networks of KH, BP, L2 and layers that nobody trained, with readouts from hardly trained to their best, the median distance is always {glue:text}`direction-low` to {glue:text}`direction-high` standard deviations; the length differs by a factor of {glue:text}`direction-span`, and with it the perturbation. Weights that look like images have their gradient where images differ by much, in their large outlines; random weights have it everywhere, and everywhere means mostly where images hardly differ. As published, at full size, KH is attacked along directions in which images differ {glue:text}`direction-lead` times as much as along those of BP (of KH {glue:text}`direction-kh`, of BP {glue:text}`direction-bp`), and a further trained readout gives that away. We had predicted this before any gradient was looked at, with numbers that could have failed ({ref}`sec-ro-directions`). Direction is not all: what labels add to a hidden layer, where it is as accurate as KH's, is distance. In small networks the layers of L2 and BP withstand {glue:text}`labels-l2` and {glue:text}`labels-bp` times as much as KH's at {glue:text}`labels-at`, along directions in which images differ {glue:text}`labels-deviation-l2` and {glue:text}`labels-deviation-bp` times as much, from {glue:text}`labels-distance-l2` and {glue:text}`labels-distance-bp` times as many standard deviations away.
 #
 # And what does *not* explain it?
 #
 # *Not the exponent of the spectrum.* After the activation, where the readout looks, KH's variance falls as a power law with an exponent of {glue:text}`after-kh`; random weights with a plain ReLU give one of {glue:text}`after-random` over as many ranks. The spectral model as stated has an exponent of
-# {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP ({ref}`ch-beyond`). Among models steeper does go with harder to fool: ordered by this exponent the {glue:text}`agree-count` models of the paper's figures, nulls included, are nearly in the order of their critical norms (rank correlation {glue:text}`agree`; KH and L2 are not). That is no sufficient reason. One hidden layer has one spectrum, and readouts whose critical norms differ by a factor of {glue:text}`path-range`;
-# and where layers with steep spectra are compared at equal accuracy, they are in no order. Whether $1/n$ is a good balance of the two it does not say: the networks nearest to it are among the easiest to fool, but some of them are among the most accurate ({ref}`sec-beyond-steep`).
+# {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP ({ref}`ch-beyond`). Among models steeper does go with harder to fool: ordered by this exponent the {glue:text}`agree-count` models that {ref}`ch-beyond` compares, random features among them, are nearly in the order of their critical norms (rank correlation {glue:text}`agree`; KH and L2 are not). That is no sufficient reason. One hidden layer has one spectrum, and readouts whose critical norms differ by a factor of {glue:text}`path-range`;
+# and where layers with steep spectra are compared at equal accuracy, they are in no order. Whether $1/n$ is a good balance of accuracy and robustness this does not say: the networks nearest to it are among the easiest to fool, but some of them are among the most accurate ({ref}`sec-beyond-steep`).
 #
 # *Nor does the exponent show that something was learned.* Before the activation, where the paper looks, the spectrum bends all along: a line that is fitted over the paper's window holds to within a factor of two up to rank {glue:text}`reach`, one through the first hundred ranks up to {glue:text}`reach-low`, and none up to {glue:text}`reach-claimed`, as a summary of the paper has it; the rounding of single precision can carry it further ({ref}`ch-spectra`). Its exponent, {glue:text}`before-kh` once the units are pruned that are not like images, is the sum of that of the images and that of weights
 # which are like images: two thousand training images, drawn at random and used as weights, give {glue:text}`before-images`. On MNIST four hundred learned units have {glue:text}`digits-learned` at ranks 11 to 100, and as many images {glue:text}`digits-images`. And on images that were whitened, so that they have no power law to pass on, a small layer that has learned has none: its exponent is
-# {glue:text}`before-whitened`, that of random weights {glue:text}`before-noise`. That is so at the paper's parameters; with others the rule gives other exponents, on the same images ({ref}`ch-mechanism`).
+# {glue:text}`before-whitened`, that of random weights {glue:text}`before-noise`. That is so for the paper's layer, and for these small ones; with other parameters the rule gives other exponents, on the same images ({ref}`ch-mechanism`).
 #
 # *Not the landscape.* Its smoothness comes with the steep activation, with random weights as well, or with weights that have a large part in common, such as images ({ref}`ch-geometry`).
 #
@@ -240,7 +263,7 @@ glue_all({"path-range": str(ranges)})
 # L2 model, a factor of {glue:text}`over-l2`, goes with {glue:text}`accuracy-kh` per cent of the images decided correctly instead of {glue:text}`accuracy-l2`.
 #
 # *But a readout that stays behind.* Of KH only the readout is trained with labels, for a fixed time. The paper's own training, continued ten times as long, gets {glue:text}`readout-longer-gain` more of a hundred images right and keeps {glue:text}`readout-longer` of the
-# critical perturbation (one seed); a logistic regression on the same layer, with the weakest penalty tried, gets {glue:text}`readout-gain` more right and keeps {glue:text}`readout-loss`. At KH's accuracy, layers whose weights are images that nobody learned have {glue:text}`readout-images` times its perturbation, and further along the path less. Random features hardly get as accurate, and are far easier to fool ({ref}`ch-readout`). So most of it is what the weights look like and how far the readout was trained; the rule that made them adds a part that grows as the readout is trained on. There, though, weight decay is ahead. With readouts that are right on {glue:text}`readout-at` per cent the hidden layer of L2 withstands {glue:text}`readout-decay` times as much as KH's, and that of plain backpropagation {glue:text}`readout-bp` times (one training); with the best readout of each it is {glue:text}`best-ahead` points more accurate, and withstands {glue:text}`best-over` times as much.
+# critical perturbation (one seed); a logistic regression on the same layer, with its best penalty, gets {glue:text}`readout-gain` more right and keeps {glue:text}`readout-loss`. At KH's accuracy, layers whose weights are images that nobody learned have {glue:text}`readout-images` times its perturbation, and further along the path less. Random features hardly get as accurate, and are far easier to fool ({ref}`ch-readout`). So most of it is what the weights look like and how far the readout was trained; the rule that made them adds a part that grows as the readout is trained further. There, though, weight decay is ahead. With readouts that are right on {glue:text}`readout-at` per cent the hidden layer of L2 withstands {glue:text}`readout-decay` times as much as KH's, and that of plain backpropagation {glue:text}`readout-bp` times ({glue:text}`readout-bp-trainings`); with the best readout of each it is {glue:text}`best-ahead` points more accurate, and withstands {glue:text}`best-over` times as much.
 #
 # ## What would change our mind
 #

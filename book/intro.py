@@ -8,7 +8,7 @@
 # Networks trained by backpropagation can be fooled by changes of an image too small to see; brains seem to be much harder to fool. The paper asks whether a learning rule that a single synapse could follow makes a network harder to fool. And it offers a reason: the
 # responses of such a network vary much in a few directions and less and less in all others, and these variances, its *spectrum*, fall like a power law, as they do in visual cortex.
 #
-# ```{admonition} In one sentence
+# ```{admonition} In short
 # :class: verdict
 # {glue:text}`intro-sentence` (Of {glue:text}`intro-claims` claims and numbers of the authors {glue:text}`intro-reproduced` are reproduced, {glue:text}`intro-reproduced-in-part` in part, {glue:text}`intro-not-reproduced` are not, and {glue:text}`intro-not-testable` cannot be tested.)
 # ```
@@ -52,7 +52,7 @@ short = (
     "plain backpropagation, as both were published. At its accuracy, backpropagation "
     "with weight decay and an early end resists nearly as much, and so does a network "
     "with training images, which nobody learned, for weights. "
-    "What makes them hard to fool is that they are attacked along what images differ in "
+    "What makes all three hard to fool is that they are attacked along what images differ in "
     "by much; and the exponent of the spectrum is inherited from the images."
 )
 glue_all({"intro-verdict": short, "intro-sentence": short[0].upper() + short[1:]})
@@ -105,6 +105,8 @@ glue_all(
 long = spans["deviation"][1] / spans["deviation"][0]
 check("length of one, largest over smallest", long, 8, 40)
 glue_all({"intro-direction-span": f"{long:.0f}"})
+of_bp = stored("paths", "paper", ("bp",))["bp"]
+glue_all({"intro-bp-trainings": wording.count(len(of_bp), "training")})
 
 # %% [markdown]
 # ## What we found
@@ -112,9 +114,9 @@ glue_all({"intro-direction-span": f"{long:.0f}"})
 # * **The numbers come out again.** Accuracies, critical perturbations and most exponents are those of the authors' code, though not that of KH itself; {ref}`ch-claims` has each of them beside ours.
 # * **KH is harder to fool** than plain backpropagation (BP), as both were published, under every attack tried; and on {glue:text}`intro-proof` of a hundred images that both decide correctly it is proven that KH withstands more than what fools BP ({ref}`ch-robustness`).
 # * **Why: the direction of the attack.** All networks that were measured are about equally far from another decision, if one counts in standard deviations of the images along the network's gradient: at the median {glue:text}`intro-direction-low` to {glue:text}`intro-direction-high` of them, in small networks. But one standard deviation is up to {glue:text}`intro-direction-span` times as long for one network as for another. Weights that look like images are attacked along what images differ in by much ({ref}`sec-ro-directions`).
-# * **But it is less accurate, and at its accuracy backpropagation is almost as hard to fool.** With weight decay and a tenth of the training time it comes within a tenth: KH needs {glue:text}`intro-equal-low` to {glue:text}`intro-equal-high` times its perturbation, depending on the attack, and {glue:text}`intro-short-low` to {glue:text}`intro-short-high` times if KH's readout is trained as briefly ({ref}`ch-beyond`). And with readouts that are trained further, the hidden layer of weight decay is ahead of KH's at equal accuracy (level a little beyond KH's own accuracy, ahead further on), and with the best readout of each in accuracy as well; even that of plain backpropagation draws level, in one training ({ref}`ch-readout`).
+# * **But it is less accurate, and at its accuracy backpropagation is almost as hard to fool.** With weight decay and a tenth of the training time it comes within a tenth: KH needs {glue:text}`intro-equal-low` to {glue:text}`intro-equal-high` times its perturbation, depending on the attack, and {glue:text}`intro-short-low` to {glue:text}`intro-short-high` times if KH's readout is trained as briefly ({ref}`ch-beyond`). And with readouts that are trained further, the hidden layer of weight decay is ahead of KH's at equal accuracy (level a little beyond KH's own accuracy, ahead further on), and with the best readout of each in accuracy as well; even that of plain backpropagation draws level, in {glue:text}`intro-bp-trainings` ({ref}`ch-readout`).
 # * **Steeper spectra go with harder-to-fool networks, and do not suffice.** In cortex the variance falls as $1/n$ with the rank $n$ of a direction. The networks nearest to that are among the easiest to fool, though not the least accurate. Over models, the faster the variance falls the larger the perturbation that is needed. But one hidden layer, with one spectrum, has readouts that differ as much as all models do ({ref}`ch-beyond`).
-# * **Before the activation there is no power law of the length reported.** The slope grows all along. A line that is fitted over the paper's window holds, to within a factor of two, up to rank {glue:text}`intro-reach`, one through the first hundred ranks up to {glue:text}`intro-reach-low`; a public summary of the paper has {glue:text}`intro-reported` (we have not seen the figure behind it), and rounding in single precision can make it look so. After the activation there is a power law, but random weights with an ordinary activation have one as long ({ref}`ch-spectra`).
+# * **Before the activation there is no power law of the length reported.** The slope is the same nowhere: it wavers up to rank 100 and grows without end beyond. A line that is fitted over the paper's window holds, to within a factor of two, up to rank {glue:text}`intro-reach`, one through the first hundred ranks up to {glue:text}`intro-reach-low`; a public summary of the paper has {glue:text}`intro-reported` (we have not seen the figure behind it), and rounding in single precision can make it look so. After the activation there is a power law, but random weights with an ordinary activation have one as long ({ref}`ch-spectra`).
 # * **At the paper's size and parameters the exponent comes from the images.** (Of the layer as the paper prunes it, that is, without the units that its training left unfinished.) Take training images, drawn at random, as the weights: before the activation the exponent is the same, though nothing was learned; beyond the first ten ranks the two spectra run parallel. With other parameters, or few units, the rule makes other exponents, and a part of what we predicted there failed ({ref}`ch-mechanism`).
 # * **Part of the robustness is a readout that stays behind.** Another readout on the same hidden layer is more accurate and gives much of it away, and training images that are used as weights come close to KH at equal accuracy ({ref}`ch-readout`).
 # * **The smooth landscape needs no learning.** A steep activation brings it about with any weights, and so do weights that have a large part in common, images for example, with an ordinary one ({ref}`ch-geometry`).
@@ -157,7 +159,7 @@ glue_all({"intro-direction-span": f"{long:.0f}"})
 # ## How this book works
 #
 # **Three scales, and each caption says which,** on which images, and with how many training seeds. *Live cells* train small networks in seconds on patches of real photographs that install with the book, so that you can
-# change a number and see what happens. *Paper-scale figures* load what the same code wrote when it ran on CIFAR-10 at the paper's size. Between them, *at small scale*, are networks of a hundred units or a few hundred on ten thousand images of CIFAR-10: small enough for many variants with five seeds.
+# change a number and see what happens. *Paper-scale figures* load what the same code wrote when it ran on CIFAR-10 at the paper's size. Between them, *at small scale*, are networks of a hundred units or a few hundred on ten thousand images, mostly of CIFAR-10: small enough for many variants with five seeds.
 #
 # **Numbers.** Where two values stand for one thing they are those of two training seeds; with three seeds or more there is a mean ± a standard deviation. A network *needs*, or *withstands*, a perturbation of some length: the one that changes its decision, its critical norm. For a ratio of two models' critical norms, ± is the error from the choice of images and of training seeds; a model that was trained once contributes images only, so what another training of it would give is not in the ±, and of two or three trainings the ± tells less than there is. Under each figure are its data, its code and the runs it was made from. Under a cell, a check
 # holds what the text says against what was computed: change the code, and see it fail.

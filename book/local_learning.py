@@ -227,7 +227,7 @@ observe(
 )
 observe(data, "with the paper's Δ, share that responds", collapsed.live, 0, 0.1)
 
-# %% mystnb={"figure": {"caption": "Two layers of 100 units on photo patches, one seed each, that differ only in $\\Delta$. Both pass the test on norms; the second one has died.", "name": "fig-kh-history"}, "image": {"alt": "Three panels against the epoch. The mean norm falls from above ten to one and the share of units at norm R rises to nearly all, for both layers. The share of winning units stays near one for the smaller Delta and drops to nearly zero for the larger one."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Two layers of 100 units on photo patches, one seed each, that differ only in $\\Delta$. Both pass the test on norms; the second one has died.", "name": "fig-kh-history"}, "image": {"alt": "Three panels against the epoch. The mean norm falls from above ten to one and the share of units at norm R rises to nearly all, for both layers. The share of units that won ends near one for the smaller Delta, after a few sudden drops, the deepest to about a half; for the larger one it falls to nearly zero before epoch 100 and stays there."}} tags=["hide-input"]
 both = {
     rf"$\Delta$ = {live.delta}": layer.history,
     rf"$\Delta$ = {collapsing.delta} (paper)": dying.history,
@@ -235,7 +235,7 @@ both = {
 _ = plots_training.layer_history(both)
 
 # %% [markdown]
-# In the first two panels of {numref}`fig-kh-history` the two layers can hardly be told apart: norms
+# In the first two panels of {numref}`fig-kh-history` the two layers end alike: norms
 # fall, units arrive at $R$, a test on norms says "converged" for both. The third panel shows what happened.
 #
 # With the larger

@@ -193,7 +193,7 @@ wide = {name: by_seed for name, by_seed in wide.items() if by_seed}
 text = {}
 for name, by_seed in wide.items():
     images, rows, pixel = np.array(list(by_seed.values())).T
-    lost = statistics.loss(Subject(name, min(by_seed)))[0]
+    lost = np.mean([statistics.loss(Subject(name, seed))[0] for seed in by_seed])
     text |= {
         f"{name}-images": f"{images.mean():.2f}",
         f"{name}-rows": f"{rows.mean():.2f}",
@@ -398,6 +398,7 @@ for of in SETS:
 _ = plots_mechanism.scatter({"2000 units": large, "small scale": small}, 0.25)
 
 # %% [markdown]
+# (sec-mech-unlearned)=
 # ## Without learning
 #
 # If rows that look like images are all that it takes, then rows may *be* images. {numref}`tab-mech-untrained` has layers that nobody trained: training images drawn at random, Gaussian rows with the images' mean and covariance, and white noise, beside layers at small scale that were trained: a hundred units on ten thousand images. Untrained rows have one length. Two sets of images are made from CIFAR-10 to take one thing away. With *scrambled phases* an image keeps its amplitudes in the frequency domain, and so the set its covariance, but has no edges or objects: what needs more than a covariance should change there. *Whitened* images have variance one along every direction that is left, and no power law to pass on.
@@ -633,7 +634,7 @@ glue_all(text)
 #
 # ## Rows that are not like images
 #
-# In small layers the rule does not in general make rows with the exponent of the images. (Many of their units are still the noise that they started from: of 100 units {glue:text}`units-100-converged` had reached their norm when the steps were over, of 400 {glue:text}`kh-layer-converged`, so that exponents of whole layers say little, as before pruning; on MNIST nearly all reach it. What follows is about the units at their norm, see {numref}`tab-mech-untrained`.)
+# In small layers the rule does not in general make rows with the exponent of the images. (Many of their units are still the noise that they started from: at the mean over seeds, of 100 units {glue:text}`units-100-converged` had reached their norm when the steps were over, of 400 {glue:text}`kh-layer-converged`, so that exponents of whole layers say little, as before pruning; on MNIST nearly all reach it. What follows is about the units at their norm, see {numref}`tab-mech-untrained`.)
 #
 # Among these the exponents at ranks 5 to 50 nearly add: {glue:text}`settled-100-small-images` on images, {glue:text}`settled-100-small-sum` the sum; a hundred images as rows miss it by about as much. But the rows do not have the images' exponent, {glue:text}`settled-100-small-pixels`. They have {glue:text}`settled-100-small-rows`; on MNIST {glue:text}`settled-mnist-rows` where the images have {glue:text}`settled-mnist-pixels`, and on
 # photo patches, to the other side, {glue:text}`settled-patches-rows` and {glue:text}`settled-patches-pixels`.
@@ -651,7 +652,17 @@ glue_all(
         "per-unit-paper": 50_000 // ll.PAPER_CIFAR10.hidden,
     }
 )
+
+
 # %% tags=["hide-input"]
+def shares(name, images_name="cifar10"):
+    """Of the units, those at their norm; by seed."""
+    place = statistics.folder("small", images_name)
+    found = in_folder(place, name, "alignment.json").values()
+    stored = [read_json(run.measured("alignment")) for run in found]
+    return [one["health"]["converged"] for one in stored]
+
+
 for label, of in (("mnist", "mnist"), ("patches", "photo-patches")):
     images, rows, pixel = first("settled-100", of)
     glue_all({f"settled-{label}-rows": f"{rows:.2f}"})
@@ -664,14 +675,10 @@ for label, of in (("cifar10",) * 2, ("mnist",) * 2, ("patches", "photo-patches")
     glue_all({f"leading-{label}-pixels": f"{pixel:.2f}"})
 cases = ((study.LAYER, NARROW), ("units-100", FEW), ("settled-100", FEW))
 for name, window in cases:
-    whole = Subject(name, 0, "cifar10", "small", window)
-    try:
-        run = whole.run("alignment.json")
-        images, rows, pixel = first(name, window=window)
-    except statistics.MissingError:
+    images, rows, pixel = first(name, window=window)
+    if np.isnan(images):
         continue
-    health = read_json(run.measured("alignment"))["health"]
-    glue_all({f"{name}-converged": wording.share(health["converged"])})
+    glue_all({f"{name}-converged": wording.share(float(np.mean(shares(name))))})
     glue_all({f"{name}-small-images": f"{images:.2f}"})
     glue_all({f"{name}-small-sum": f"{rows + pixel:.2f}"})
     glue_all({f"{name}-small-rows": f"{rows:.2f}"})
@@ -679,14 +686,6 @@ for name, window in cases:
 
 
 # %% tags=["hide-input"]
-def shares(name, images_name="cifar10"):
-    """Of the units, those at their norm; by seed."""
-    place = statistics.folder("small", images_name)
-    found = in_folder(place, name, "alignment.json").values()
-    stored = [read_json(run.measured("alignment")) for run in found]
-    return [one["health"]["converged"] for one in stored]
-
-
 def lost(name):
     """Loss per rank against perfect alignment, decades, mean over ranks 5 to 50."""
     by_seed = exponents(name, FEW, "small")
@@ -774,7 +773,24 @@ hundred, pixel = (first(as_rows[100], "mnist")[i] for i in (1, 2))
 check("25 images each: 100 units less 100 images", few - hundred, -0.05, 0.05)
 check("400 images each, the same", many - hundred, 0.15, 0.3)
 check("25 each: 400 units less pixels", steep[400, 10_000] - pixel, -0.1, 0.1)
-check("four times the images", steep[400, 40_000] - steep[400, 10_000], 0.05, 0.2)
+# What more rows do by themselves.
+nobody = first(as_rows[400], "mnist")[1] - hundred
+each = [
+    steep[100, 10_000] - few,
+    many - steep[100, 10_000],
+    steep[400, 40_000] - steep[400, 10_000],
+]
+finer = [steep[400, 10_000] - few, steep[400, 40_000] - steep[100, 10_000]]
+for value in each:
+    check("four times the images", value, 0.05, 0.2)
+for value in finer:
+    check("four times the units, images each alike", value, -0.2, -0.05)
+    check("the same, less what images as rows do", value - nobody, -0.1, -0.02)
+glue_all({"each-low": f"{min(each):.2f}", "each-high": f"{max(each):.2f}"})
+glue_all({"finer-low": f"{-max(finer):.2f}", "finer-high": f"{-min(finer):.2f}"})
+glue_all({"four-hundred-images": f"{nobody + hundred:.2f}"})
+
+# %% tags=["hide-input"]
 glue_all({"of-2500": f"{few:.2f}", "of-40000": f"{many:.2f}"})
 glue_all({"of-10000": f"{steep[100, 10_000]:.2f}"})
 glue_all({"hundred-images": f"{hundred:.2f}", "mnist-400-pixels": f"{pixel:.2f}"})
@@ -790,7 +806,9 @@ glue_all({"learned-narrow": f"{learned:.2f}", "centres-narrow": f"{centres:.2f}"
 glue_all({"images-rows-narrow": f"{images:.2f}"})
 
 # %% [markdown]
-# It is rather that of images for each. A hundred units on a quarter of the images have rows of {glue:text}`of-2500`, as steep as a hundred images, {glue:text}`hundred-images`; on ten thousand they have {glue:text}`of-10000`, and on four times as many {glue:text}`of-40000`. Four hundred units with {glue:text}`per-unit-paper` images each, as in the paper's layer, have {glue:text}`mnist-400-rows` where the pixels have {glue:text}`mnist-400-pixels`; with four times as many, {glue:text}`four-of-40000`. Rows that stand for few images fall as images do; those that stand for hundreds fall faster, as if what is fine had been averaged away. They are no mere means, though. Cluster centres are: four hundred of them have {glue:text}`centres-narrow` at ranks 11 to 100, where as many learned rows have {glue:text}`learned-narrow` and as many images {glue:text}`images-rows-narrow`.
+# Both count. Four times as many images for the same units make their rows steeper by {glue:text}`each-low` to {glue:text}`each-high`, and four times as many units, with as many images each, make them flatter by {glue:text}`finer-low` to {glue:text}`finer-high`. But about half of the latter has nothing to do with learning: a hundred images as rows have {glue:text}`hundred-images`, four hundred {glue:text}`four-hundred-images`. What learning adds to that depends on images for each unit about twice as much as on the number of units.
+#
+# A hundred units on a quarter of the images have rows of {glue:text}`of-2500`, as steep as a hundred images, {glue:text}`hundred-images`; on ten thousand they have {glue:text}`of-10000`, and on four times as many {glue:text}`of-40000`. Four hundred units with {glue:text}`per-unit-paper` images each, as in the paper's layer, have {glue:text}`mnist-400-rows` where the pixels have {glue:text}`mnist-400-pixels`; with four times as many, {glue:text}`four-of-40000`. Rows that stand for few images fall as images do; those that stand for hundreds fall faster, as if what is fine had been averaged away. (All were trained for as many steps, so that among four times as many images each is seen a fourth as often.) They are no mere means, though. Cluster centres are: four hundred of them have {glue:text}`centres-narrow` at ranks 11 to 100, where as many learned rows have {glue:text}`learned-narrow` and as many images {glue:text}`images-rows-narrow`.
 #
 # On the other images with a power law layers of four hundred are not done; what {numref}`tab-mech-predictions` says of them is about noise for the most part. Photo patches come out at twice the pixels' exponent all the same, by accident: their rows have {glue:text}`patches-400-rows` at ranks 11 to 100 and the pixels {glue:text}`patches-400-pixels`, the sum is {glue:text}`patches-400-sum` and the layer has {glue:text}`patches-400-images`.
 
@@ -824,14 +842,47 @@ if found:
     )
     glue_all({"along-pixels": f"{marks['exponent'] / 2:.1f}"})
 
+# %% tags=["hide-input"]
+EARLY = {"cifar10": 500, "mnist": 1500}  # steps
+early = {}
+for of, step in EARLY.items():
+    found = stored("settled-100", of)
+    taken = found[0]["epochs"] * (alone.IMAGES // alone.SMALL.batch)
+    place = int(np.flatnonzero(taken == step)[0])
+    seen = {"share": [one["along_leading"][:, 1] for one in found]}
+    for name in ("images", "rows"):
+        each = [one[f"along_{name}"][[0, place]] for one in found]
+        seen[name] = [[fit(v, FEW).alpha for v in both] for both in each]
+    early[of] = {
+        "share": np.mean(seen["share"], 0)[[0, place]],
+        "images": np.mean(seen["images"], 0),
+        "rows": np.mean(seen["rows"], 0),
+    }
+    glue_all({f"along-{of}-step": f"{step:,}"})
+    for name, (start, now) in early[of].items():
+        form = ".3f" if name == "share" else ".1f"
+        glue_all({f"along-{of}-{name}": format(now, form)})
+        glue_all({f"along-{of}-{name}-start": format(start, form)})
+
+# %% tags=["hide-input"]
+for of, name, low, high in (
+    ("cifar10", "images", 0.8, 1.5),
+    ("cifar10", "rows", 1.5, 2.2),
+    ("cifar10", "share", 0, 0.003),
+    ("mnist", "images", 1.2, 1.6),
+    ("mnist", "share", 0.7, 0.9),
+):
+    start, now = early[of][name]
+    check(f"{of}, {name}: so early less at the start", now - start, low, high)
+
 # %% mystnb={"figure": {"caption": "A layer of 100 units in training on CIFAR-10 (at small scale; mean over seeds, bands from the smallest to the largest): exponents at ranks 5 to 50 (dotted: twice that of the pixels), median cosine of the synapses with the training image that is nearest, and the share of the rows' squared length on the first principal components of the images (dotted: of the images themselves on the first hundred).", "name": "fig-mech-training"}, "image": {"alt": "Three panels against the steps. Exponents: flat for 150 steps; then that on images rises to the end, that of the rows jumps at 500 steps, falls back and rises again, in wide bands. Cosine and shares: flat for the first 1500 steps, the cosine with a dip, then they rise to the end; the bands are wide at 5000 steps and narrow at the end."}} tags=["hide-input"]
 if panels:
     _ = plots_mechanism.training(panels, steps, marks)
 
 # %% [markdown]
-# For the first thousand steps the rows are noise that shrinks, and the exponents jump while some units are long and others are not any more.
+# Here the exponent comes first, and the pictures later. After {glue:text}`along-cifar10-step` steps the layer has an exponent of {glue:text}`along-cifar10-images` on images, not so far from twice the pixels' {glue:text}`along-pixels`, while its rows are noise: {glue:text}`along-cifar10-share` of their squared length lies on the first hundred components, as at the start ({glue:text}`along-cifar10-share-start`). What they have by then is unequal lengths, since some units have begun to shrink and others have not. That is an exponent as well: that of the rows was {glue:text}`along-cifar10-rows-start` when all were of one length, and is {glue:text}`along-cifar10-rows` now. So an exponent alone does not say that rows look like images.
 #
-# Then, within a few thousand steps, everything moves at once: rows come to lie on the leading components, synapses come close to single images, and the exponent of the rows goes up, with that on images {glue:text}`along-low` to {glue:text}`along-high` above it, somewhat more than the pixels' {glue:text}`along-pixels`. The spectrum does not come first and the pictures later: it comes in as rows become images.
+# Then, within a few thousand steps, the exponent comes to be made of something else. Rows come to lie on the leading components, synapses come close to single images, and the exponent on images is {glue:text}`along-low` to {glue:text}`along-high` above that of the rows, somewhat more than the pixels'. On MNIST, where units get to their norm sooner, all of it comes at once: after {glue:text}`along-mnist-step` steps {glue:text}`along-mnist-share` of the length lies there ({glue:text}`along-mnist-share-start` at the start), and the exponent on images is {glue:text}`along-mnist-images`, as it will be in the end.
 #
 # ## After the activation
 #
@@ -892,7 +943,7 @@ check("largest difference is that of whitened images as rows", int(named), 1)
 #
 # ## The predictions
 #
-# {numref}`tab-mech-predictions` has every prediction of this chapter with its verdict, those that failed and those that were not measured as well. Of {glue:text}`mech-count`, {glue:text}`mech-holds` hold, {glue:text}`mech-holds-in-part` hold in part, {glue:text}`mech-fails` fail, and {glue:text}`mech-not-measured` are not measured: they are about layers of up to 800 units on other images or with other parameters, in which too few units reach their norm. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
+# {numref}`tab-mech-predictions` has every prediction of this chapter with its verdict, those that failed as well. Of {glue:text}`mech-count`, {glue:text}`mech-holds` hold, {glue:text}`mech-holds-in-part` hold in part, and {glue:text}`mech-fails` fail. Where a number was known for some seeds when its prediction was written, only the other seeds decide.
 
 # %% tags=["hide-input"]
 entries = [entry for entry in predictions.read() if entry.hypothesis == 1]
@@ -928,7 +979,7 @@ prediction_table.table(outcomes)
 #
 # * The exponent of a linear layer on images is a sum, and says what the rows look like and how they lie to the images. For the KH layer of the paper, once the units are pruned that its training left unfinished, both summands are that of CIFAR-10: {glue:text}`kh-images-narrow` on images against {glue:text}`twice-narrow` at ranks 11 to 100.
 # * Its rows are aligned with the images better than those of any other network that was trained here, and about as well as images are. Training images as rows have the same exponents before the activation; behind it KH's spectrum is the flatter one.
-# * Part of what was predicted failed: at small scale, where a unit stands for more images, the rows have other exponents than the images, and with some parameters of the rule rows and images are not aligned. What decides on the rows is how many images there are for each unit: with as many as in the paper's layer, learned rows have the exponent of as many images.
+# * Part of what was predicted failed: at small scale, where a unit stands for more images, the rows have other exponents than the images, and with some parameters of the rule rows and images are not aligned. On MNIST, where it was tried, what learning adds depends most on how many images there are for each unit: with as many as in the paper's layer, learned rows have the exponent of as many images.
 # * What did not fail is that before the activation there is a power law where images have one, and none where they have none: at small scale, with whitened images, local learning makes none.
 #
 # ## Exercises

@@ -155,7 +155,7 @@ _ = plots_spectra.norm_and_variance(
 # The quadrants of {numref}`fig-prune-live` tell the story. To the right of the threshold almost all units are off norm: high variance and a wrong norm are two signs of one thing, not having converged. One could as well
 # prune by the norm, whose tolerance is known in advance. {numref}`fig-prune-filters` shows a few units of each kind.
 
-# %% mystnb={"figure": {"caption": "Synapses of units that the threshold keeps (above) and prunes (below), evenly spaced by rank of variance; the same layer (photo patches, 100 units, one seed).", "name": "fig-prune-filters"}, "image": {"alt": "Two rows of ten small colour pictures. Above: plain colours, gradients, and stars under faint noise. Below: pictures under ever stronger coloured noise, at last only noise."}} tags=["hide-input", "picture"]
+# %% mystnb={"figure": {"caption": "Synapses of units that the threshold keeps (above) and prunes (below), evenly spaced by rank of variance; the same layer (photo patches, 100 units, one seed).", "name": "fig-prune-filters"}, "image": {"alt": "Two rows of ten small colour pictures. Above: plain colours, gradients and stars, three of the ten under coloured noise. Below: mostly coloured noise with hardly a picture under it, but for one smooth gradient; the last is only noise."}} tags=["hide-input", "picture"]
 
 
 def some(chosen, count=10):
@@ -346,7 +346,7 @@ threshold = CRITERIA.index("threshold")
 each = [str(seed["pruned"][threshold].sum()) for seed in measured]
 glue_all({"pruned-each": ", ".join(each)})
 
-# %% mystnb={"figure": {"caption": "Variance of the synapses of the two thousand units after 1000 epochs on CIFAR-10, first seed, with the cutoffs of the three rules. Outline: the authors' layer, whose counts were read from their figure.", "name": "fig-prune-histogram"}, "image": {"alt": "A histogram with a broad peak near 0.0008 and a second, lower one near 0.002; vertical lines near 0.0015 and 0.0016 separate them. The outline has the same main peak and a smaller second mode."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Variance of the synapses of the two thousand units after 1000 epochs on CIFAR-10, first seed, with the cutoffs of the three rules. Outline: the authors' layer, whose counts were read from their figure.", "name": "fig-prune-histogram"}, "image": {"alt": "A histogram with a broad peak near 0.0008 and a second, lower one near 0.002; three vertical lines, from 0.0015 to 0.0017, stand between them. The outline has the same main peak and a smaller second mode."}} tags=["hide-input"]
 reference = np.array(theirs["variance_histogram"]["counts"])
 if measured:
     cutoffs = dict(zip(names.values(), measured[0]["cutoffs"], strict=True))
@@ -564,7 +564,7 @@ check("a single weight, over the bound", float(single.var()) / bound, 0, 0.1)
 #
 # ```{exercise}
 # :label: ex-prune-bootstrap
-# Test one component against two for `one_mode` and `two_modes` with {func}`bioadv.network.pruning.bootstrap_order`. What is the smallest p-value that it can give, and why is that enough?
+# Test one component against two with {func}`bioadv.network.pruning.bootstrap_order`, for the variances `torch.from_numpy(np.exp(one_mode[::10]))` and for those of `two_modes`, with `replicates=19`. What is the smallest p-value that it can give, and why is that enough?
 # ```
 #
 # ```{solution-start} ex-prune-bootstrap

@@ -6,8 +6,8 @@
 # :class: answer
 # How far can an image be moved before a network changes its mind, and is the locally learned network really harder to fool?
 #
-# Harder than plain backpropagation: yes, under every attack tried, and on two images of three provably. Harder than weight decay: a little, at the median; in the share of all test images that withstand a perturbation, weight decay is ahead for small ones and KH for large ones. Two choices of the measurement as coded flatter KH,
-# mostly against plain backpropagation: the attacks climb a poor loss, and each model is tested on its own images. A third works against it: noise is judged by the first of many draws that fails.
+# Harder than plain backpropagation: yes, under every attack tried, and on two images of three provably. Harder than weight decay: a little, at the median; in the share of all test images that withstand a perturbation, weight decay is ahead for small ones and KH for large ones. Two choices of the measurement as coded flatter KH:
+# the attacks climb a poor loss, which counts against plain backpropagation, and each model is tested on its own images, which makes half of the lead over weight decay. A third works against it: noise is judged by the first of many draws that fails.
 # ```
 #
 # The paper's headline answer is that the network built on the local
@@ -665,10 +665,10 @@ _ = plots_frontier.accuracy_and_norm(points, hollow)
 # In {numref}`tab-rob-paper` the first thing to compare is each pair of columns, the second the order from row to row. {numref}`fig-rob-paper-tradeoff` shows both at once: a filled mark inside a hollow one of the same kind is a
 # reproduced point.
 #
+# (sec-rob-doubts)=
 # ### Doubts, at the paper's scale
 #
-# The tests from above, on the same runs: gradients that are exactly zero; images so confidently classified that the true class no longer enters the gradient of cross-entropy; how much weaker an attack may be once its loss is a margin; what is left of the accuracy at the
-# largest strength; and the certificate, which {numref}`fig-rob-paper-brackets` shows image by image. {numref}`fig-rob-paper-absolute` draws the same as absolute accuracy.
+# The tests from above, on the same runs: images so confidently classified that the true class no longer enters the gradient of cross-entropy; how much weaker an attack may be once its loss is a margin; and the certificate, which {numref}`fig-rob-paper-brackets` shows image by image. {numref}`fig-rob-paper-absolute` draws the same as absolute accuracy. Two more are checked below the table and hold for every model: no gradient is exactly zero, and at the largest strength next to no accuracy is left.
 
 # %% mystnb={"figure": {"caption": "Can the critical strengths on CIFAR-10 be trusted? Per model, over training seeds. Saturated: number of correct images whose gradient no longer sees the true class. Cross-entropy over margin: ratio of median critical strengths on the first thousand correct images. Half over first: ratio of median strengths of noise. Certified, attacked: medians of the two ends of the bracket of the critical $L^2$ norm, first thousand correct images.", "name": "tab-rob-doubts"}} tags=["hide-input"]
 columns = {"saturated": 0, "loss": 2, "half": 2}
@@ -910,8 +910,8 @@ Table(["model", "PGD, own images", "PGD, common images", "% of the image"], rows
 #
 # ```{solution} ex-rob-convex
 # :class: dropdown
-# Convexity puts the function above each tangent and below each chord, which is all that the bound uses. It loses twice: the gap between chord and function, and the fact that all
-# units are allowed to be at their worst at the same time, though they share one perturbation. For a linear activation, and for ReLU in a ball that no kink crosses, chord, tangent and function
+# Convexity puts the function above each tangent and below each chord, which is all that the bound uses. It loses twice: the gap between chord and function, with a chord as wide as
+# its unit alone could move, and the gap between function and tangent. The perturbation itself is one and the same for all units. For a linear activation, and for ReLU in a ball that no kink crosses, chord, tangent and function
 # agree, and the bound is exact.
 # ```
 #

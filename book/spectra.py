@@ -7,7 +7,7 @@
 # Does the locally learned layer spread its variance over many directions as a power law, as cortex does?
 #
 # After the activation, yes, with an exponent near two; a layer of random weights with a plain ReLU is as straight, with a smaller exponent. Before the activation, where the paper looks, there is none up to rank {glue:text}`claimed-end`, which a summary of the paper has: the slope of the layer that the paper shows, without the units that its training left
-# unfinished ({ref}`ch-pruning`), wavers between {glue:text}`kh-local-low` and {glue:text}`kh-local-high` up to rank 100 and then rises without end, to {glue:text}`kh-local-end` at rank 500. Where it seems to reach far, rounding in single precision has lifted its end.
+# unfinished ({ref}`ch-pruning`), wavers between {glue:text}`kh-local-low` and {glue:text}`kh-local-high` from rank 11 to rank 100 and then rises without end, to {glue:text}`kh-local-end` at rank 500. Where it seems to reach far, rounding in single precision has lifted its end.
 # ```
 #
 # Show a network many images and its hidden units trace out a cloud of points. How the cloud's variance is shared out among its
@@ -205,7 +205,7 @@ mine, packaged = (
 gap = float((mine - packaged).abs().max() / mine[0])
 check("as coded: these lines minus the package", gap, high=1e-4)
 
-# %% mystnb={"figure": {"caption": "Three estimators where the truth is known ($\\alpha$ = 3, 200 units, 3000 synthetic images, one seed): units without a mean, and units whose means are three times the largest standard deviation. Faint dots: absolute values beyond the first eigenvalue that rounding made negative.", "name": "fig-spectra-known"}, "image": {"alt": "Two log-log panels. Left, without a mean: all three lines lie on the dotted truth. Right, with a mean: float64 stays on it, float32 leaves it near rank 25 and turns negative beyond rank 130; TF32 is off from the second eigenvalue on."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Three estimators where the truth is known ($\\alpha$ = 3, 200 units, 3000 synthetic images, one seed): units without a mean, and units whose means scatter by three times the largest standard deviation. Faint dots: absolute values beyond the first eigenvalue that rounding made negative.", "name": "fig-spectra-known"}, "image": {"alt": "Two log-log panels. Left, without a mean: all three lines lie on the dotted truth. Right, with a mean: float64 stays on it, float32 leaves it near rank 25 and turns negative beyond rank 130; TF32 is off from the second eigenvalue on."}} tags=["hide-input"]
 panels = {}
 for mean in (0, 3):
     h = known(3, mean)
@@ -347,8 +347,8 @@ _ = plots_spectra.local_exponents(each)
 #
 # ## The same at the paper's scale
 #
-# {numref}`fig-spectra-paper` has what the paper's two figures on spectra show: all models in one panel, so that they can be compared, and the sub-populations of two layers.
-# {numref}`tab-spectra-paper` compares the exponents. "KH" is the layer as the paper has it, without the units that {ref}`ch-pruning` removes; the two spectral models are the published one *as logged* and one *as stated*, whose difference {ref}`ch-regularization` explains. All spectra here are computed in double precision.
+# {numref}`fig-spectra-paper` has what the paper's two figures on spectra show: the models in one panel, so that they can be compared, and the sub-populations of two layers.
+# {numref}`tab-spectra-paper` compares the exponents. "KH" is the layer as the paper has it, without the units that {ref}`ch-pruning` removes; the table has two spectral models, the published one *as logged*, which is in the figure too, and one *as stated*, whose difference {ref}`ch-regularization` explains. All spectra here are computed in double precision.
 
 # %% tags=["hide-input"]
 names = [study.PIXELS, study.LAYER, *study.members("paper")]
@@ -641,7 +641,7 @@ glue_all({"kh-power": study.KH_POWER})
 #
 # The claim holds, then, for a quantity that the stored figures do not show.
 #
-# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight: the line through their ranks {glue:text}`window-noise` holds up to rank {glue:text}`random-after-end`. Their exponent is smaller ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`). And backpropagation that ends early, after a tenth of the epochs and without any penalty, comes close to both: {glue:text}`short-after-low` at ranks {glue:text}`window-noise`, with a line that holds up to rank {glue:text}`short-after-end` (one training; {glue:text}`short-after-alpha` at ranks {glue:text}`window-images`). So neither the exponent nor the straightness is a mark of local learning. With KH's own power one thing is: no layer of that size that nobody trained follows its line as far, images as weights up to rank {glue:text}`exemplars-after-end`, Gaussian rows up to {glue:text}`gaussian-after-end`, cluster centres up to {glue:text}`kmeans-after-end`, and random rows no further than {glue:text}`white-after-end` (rows of one length; {ref}`ch-mechanism` is about them).
+# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight: the line through their ranks {glue:text}`window-noise` holds up to rank {glue:text}`random-after-end`. Their exponent is smaller ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`). And backpropagation that ends early, after a tenth of the epochs and without any penalty, comes close to both: {glue:text}`short-after-low` at ranks {glue:text}`window-noise`, with a line that holds up to rank {glue:text}`short-after-end` (one training; {glue:text}`short-after-alpha` at ranks {glue:text}`window-images`). So neither the exponent nor the straightness is a mark of local learning. One thing may be: with KH's own power, no layer of that size that was made without the rule follows its line as far, images as weights up to rank {glue:text}`exemplars-after-end`, Gaussian rows up to {glue:text}`gaussian-after-end`, cluster centres up to {glue:text}`kmeans-after-end`, and random rows no further than {glue:text}`white-after-end` (rows of one length; {ref}`ch-mechanism` is about them).
 
 # %%
 for seed in kh_seeds:
