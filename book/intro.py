@@ -52,8 +52,8 @@ short = (
     "plain backpropagation, as both were published. At its accuracy, backpropagation "
     "with weight decay and an early end resists nearly as much, and so does a network "
     "with training images, which nobody learned, for weights. "
-    "What makes all three hard to fool is that they are attacked along what images differ in "
-    "by much; and the exponent of the spectrum is inherited from the images."
+    "What makes the locally learned network and that of images hard to fool is that they "
+    "are attacked along what images differ in by much; and the exponent of the spectrum is inherited from the images."
 )
 glue_all({"intro-verdict": short, "intro-sentence": short[0].upper() + short[1:]})
 
