@@ -7,7 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from bioadv.data import datasets, files
+from bioadv.data import datasets, files, shipped
 from bioadv.lab import cli, probes, provenance, readout_study, runs, stale
 from tests.test_probes import run, tiny, trained  # noqa: F401 (fixtures)
 
@@ -166,7 +166,9 @@ def test_an_interruption_says_what_is_kept(capsys, monkeypatch):
 
 
 def test_an_error_of_the_disk_has_no_number(capsys, monkeypatch, tmp_path):
-    (tmp_path / "results").write_text("")
+    monkeypatch.setitem(shipped.PLACES, shipped.NOTEBOOKS, tmp_path)  # a clone has none before `make lab`
+    for name in ("a.ipynb", "results"):
+        (tmp_path / name).write_text("")
     code, said = told(capsys, monkeypatch, "book", "--copy", f"--to={tmp_path / 'results' / 'book'}")
     assert code == 2
     assert "[Errno" not in said
