@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bioadv.lab import claims, schemas
+from bioadv.lab import claims, yaml_files
 from bioadv.lab.claims import IN_PART, NOT, REPRODUCED, UNMEASURED, Claim, judge
 from bioadv.lab.runs import RESULTS_VARIABLE, ROOT, paper
 
@@ -191,7 +191,7 @@ def test_every_verdict_of_the_ledger_can_be_computed():
 
 def test_every_number_of_the_paper_has_a_claim():
     """None is left out that would agree, or that would not; an accuracy that is only read off a curve has none."""
-    given = {entry["value"] for entry in schemas.read_yaml(claims.LEDGER) if isinstance(entry.get("value"), str)}
+    given = {entry["value"] for entry in yaml_files.read(claims.LEDGER) if isinstance(entry.get("value"), str)}
     numbers = paper()
     paths = {
         *(f"accuracy.values.{model}" for model in numbers["accuracy"]["values"]),

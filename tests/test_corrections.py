@@ -231,8 +231,25 @@ def test_a_model_beside_a_penalty_of_several_strengths(at_hand):
     with pytest.raises(MissingError, match="kh, seed 1: no weight decay is as accurate"):
         statistic(f"{over} weight decay of its accuracy", Subject("kh", 1))
     assert list(numbers.measured(name, "kh")) == [0]
-    with pytest.raises(ValueError, match="model = 'l2': no seed of it has perturbations.json here"):
-        frontier.first("l2")
+
+
+def test_a_model_beside_several_trainings_of_each_strength(at_hand):
+    """A curve for each seed; where a strength lacks it, its other one stands in, for the curve as for the model."""
+    for seed, norm in ((0, 4.0), (1, 9.0)):
+        at_hand("short-l2-2", seed, 0.4, norm)
+    at_hand("short-l2-0.5", 0, 0.6, 1.0)
+    at_hand("kh", 0, 0.5, 3.0)
+    measure, statistic = "PGD (as coded)", "log critical norm over weight decay of its accuracy"
+    assert {seed: [run.seed for run in curve] for seed, curve in frontier.curves().items()} == {0: [0, 0], 1: [0, 1]}
+    found = frontier.lead_at("kh", measure, "accuracy")
+    assert found.seeds == pytest.approx((1.5, 1))  # of one training of KH, beside two curves
+    assert found.error > 0
+    assert statistics.statistic(statistic, Subject("kh", 0)) == pytest.approx(np.log(1.5))
+    at_hand("kh", 1, 0.5, 6.0)
+    at_hand("kh", 2, 0.5, 8.0)
+    assert frontier.lead_at("kh", measure, "accuracy").seeds == pytest.approx((1.5, 2, 4))
+    for seed, ratio in ((0, 1.5), (1, 2), (2, 4)):
+        assert statistics.statistic(statistic, Subject("kh", seed)) == pytest.approx(np.log(ratio))
 
 
 def test_images_that_never_fail_are_not_forgotten(tmp_path):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bioadv.data import files
-from bioadv.lab import plan, processes, schemas
+from bioadv.lab import plan, processes, schemas, yaml_files
 
 ROOT = Path(__file__).resolve().parent.parent
 CHOICES = {"SEEDS": "seeds", "MODELS": "models", "OUT": "out", "RETRAIN": "retrain"}
@@ -30,13 +30,13 @@ def command(given: dict[str, str]) -> list[str]:
             f"{path} does not exist; give CONFIG=NAME for workflow/config/NAME.yaml, or a path to a .yaml file"
         )
     chosen = {key: given[variable] for variable, key in CHOICES.items() if given.get(variable)}
-    content = schemas.read_yaml(path)
+    content = yaml_files.read(path)
     content = content if isinstance(content, dict) else {}  # what is no table is refused below
     if "layers" in content:
-        alone = schemas.check(schemas.LayersFile, {**content, **chosen}, path)
+        alone = yaml_files.check(schemas.LayersFile, {**content, **chosen}, path)
         return _series("layers", alone.layers, "--layer", alone, given)
     if "readouts" in content:
-        paths = schemas.check(schemas.ReadoutsFile, {**content, **chosen}, path)
+        paths = yaml_files.check(schemas.ReadoutsFile, {**content, **chosen}, path)
         return _series("readouts", paths.readouts, "--model", paths, given)
     plan.read_file(path, chosen)
     profile = ROOT / "workflow" / "profiles" / (given.get("PROFILE") or "workstation")

@@ -211,7 +211,8 @@ def _runs(app: Sphinx, files: Path, image: re.Match[str]) -> list[str]:
     manifests = {run: read_json(path) for run in runs if (path := results() / run / "manifest.json").is_file()}
     out = Path(app.outdir) / "_images" / f"{image['hash']}.json"
     out.write_text(json.dumps({"files": read, "manifests": manifests}, indent=1))
-    return [f'<a href="{image["folder"]}{image["hash"]}.json">{len(runs)} run{"s" * (len(runs) > 1)}</a>']
+    link = f'<a href="{image["folder"]}{image["hash"]}.json" title="All runs that the chapter had read by then">'
+    return [f"{link}{len(runs)} run{'s' * (len(runs) > 1)}</a>"]
 
 
 def _cell_before(page: str, place: int) -> int:

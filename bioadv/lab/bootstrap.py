@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from bioadv.lab.runs import Run
-
+First = TypeVar("First")
+Second = TypeVar("Second")
 PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"  # a line does not break between a value and its error
 
 
@@ -57,7 +58,7 @@ def hierarchical(
     return Estimate(float(np.mean(values)), float(np.nanstd(drawn, ddof=1)) if drawn else np.nan, values)
 
 
-def pairs(first: Mapping[int, Run], second: Mapping[int, Run]) -> list[tuple[Run, Run]]:
+def pairs(first: Mapping[int, First], second: Mapping[int, Second]) -> list[tuple[First, Second]]:
     """Runs of two models, by seed, side by side: each of the one that has more with its own seed of the other.
 
     Where the other lacks that seed, those that it has stand in, in turn, first the ones that are in no other pair. So
@@ -66,7 +67,7 @@ def pairs(first: Mapping[int, Run], second: Mapping[int, Run]) -> list[tuple[Run
     """
     if not first or not second:
         return []
-    more, fewer = (first, second) if len(first) >= len(second) else (second, first)
-    stand_ins = itertools.cycle([fewer[seed] for seed in fewer if seed not in more] or fewer.values())
-    found = [(run, fewer[seed] if seed in fewer else next(stand_ins)) for seed, run in more.items()]
-    return found if more is first else [(other, run) for run, other in found]
+    if len(second) > len(first):
+        return [(one, other) for other, one in pairs(second, first)]
+    stand_ins = itertools.cycle([second[seed] for seed in second if seed not in first] or second.values())
+    return [(run, second[seed] if seed in second else next(stand_ins)) for seed, run in first.items()]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bioadv.data import shipped
-from bioadv.lab import schemas, study
+from bioadv.lab import study, yaml_files
 from bioadv.lab.numbers import STATISTICS, measured
 from bioadv.lab.runs import paper
 from bioadv.lab.schemas import ClaimEntry
@@ -100,14 +100,14 @@ class Verdict:
 
 def read(path: Path = LEDGER) -> list[Claim]:
     """The claims in the order of the file; ``ValueError`` names the file and the claim that is not well formed."""
-    listed = schemas.read_yaml(path)
+    listed = yaml_files.read(path)
     if not isinstance(listed, list):
         raise ValueError(f"{path} is not a list of claims; begin each with '- id: ...'")
     claims, numbers = list[Claim](), paper()
     for number, given in enumerate(listed, 1):
         label = given.get("id", number) if isinstance(given, dict) else number
         try:
-            claims.append(_claim(schemas.check(schemas.ClaimEntry, given, f"{path}: claim {label!r}"), numbers))
+            claims.append(_claim(yaml_files.check(ClaimEntry, given, f"{path}: claim {label!r}"), numbers))
         except ValueError as error:
             raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     twice = {claim.id for claim in claims if sum(other.id == claim.id for other in claims) > 1}

@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bioadv.data import checks
-from bioadv.lab import corrections, runs, study
+from bioadv.lab import bootstrap, corrections, runs, study
 from bioadv.lab.bootstrap import Estimate
 from bioadv.lab.corrections import Comparison
 from bioadv.lab.runs import Run
 
+MEASURED = "perturbations.json"
 Point = tuple[float, float]  # accuracy, median critical norm
+Curve = tuple[Run, ...]  # a run of each strength of weight decay
 # Where a model is compared with a curve: the number that has to agree, and how far beyond the curve's ends it may lie.
 PLACES: dict[str, tuple[Callable[[Run], float], float]] = {
     "accuracy": (lambda run: run.accuracy, 0.005),
@@ -26,14 +28,12 @@ PLACES: dict[str, tuple[Callable[[Run], float], float]] = {
 def swept(of_decay: bool) -> list[str]:
     """The short trainings that are at hand: strengths of weight decay, or the others."""
     names = [name for name, chosen in study.EXPERIMENTS.items() if chosen.group == "frontier"]
-    return [
-        name for name in names if name.startswith("short-l2") == of_decay and runs.at_hand(name, "perturbations.json")
-    ]
+    return [name for name in names if name.startswith("short-l2") == of_decay and runs.at_hand(name, MEASURED)]
 
 
 def points(models: Sequence[str], measure: str) -> dict[str, list[Point]]:
     """Accuracy and median critical norm of every seed at hand, each model on its own images."""
-    found = {model: runs.at_hand(model, "perturbations.json") for model in models}
+    found = {model: runs.at_hand(model, MEASURED) for model in models}
     return {
         model: [(run.accuracy, corrections.medians([run], measure)[0]) for run in by_seed.values()]
         for model, by_seed in found.items()
@@ -41,21 +41,29 @@ def points(models: Sequence[str], measure: str) -> dict[str, list[Point]]:
     }
 
 
-def first(model: str) -> Run:
-    """The first seed at hand of a model that was attacked; ``ValueError`` if there is none."""
-    found = runs.at_hand(model, "perturbations.json")
-    if not found:
-        raise ValueError(f"model = {model!r}: no seed of it has perturbations.json here; give one that was attacked")
-    return found[min(found)]
+def curves() -> dict[int, Curve]:
+    """The short trainings with weight decay, one of each strength at hand, by seed.
+
+    Where a strength lacks a seed that another has, a run of it stands in, as in :func:`bootstrap.pairs`.
+    """
+    strengths = [runs.at_hand(name, MEASURED) for name in swept(of_decay=True)]
+    seeds = sorted({seed for by_seed in strengths for seed in by_seed})
+    columns = [bootstrap.pairs(dict(zip(seeds, seeds, strict=True)), by_seed) for by_seed in strengths]
+    return {seed: tuple(column[number][1] for column in columns) for number, seed in enumerate(seeds)}
+
+
+def _paired(model: str) -> list[tuple[Run, Curve]]:
+    """Each seed at hand of a model with a curve, or each curve with a seed of the model, if there are more of them."""
+    return bootstrap.pairs(runs.at_hand(model, MEASURED), curves())
 
 
 def lead_at(model: str, measure: str, place: str, common: bool = False) -> Estimate:
     """Median critical norm of a model over that of weight decay of the strength that agrees in a place of ``PLACES``.
 
-    Interpolated between the strengths at hand, one seed of each; over the model's seeds that lie within the curve's
-    ends. ``NOTHING`` where none does.
+    Interpolated between the strengths at hand; over the seeds of the model or of the strengths, whichever has more, as
+    far as the model lies within the curve's ends. ``NOTHING`` where it does with no seed.
     """
-    found = [beside(run, place) for run in runs.at_hand(model, "perturbations.json").values()]
+    found = [_beside(run, curve, place) for run, curve in _paired(model)]
     return corrections.compared([one for one in found if one], measure, common)
 
 
@@ -68,9 +76,13 @@ def range_at(model: str) -> tuple[float, float]:
 
 def beside(run: Run, place: str) -> Comparison | None:
     """A run against weight decay of the strength that agrees with it in a place; None beyond the curve's ends."""
+    curve = next((curve for one, curve in _paired(run.model) if one.seed == run.seed), ())
+    return _beside(run, curve, place)
+
+
+def _beside(run: Run, curve: Curve, place: str) -> Comparison | None:
     checks.known("place", place, tuple(PLACES))
     where, slack = PLACES[place]
-    curve = [first(name) for name in swept(of_decay=True)]
     at, own = [where(other) for other in curve], where(run)
     if np.isnan(interpolated(own, at, [1.0] * len(at), slack)):
         return None

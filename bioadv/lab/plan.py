@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bioadv.data import datasets
-from bioadv.lab import probes, provenance, runs, schemas, stale, study
+from bioadv.lab import probes, provenance, runs, stale, study, yaml_files
 from bioadv.lab.schemas import Cost, StudyFile
 from bioadv.network.local_learning import KHParams
 
@@ -139,7 +139,7 @@ def needs_layer(model: str) -> bool:
 
 def read_file(path: Path, more: Mapping[str, Any] | None = None) -> Study:
     """The study of a YAML file; ``more``, from the command line, goes before what stands there."""
-    given = schemas.read_yaml(path)
+    given = yaml_files.read(path)
     return read({**given, **(more or {})} if isinstance(given, dict) else given, path)
 
 
@@ -148,7 +148,7 @@ def read(config: Any, file: str | Path = "configuration") -> Study:
 
     ``seeds`` and ``models``, from the command line, leave out everything else of the stages.
     """
-    entry = schemas.check(schemas.StudyFile, config, file)
+    entry = yaml_files.check(StudyFile, config, file)
     try:
         stages = _stages(entry)
         if entry.epochs is not None and any(stage.layers for stage in stages):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bioadv.data import checks, shipped
-from bioadv.lab import alone, runs, schemas, statistics, study
+from bioadv.lab import alone, runs, statistics, study, yaml_files
 from bioadv.lab.schemas import PredictionEntry as Prediction
 from bioadv.lab.statistics import MissingError, Subject
 from bioadv.measure import powerlaw
@@ -65,13 +65,13 @@ class Outcome:
 
 def read(path: Path = LEDGER) -> list[Prediction]:
     """The predictions in the order of the file; ``ValueError`` names the file and the entry that is not well formed."""
-    listed = schemas.read_yaml(path)
+    listed = yaml_files.read(path)
     if not isinstance(listed, list):
         raise ValueError(f"{path} is not a list of predictions; begin each with '- id: ...'")
     found = list[Prediction]()
     for number, given in enumerate(listed, 1):
         label = given.get("id", number) if isinstance(given, dict) else number
-        entry = schemas.check(Prediction, given, f"{path}: prediction {label!r}")
+        entry = yaml_files.check(Prediction, given, f"{path}: prediction {label!r}")
         if entry.rule == "close" and entry.tolerance is None:
             raise ValueError(f"{path}: prediction {entry.id!r}: tolerance is missing; give what rule 'close' allows")
         try:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from bioadv.data import files, shipped
-from bioadv.lab import provenance, schemas, study
+from bioadv.lab import provenance, schemas, study, yaml_files
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
 
@@ -247,6 +247,6 @@ def load_model(folder: Path) -> TwoLayer:
 def paper(path: Path | None = None) -> dict[str, Any]:
     """The numbers of the paper and of its authors' stored figures; ``ValueError`` names what is not as it should be."""
     path = path or shipped.folder("book") / "paper.yaml"
-    numbers: dict[str, Any] = schemas.read_yaml(path)
-    schemas.check(schemas.PaperFile, numbers, path)
+    numbers: dict[str, Any] = yaml_files.read(path)
+    yaml_files.check(schemas.PaperFile, numbers, path)
     return numbers

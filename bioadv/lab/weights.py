@@ -19,7 +19,7 @@ from pydantic import Field
 
 from bioadv.data import downloads, files
 from bioadv.data.downloads import Remote
-from bioadv.lab import processes, provenance, schemas, study
+from bioadv.lab import processes, provenance, schemas, study, yaml_files
 from bioadv.lab.runs import Run
 from bioadv.network import streams
 
@@ -69,7 +69,7 @@ def read(path: Path | None = None, mirrors: Sequence[str] = ()) -> Published:
         found = files.read_object(path)
     except ValueError as error:  # its remedy is for files that are made here
         raise ValueError(f"list = {str(path)!r} is no list of published files, a .json ({error})") from error
-    listed = schemas.check(WeightsFile, found, path)
+    listed = yaml_files.check(WeightsFile, found, path)
     extra = [*mirrors, *os.environ.get(MIRRORS_VARIABLE, "").split()]
     bad = [mirror for mirror in extra if not mirror.startswith(("http://", "https://"))]
     if bad:

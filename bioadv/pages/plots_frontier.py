@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -43,12 +44,13 @@ def accuracy_and_norm(
 def frontier(curve: Mapping[str, Points], models: Mapping[str, Points], hollow: Mapping[str, Points]) -> Figure:
     """Median critical norm against accuracy, a panel per attack, beside the curve of a penalty with several strengths.
 
-    curve, models, hollow: by attack; of the curve, the mean over the seeds of a strength is drawn.
+    curve, models, hollow: by attack; the curve goes through the means over the seeds of a strength, small dots.
     """
     figure, panels = plt.subplots(1, len(curve), figsize=(WIDTH, 3.6), sharey=True)
     for axes, (attack, strengths) in zip(np.atleast_1d(panels), curve.items(), strict=True):
         places = {model: tuple(np.mean(seeds, axis=0)) for model, seeds in strengths.items()}
-        axes.plot(*np.transpose(sorted(places.values())), ".-", color=GREY, zorder=1)
+        axes.plot(*np.transpose(sorted(places.values())), "-", color=GREY, zorder=1)
+        axes.plot(*np.transpose(list(itertools.chain(*strengths.values()))), ".", color=GREY, zorder=1)
         for number, (model, place) in enumerate(places.items()):
             offset = (-10, -11) if number % 2 else (4, 4)  # in turn below and above, so that neighbours do not overlap
             strength = plots.look(model).short.removeprefix("L2 ")
@@ -93,7 +95,8 @@ def hero(points: Points, certain: Mapping[str, float], curve: Points) -> Figure:
     figure, axes = plt.subplots(figsize=(5.0, 4.2))
     strengths = {model: tuple(np.mean(seeds, axis=0)) for model, seeds in curve.items()}
     if strengths:
-        axes.plot(*np.transpose(sorted(strengths.values())), ".-", color=GREY, zorder=1, label="weight decay")
+        axes.plot(*np.transpose(sorted(strengths.values())), "-", color=GREY, zorder=1, label="weight decay")
+        axes.plot(*np.transpose(list(itertools.chain(*curve.values()))), ".", color=GREY, zorder=1)
     for number, (model, place) in enumerate(sorted(strengths.items(), key=lambda item: item[1])):
         strength = plots.look(model).short.removeprefix("L2 × ")
         if strength != "1" and number not in (0, len(strengths) - 1):
