@@ -6,7 +6,7 @@
 # :class: answer
 # The landscape of the locally learned network looks smooth where the others look broken. Is that what it learned?
 #
-# No. Either of two things brings it about without learning: the steep activation, with any weights, or weights that have a large part in common, such as images, under which hardly a unit ever switches off. And the steepness hides nothing from an attack.
+# No. Either of two things brings it about without learning: the steep activation, with any weights, or weights that have a large part in common, such as images, under which hardly a unit ever switches off. And at the median the steepness hides nothing from an attack.
 # ```
 #
 # Robustness is a number; this chapter looks at the landscape behind it. Cut a plane through the space of images, colour each point by
@@ -33,7 +33,7 @@ from bioadv.measure import attacks, landscapes
 from bioadv.network import local_learning as ll
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
-from bioadv.pages import plots_geometry
+from bioadv.pages import plots_geometry, wording
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin(tests=40)
@@ -158,7 +158,7 @@ _ = plots_geometry.landscapes(far, data.train.classes)
 # %% [markdown]
 # How to read it: let the eye go to the upper maps first, and then to the colour bars below them. KH is a smooth surface on which the Jacobian more than
 # doubles towards the rim. The others are mosaics of facets with straight edges, which for random features are rays from the centre, but on a much narrower scale: what looks like
-# strong structure there is a variation by a tenth or two. A colour scale of its own for each panel hides that. BP, L2 and Jacobian, which
+# strong structure there is a variation by a fifth or a quarter from end to end. A colour scale of its own for each panel hides that. BP, L2 and Jacobian, which
 # started from the same random weights, have nearly the same regions too.
 #
 # ### How far is that?
@@ -343,7 +343,7 @@ for key in ("regions", "boundary"):
 #
 # ```{admonition} Our remark
 # :class: remark
-# First seeds were measured on other random planes than later ones, by a slip of ours. So a mean over seeds of KH or of random features holds both, and a model with one seed is on the former. For first seeds, too, the plane through this image is spanned by two rows of the initial weights, those of two units of two thousand; whether that has an effect was not checked.
+# First seeds were measured on other random planes than later ones, by a slip of ours. Later ones share theirs (so does the spectral model as stated, with its one seed), and how well they agree says nothing of other planes: KH's spread far out is {glue:text}`geo-kh-spread-first` on those of the first seed and {glue:text}`geo-kh-spread-later` on those of the others. Every mean over seeds holds both. For first seeds, too, the plane through this image is spanned by two rows of the initial weights, those of two units of two thousand; whether that has an effect was not checked.
 # ```
 
 # %% mystnb={"figure": {"caption": "The paper's figure at the paper's scale: CIFAR-10, 2000 hidden units, first test image, one random plane out to the paper's radius, first seed of each model.", "name": "fig-geo-paper"}, "image": {"alt": "Pairs of maps for the models at the paper's scale. Jacobian norm: KH is a smooth hillside; the others are made of fine fibres that run outwards, on a colour scale that spans a tenth or so. The maps of decisions have a few regions each."}} tags=["hide-input"]
@@ -418,6 +418,7 @@ unlearned = [
     for run in stored(name, "landscape.npz").values()
 ]
 keys = "norms", "kh-constant", "kh-linear", "planes", "kh-high-planes"
+keys += "kh-spread-first", "kh-spread-later"
 glued = {f"geo-{key}": "–" for key in keys}
 glued["geo-unlearned-constant"] = constant(unlearned) if unlearned else "–"
 if probes["kh"]:
@@ -428,6 +429,9 @@ if probes["kh"]:
     glued["geo-planes"] = f"{len(every[0]['norms'])}"
     high = [arrays["high"][1, 0].std(ddof=1) for arrays in every]
     glued["geo-kh-high-planes"] = f"{np.mean(high):.0f}"
+    spreads = [np.median(arrays["spread"][1, 0]) for arrays in every]
+    glued["geo-kh-spread-first"] = f"{spreads[0]:.2f}"
+    glued["geo-kh-spread-later"] = wording.of_seeds(spreads[1:], places=2)
     lowest = np.concatenate([arrays["other_low"] for arrays in every], axis=1)
     glued["geo-kh-linear"] = f"{np.median(lowest):.1f}"
 glue_all(glued)
@@ -453,15 +457,19 @@ for place, where in enumerate(("near the data", "far out")):
     check(f"KH's spread {where} over the next", spread["kh"] / others, 1)
 near, far = (over_seeds("kh", "spread", place) for place in (0, 1))
 check("KH's spread near the data, over that far out", near / far, 0, 0.1)
-regions = over_seeds("bp", "regions") / over_seeds("random", "regions")
-check("regions of BP over those of random features", regions, 0.5, 2)
+for place in (0, 1):
+    regions = {m: over_seeds(m, "regions", place) for m in ("kh", "bp", "random")}
+    over = regions["bp"] / regions["random"]
+    check("regions of BP over those of random features", over, 0.5, 2)
+    if not place:
+        glue_all({f"geo-near-{m}": f"{n:.1f}" for m, n in regions.items()})
 
 # %% [markdown]
 # Four things to note in the table. The rows are medians over {glue:text}`geo-planes` images, one plane each, and planes differ: KH's highest value has a standard deviation of {glue:text}`geo-kh-high-planes` over them. Our ranges overlap with the authors' for all models, and KH's is the widest for its mean (the spread), near the data as well as far out. The row of random features agrees with what the authors plot as their spectral model to within about half a unit, another sign that
 # this model hardly left its initial weights. The spread of KH is large only far out; near the data
 # it is smaller by an order of magnitude. And with $q = 1$ on the
 # same KH weights the Jacobian is not just smooth but *constant*, {glue:text}`geo-kh-linear`, over the whole plane in {glue:text}`geo-kh-constant` cases ({glue:text}`geo-planes` images, every training of KH), out to the paper's
-# radius: none of the units ever switches. In those cases everything that can be seen in the KH column comes from the power. That needs no learning either. It is what rows do that have a large part in common, the mean image: a response to an image is then larger than what any direction of the plane takes away from it. With images as weights, or Gaussian rows like images, the Jacobian is constant in {glue:text}`geo-unlearned-constant` cases. Unlike on the photo patches, BP has about as many regions here as random features.
+# radius: none of the units ever switches. In those cases everything that can be seen in the KH column comes from the power. That needs no learning either. It is what rows do that have a large part in common, the mean image: a response to an image is then larger than what any direction of the plane takes away from it. With images as weights, or Gaussian rows like images, the Jacobian is constant in {glue:text}`geo-unlearned-constant` cases. Far out BP has about as many regions as random features, as on the photo patches; near the data, too, {glue:text}`geo-near-bp` and {glue:text}`geo-near-random` at the median, where KH has {glue:text}`geo-near-kh`.
 #
 # (sec-geo-referees)=
 # ## Robust, or hard to differentiate?
@@ -558,12 +566,16 @@ for name, found in judged.items():
         hsj = arrays["hop_skip_jump_l2"]
         pairs[name] = arrays["ddn_l2"][: len(hsj)], hsj
 _ = plots_geometry.paired(pairs, "with gradients (DDN)", "without (HopSkipJump)")
+for name, (ddn, hsj) in pairs.items():
+    deepest = wording.share(max(0, 1 - (hsj / ddn).min()))
+    glue_all({f"ref-deepest-{name}": deepest})
+    glue_all({f"ref-below-{name}": int((hsj < ddn).sum()) or "none"})
 
 # %% [markdown]
 # How to read them: a ratio above one says that gradients helped the attack. They do. HopSkipJump is behind by about the same factor for KH as for random features with their ordinary ReLU; Square is behind by less for KH than for BP or random features, though behind.
 #
-# In {numref}`fig-geo-referees` the points lie close above the line; the few far above it are images on which HopSkipJump got stuck,
-# and the few below are fewer for KH than for random features. The Square attack, on a ladder of strengths of which each is twice the last, broke no image at a strength below the one that Auto-PGD found; an advantage of less than two it could miss.
+# In {numref}`fig-geo-referees` the points lie close above the line; the few far above it are images on which HopSkipJump got stuck.
+# A few lie below: {glue:text}`ref-below-kh` of {glue:text}`ref-hsj-images` for KH, {glue:text}`ref-below-random` for random features, {glue:text}`ref-below-bp` for BP; those of KH by up to {glue:text}`ref-deepest-kh`, those of random features by up to {glue:text}`ref-deepest-random`. So on a few images of KH an attack without gradients was clearly better than this one with them. The Square attack, on a ladder of strengths of which each is twice the last, broke no image at a strength below the one that Auto-PGD found; an advantage of less than two it could miss.
 #
 # Auto-PGD itself does a little better with the
 # ratio of logit differences than with cross-entropy for KH and for random features alike, and hardly for BP. So the choice of the loss matters for some models, but it is not a matter of the steep activation.
@@ -597,7 +609,7 @@ _ = plots_geometry.paired(pairs, "with gradients (DDN)", "without (HopSkipJump)"
 # * The landscape of the KH model is smooth: its Jacobian has no jumps. The activation $\max(0, h)^q$ with $q$ = {glue:text}`geo-power` has that with any weights, and at the paper's size KH's weights have it with an ordinary ReLU. The paper's comparison varies both at once. What only the power brings is the slow rise towards the rim.
 # * What the weights contribute is a hidden layer whose units practically never switch off, so that it is linear on the data but for the power. Images as weights contribute the same.
 # * The contrast in the paper's figure is a matter of scale as well: its plane goes far beyond any image, and each panel has its own colours. Near the data, on random planes, all models are nearly flat.
-# * The steep activation hides nothing. At the median, attacks that see no gradient find no shorter way than attacks that follow it. Whatever robustness KH has ({ref}`ch-robustness`), it is not an artefact of a gradient that cannot be used.
+# * At the median the steep activation hides nothing: attacks that see no gradient find no shorter way than attacks that follow it (one training of each model). On {glue:text}`ref-below-kh` of {glue:text}`ref-hsj-images` images of KH they did. The robustness of KH at the median ({ref}`ch-robustness`) is then no artefact of a gradient that cannot be used.
 #
 # ## Exercises
 #

@@ -254,11 +254,11 @@ _ = plots_training.layer_history(both)
 #
 # {numref}`fig-kh-filters` shows the synapses as pictures. The initial weights were white noise, and some units still are.
 # The others have become image-like without being asked to: plain colours and gradients that many images share, oriented stripes
-# and edges, and a few units that have all but memorised a spot of a photograph, a star among the galaxies for instance. A
+# and edges, and many units, a third or more, that have all but memorised a spot of a photograph, a star or a field of galaxies. A
 # unit becomes an average of the images it wins, so this is a portrait of the competition: where many different
 # images are won, the average is smooth; where few are, it shows them.
 
-# %% mystnb={"figure": {"caption": "Synapses of the 100 units after training on photo patches ($\\Delta$ = 0.2, one seed). Each picture has its own scale, on which mid-grey is zero and one weight in a hundred saturates.", "name": "fig-kh-filters"}, "image": {"alt": "A grid of one hundred small colour pictures: smooth colour blobs, gradients and oriented edges, with a few that are still noisy."}} tags=["hide-input", "picture"]
+# %% mystnb={"figure": {"caption": "Synapses of the 100 units after training on photo patches ($\\Delta$ = 0.2, one seed). Each picture has its own scale, on which mid-grey is zero and one weight in a hundred saturates.", "name": "fig-kh-filters"}, "image": {"alt": "A grid of one hundred small colour pictures: smooth colours and gradients, stripes and leaves, many fields of stars on dark grey, and two that are still noise."}} tags=["hide-input", "picture"]
 _ = plots.filter_grid(layer.synapses.numpy(), data.train.shape)
 
 # %% [markdown]
@@ -422,7 +422,7 @@ check(
 # ## What we conclude
 #
 # * The rule does what is claimed for it: locally and without labels it draws the norm of each participating unit to a set value,
-#   and fills the layer with smooth, image-like filters.
+#   and fills the layer with image-like filters: smooth where a unit wins many images, close to single ones where it wins few.
 # * It has a failure that its usual test does not see: norms that look converged while one unit wins everything.
 # * Whether a layer is alive depends on its size, on $\Delta$, $k$ and the initial weights, and has to be measured.
 #

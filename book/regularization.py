@@ -7,7 +7,7 @@
 # What are the penalties that the paper sets the local rule against, and what do they do to a network?
 #
 # Two of the three are the same thing: the Jacobian penalty, as coded, is a weight decay. The third is a spectral penalty. In the run that was logged its target, it seems, was so steep that training stalled at once and left random
-# features. With the exponent that is stated, and with the covariance put right, it trains well.
+# features. With the exponent that is stated, and with the covariance put right, it trained well ({glue:text}`stated-seeds`).
 # ```
 #
 # The local rule of {ref}`ch-local-learning` shapes a representation without ever being told what smooth means. The paper
@@ -468,9 +468,11 @@ def row(name):
 
 
 last = [
-    log["penalty"][-1] for name, log in logs.items() if name == "specreg-logged"
+    steps * files.read_arrays(run / "log.npz")["penalty"][-1]
+    for run in folders["specreg-logged"].values()
 ]
-glue_all({"ours-penalty": wording.number(steps * last[0]) if last else "–"})
+glue_all({"ours-penalty": wording.of_seeds(last)})
+glue_all({"stated-seeds": wording.count(len(folders["specreg"]), "training")})
 header = ["model", "accuracy", "accuracy, authors", "Jacobian norm"]
 header += ["Jacobian norm, authors", "products"]
 Table(header, [row(name) for name in first])
@@ -511,7 +513,7 @@ check(
 # Look at the spectral model as logged. After a thousand epochs its Jacobian norm is that of random features to within a hundredth: the hidden weights are where they began, or
 # nearly so. And its accuracy is that of the authors' spectral model to within a percentage point, below that of random features in every training of those. Its training loss ends higher than that of random features, {glue:text}`logged-loss` against {glue:text}`random-loss`, so it is not quite as random as it looks; what marked it was not measured.
 #
-# With the exponent as stated, and the covariance put right, the hidden layer does learn. The network is as accurate as BP to within a percentage point, far from the accuracy in the authors' figures, with {glue:text}`stated-norm` times BP's Jacobian norm. What it does to the
+# With the exponent as stated, and the covariance put right, the hidden layer does learn ({glue:text}`stated-seeds`). The network is as accurate as BP to within a percentage point, far from the accuracy in the authors' figures, with {glue:text}`stated-norm` times BP's Jacobian norm. What it does to the
 # spectrum is in {numref}`tab-spectra-paper`, and what to robustness in {ref}`ch-beyond`.
 #
 # (sec-reg-code)=
@@ -523,7 +525,7 @@ check(
 #   normalisation over the batch. The plotted "Jacobian norm" is the estimator's value, a third of the squared norm divided by a thousand.
 # * **Spectral, exponent.** The stored training log has a penalty of about {glue:text}`logged-penalty` per epoch. We evaluated
 #   {eq}`eq-reg-spectral` at random initial weights: with the stated exponent it is {glue:text}`stated-penalty`, with
-#   $\alpha$ = {glue:text}`kh-alpha`, the exponent the authors measured for their KH layer, {glue:text}`kh-penalty`. A full training with the latter logs {glue:text}`ours-penalty` in its last epoch, somewhat less than theirs, for a reason that we do not know. So the run that was logged had, in all likelihood, the steeper
+#   $\alpha$ = {glue:text}`kh-alpha`, the exponent the authors measured for their KH layer, {glue:text}`kh-penalty`. Full trainings of ours with the latter log {glue:text}`ours-penalty` in their last epoch, somewhat less than theirs, for a reason that we do not know. So the run that was logged had, in all likelihood, the steeper
 #   target. Settings of the penalty are class attributes in that code, shared by all trainers in a session, which would explain it; so would a cell that was edited after it had been run, and the numbers of the cells allow for that. This is an
 #   inference.
 # * **Spectral, estimator.** Its covariance takes the last batch only and second moments instead of central ones. Half of the directions then
@@ -538,7 +540,7 @@ check(
 # ## What we conclude
 #
 # * Two of the paper's three penalties are the same weight decay at two strengths.
-# * The third, as logged, left the hidden layer close to its random initial weights: so says its log, and so does our run of it. With the stated exponent, and an estimator that is put right, it trains to BP's accuracy.
+# * The third, as logged, left the hidden layer close to its random initial weights: so says its log, and so does our run of it. With the stated exponent, and an estimator that is put right, it trained to BP's accuracy ({glue:text}`stated-seeds`).
 # * To compare KH with them is therefore to compare it with *weight decay* and with *random features*. That is still worth doing, and the rest of this book does it, beside penalties that do what they say.
 #
 # ## Exercises

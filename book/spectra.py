@@ -6,7 +6,7 @@
 # :class: answer
 # Does the locally learned layer spread its variance over many directions as a power law, as cortex does?
 #
-# After the activation, yes, with an exponent near two; a layer of random weights with a plain ReLU is as straight, with a smaller exponent. Before the activation, where the paper looks, there is none up to rank {glue:text}`claimed-end`, which a summary of the paper has: the slope of the layer that the paper shows, without the units that its training left
+# After the activation, yes, with an exponent near two; a layer of random weights with a plain ReLU is as straight, with a smaller exponent. Before the activation, where the paper looks and a summary of it has a power law up to rank {glue:text}`claimed-end`, there is none: the slope of the layer that the paper shows, without the units that its training left
 # unfinished ({ref}`ch-pruning`), wavers between {glue:text}`kh-local-low` and {glue:text}`kh-local-high` from rank 11 to rank 100 and then rises without end, to {glue:text}`kh-local-end` at rank 500. Where it seems to reach far, rounding in single precision has lifted its end.
 # ```
 #
@@ -35,7 +35,7 @@ from bioadv.measure.powerlaw import fit
 from bioadv.network import local_learning as ll
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
-from bioadv.pages import notebook, plots, plots_spectra
+from bioadv.pages import notebook, plots, plots_spectra, wording
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin(tests=40)
@@ -246,7 +246,7 @@ check("exponent in float32, as coded (true: 3)", in_floor, 0.5, 2.9)
 # instead, which gives each octave the same say. Both are in {func}`bioadv.measure.powerlaw.fit`.
 #
 # The standard error that is usually printed with such a slope assumes that the $\varepsilon_n$ are independent. Sorted eigenvalues never are: the residuals
-# wander slowly, so a few hundred of them count as much as a handful. An honest error comes from drawing the *images* anew: the bootstrap. Patches of
+# wander slowly, so a few hundred of them count as much as a handful. An honest error comes from drawing the *images* anew, the bootstrap: it is how far the exponents of such samples scatter. (They scatter about a steeper one, as a sample that has images twice has fewer different ones; how much steeper tells how much a finite set of images adds.) Patches of
 # a photograph overlap, so whole blocks of them are drawn together.
 
 # %%
@@ -484,10 +484,20 @@ for name in UNTRAINED:
         {"images_after": run.arrays("alignment")["after_4.5"]}
         for run in alone.values()
     ]
+centred = in_folder(
+    folder("untrained", "cifar10"), "gaussian-centred", "alignment.json"
+)
+others["centred"] = [
+    {"images_after": run.arrays("alignment")["after_1"]} for run in centred.values()
+]
+short_seeds = wording.count(len(others["short"]), "training")
+glue_all({"short-seeds": short_seeds})
 for name, found in others.items():
     for measure, (number, digits) in measures.items():
         text = over_seeds(found, "images_after", number, digits)
         glue_all({f"{name}-after-{measure}": text})
+
+# %% tags=["hide-input"]
 short_end = [end_narrow(one["images_after"]) for one in others["short"]]
 check("after: backpropagation that ends early, its line", min(short_end), 800)
 farthest = max(
@@ -622,7 +632,7 @@ for seed in kh_seeds:
 #
 # So before the activation the layer that the paper shows, the pruned one, has no power law over the whole of the window. What the readout sees, though, is $a = \max(0, h)^q$ with $q$ = {glue:text}`kh-power`. None of the stored figures shows its spectrum; {numref}`fig-spectra-after` has it beside the other, rank by rank.
 
-# %% mystnb={"figure": {"caption": "Local exponent on CIFAR-10 test images before and after the activation (fits over $n/1.5$ to $1.5n$). Lines are means over training seeds, coloured bands, where there are several, go from the smallest to the largest (hardly wider than the lines). The grey band spans the paper's window.", "name": "fig-spectra-after"}, "image": {"alt": "Left, before the activation: the nulls rise slowly from about one and a half; KH rises from two and a half at rank ten to more than four at rank 500. Right, after the activation: KH stays between two and two and a half from rank 15 to 500 and rises only beyond; the spectral model as stated winds around one up to about rank 300."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Local exponent on CIFAR-10 test images before and after the activation (fits over $n/1.5$ to $1.5n$). Lines are means over training seeds, coloured bands, where there are several, go from the smallest to the largest (hardly wider than the lines). The grey band spans the paper's window.", "name": "fig-spectra-after"}, "image": {"alt": "Left, before the activation: the nulls rise slowly from about one and a quarter; KH rises from two and a half at rank ten to more than four at rank 500. Right, after the activation: KH stays between two and two and a half from rank 20 to 500 and rises only beyond; the spectral model as stated winds around one up to about rank 300."}} tags=["hide-input"]
 order = [n for n in at_hand if n not in (study.LAYER, "specreg-logged")]
 panels = {
     f"{tap} the activation": {
@@ -637,11 +647,11 @@ glue_all({"kh-power": study.KH_POWER})
 
 # %% [markdown]
 # After the activation the KH spectrum *is* close to a power law, in exact arithmetic and over nearly two decades: its exponent at ranks {glue:text}`window-images` is {glue:text}`kh-after-alpha`, at {glue:text}`window-noise` it is
-# {glue:text}`kh-after-low`, and the line through the latter holds within a factor of two up to rank {glue:text}`kh-after-end`. For the layer that is not pruned it is the same.
+# {glue:text}`kh-after-low`, and the line through the latter holds within a factor of two up to rank {glue:text}`kh-after-end`. Not pruned, the layer has {glue:text}`raw-after-alpha` and follows its line a little further, up to rank {glue:text}`raw-after-end`.
 #
 # The claim holds, then, for a quantity that the stored figures do not show.
 #
-# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight: the line through their ranks {glue:text}`window-noise` holds up to rank {glue:text}`random-after-end`. Their exponent is smaller ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`). And backpropagation that ends early, after a tenth of the epochs and without any penalty, comes close to both: {glue:text}`short-after-low` at ranks {glue:text}`window-noise`, with a line that holds up to rank {glue:text}`short-after-end` (one training; {glue:text}`short-after-alpha` at ranks {glue:text}`window-images`). So neither the exponent nor the straightness is a mark of local learning. One thing may be: with KH's own power, no layer of that size that was made without the rule follows its line as far, images as weights up to rank {glue:text}`exemplars-after-end`, Gaussian rows up to {glue:text}`gaussian-after-end`, cluster centres up to {glue:text}`kmeans-after-end`, and random rows no further than {glue:text}`white-after-end` (rows of one length; {ref}`ch-mechanism` is about them).
+# Before one credits the local rule or the power with this, look at the nulls in the right panel. Random features behind an ordinary ReLU are as straight: the line through their ranks {glue:text}`window-noise` holds up to rank {glue:text}`random-after-end`. Their exponent is smaller ({glue:text}`random-after-alpha` at ranks {glue:text}`window-images`, {glue:text}`random-after-low` at {glue:text}`window-noise`). Gaussian rows with the covariance of the images, but without their mean, follow theirs behind such a ReLU up to rank {glue:text}`centred-after-end`, further than KH, with {glue:text}`centred-after-alpha` and {glue:text}`centred-after-low`. And backpropagation that ends early, after a tenth of the epochs and without any penalty, comes close to KH in both: {glue:text}`short-after-low` at ranks {glue:text}`window-noise`, with a line that holds up to rank {glue:text}`short-after-end` ({glue:text}`short-seeds`; but {glue:text}`short-after-alpha` at ranks {glue:text}`window-images`). So neither the exponent nor the straightness is a mark of local learning. One thing may be: with KH's own power, none of the layers that nobody trained follows its line as far (weights trained with labels were not measured behind it), images as weights up to rank {glue:text}`exemplars-after-end`, Gaussian rows up to {glue:text}`gaussian-after-end`, cluster centres up to {glue:text}`kmeans-after-end`, and random rows no further than {glue:text}`white-after-end` (rows of one length; {ref}`ch-mechanism` is about them).
 
 # %%
 for seed in kh_seeds:
@@ -705,9 +715,15 @@ for seed in kh_seeds:
 drawn = [seed["bootstrap_before"][:, 0].std(ddof=1) for seed in kh_seeds]
 squares = [fit(seed["images_before"], powerlaw.IMAGES).error for seed in kh_seeds]
 trained = [wide(seed["images_before"]) for seed in kh_seeds]
+above = [
+    seed["bootstrap_before"][:, 0].mean() - wide(seed["images_before"])
+    for seed in kh_seeds
+]
+check("draws of images, above the exponent itself", min(above), 0.01, 0.03)
 glue_all(
     {
         "moves-images": f"{np.mean(drawn):.3f}",
+        "moves-bias": f"{np.mean(above):.3f}",
         "moves-least-squares": f"{np.mean(squares):.3f}",
         "moves-seeds": f"{np.std(trained, ddof=1):.3f}",
     }
@@ -720,7 +736,7 @@ _ = axes.set(xlabel=r"$\alpha$")
 # %% [markdown]
 # How to read them: in the left map of {numref}`fig-spectra-windows` colours change all along the vertical axis; every last rank has its own exponent. The right map is almost of one colour.
 #
-# In {numref}`fig-spectra-moves` look at the lengths: the error from drawing other images, {glue:text}`moves-images`, is far smaller than what any of the choices below it does. The standard error of least squares, which the paper prints, is {glue:text}`moves-least-squares` here, and so too large for that, while other trainings move the exponent by {glue:text}`moves-seeds`. None of them tells how well the number is known, because what is uncertain is not the slope but whether there is one.
+# In {numref}`fig-spectra-moves` look at the lengths: the scatter from drawing other images, {glue:text}`moves-images`, is far smaller than what any of the choices below it does. (The samples lie {glue:text}`moves-bias` above the exponent that is drawn, in every seed; so much may ten thousand images add to that of endlessly many.) The standard error of least squares, which the paper prints, is {glue:text}`moves-least-squares` here, and other trainings move the exponent by {glue:text}`moves-seeds`. None of them tells how well the number is known, because what is uncertain is not the slope but whether there is one.
 #
 # ## What the authors' code does
 #
@@ -739,7 +755,7 @@ _ = axes.set(xlabel=r"$\alpha$")
 #
 # * The exponents of the nulls and of BP are reproduced, and the KH layer's on noise closely. On images KH, L2 and Jacobian are steeper than printed; the authors' arithmetic explains {glue:text}`kh-alpha-share` of that for KH and next to nothing for the other two.
 # * Before the activation the spectrum of the pruned KH layer is not a power law over the paper's window: beyond rank 100 its local exponent rises without end. Where it looks like one up to the thousandth rank, on our weights, the rounding floor of the estimator has lifted its end. Not pruned, the layer comes closer to one, up to rank {glue:text}`raw-before-end`.
-# * After the activation it is close to a power law over nearly two decades, with an exponent near two rather than one; so, with smaller exponents, are random features and BP, and with one nearly as large backpropagation that ends early. The one model near one is the spectral one as stated ({glue:text}`stated-after-alpha` after the activation); {ref}`ch-beyond` asks whether it helps.
+# * After the activation it is close to a power law over nearly two decades, with an exponent near two rather than one; so, with smaller exponents, are random features, Gaussian rows and BP, and at ranks {glue:text}`window-noise`, with one nearly as large, backpropagation that ends early ({glue:text}`short-seeds`). The one model near one is the spectral one as stated ({glue:text}`stated-after-alpha` after the activation); {ref}`ch-beyond` asks whether it helps.
 # * Neither says that the code is smooth. For that there are the Jacobians of {ref}`ch-regularization`.
 #
 # ## Exercises
