@@ -95,7 +95,11 @@ glue_all({f"over-{m}": str(lead) for m, lead in over.items()})
 glue_all({"proof": str(proof), "equal": str(equal)})
 share = corrections.share_above("kh", "bp", certain, best)
 check("share of images on which KH over BP is proven", share.value, 0.6, 0.75)
-glue_all({"proof-share": f"{100 * share.value:.0f}"})
+glue_all({"proof-share": wording.hundredths(share.value, share.error)})
+others = {"reverse": ("bp", "kh"), "l2": ("kh", "l2"), "l2-reverse": ("l2", "kh")}
+for key, pair in others.items():
+    found = corrections.share_above(*pair, certain, best)
+    glue_all({f"proof-{key}": wording.hundredths(found.value, found.error)})
 glue_all({"near": str(near)})
 
 # %% tags=["hide-input"]
@@ -241,7 +245,7 @@ glue_all({"path-range": str(ranges)})
 #
 # The local rule fills a layer with features that are worth something: a readout on them classifies {glue:text}`accuracy-kh` per cent of the test images, where backpropagation reaches {glue:text}`accuracy-bp`. To change its decision a
 # perturbation has to be {glue:text}`over-bp` times as long as for BP, at the median over images that both classify correctly, by the best of our attacks. This is no artefact of attacks that fail: on the same images the median length below which a certificate rules out any change for KH is {glue:text}`proof` times
-# the median length at which BP is fooled, and on {glue:text}`proof-share` of a hundred images it is the longer of the two ({ref}`ch-robustness`). (Trainings of KH: {glue:text}`trainings-kh`, of BP: {glue:text}`trainings-bp`; where there is one, ± knows nothing of what another would change.) How that came about is another question, since KH is also less accurate.
+# the median length at which BP is fooled, and on {glue:text}`proof-share` of a hundred images it is the longer of the two, on {glue:text}`proof-reverse` BP's is longer than what fools KH ({ref}`ch-robustness`). Between KH and L2 the two shares are {glue:text}`proof-l2` and {glue:text}`proof-l2-reverse`. (Trainings of KH: {glue:text}`trainings-kh`, of BP: {glue:text}`trainings-bp`; where there is one, ± knows nothing of what another would change.) How that came about is another question, since KH is also less accurate.
 #
 # ## What explains it
 #
@@ -250,7 +254,7 @@ glue_all({"path-range": str(ranges)})
 # And what does *not* explain it?
 #
 # *Not the exponent of the spectrum.* After the activation, where the readout looks, KH's variance falls as a power law with an exponent of {glue:text}`after-kh`; random weights with a plain ReLU give one of {glue:text}`after-random` over as many ranks. The spectral model as stated has an exponent of
-# {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP ({ref}`ch-beyond`). Among models steeper does go with harder to fool: ordered by this exponent the {glue:text}`agree-count` models that {ref}`ch-beyond` compares, random features among them, are nearly in the order of their critical norms (rank correlation {glue:text}`agree`; KH and L2 are not). That is no sufficient reason. One hidden layer has one spectrum, and readouts whose critical norms differ by a factor of {glue:text}`path-range`;
+# {glue:text}`after-specreg`, the $1/n$ that is supposed to be the sweet spot, and needs {glue:text}`near` times the perturbation of BP ({ref}`ch-beyond`). Among models steeper does go with harder to fool: ordered by this exponent the {glue:text}`agree-count` models that {ref}`ch-beyond` compares, random features among them, are nearly in the order of their critical norms (rank correlation {glue:text}`agree`; KH and L2 are not). That is no sufficient reason. KH's hidden layer has one spectrum, and readouts whose critical norms differ by a factor of {glue:text}`path-range`;
 # and where layers with steep spectra are compared at equal accuracy, they are in no order. Whether $1/n$ is a good balance of accuracy and robustness this does not say: the networks nearest to it are among the easiest to fool, but some of them are among the most accurate ({ref}`sec-beyond-steep`).
 #
 # *Nor does the exponent show that something was learned.* Before the activation, where the paper looks, the spectrum bends all along: a line that is fitted over the paper's window holds to within a factor of two up to rank {glue:text}`reach`, one through the first hundred ranks up to {glue:text}`reach-low`, and none up to {glue:text}`reach-claimed`, as a summary of the paper has it; the rounding of single precision can carry it further ({ref}`ch-spectra`). Its exponent, {glue:text}`before-kh` once the units are pruned that are not like images, is the sum of that of the images and that of weights
@@ -259,7 +263,7 @@ glue_all({"path-range": str(ranges)})
 #
 # *Not the landscape.* Its smoothness comes with the steep activation, with random weights as well, or with weights that have a large part in common, such as images ({ref}`ch-geometry`).
 #
-# *Nor curvature.* Wherever both were measured, in small networks of KH, BP, L2 and layers that nobody trained, and at full size for all of these, for Jacobian and for the spectral model as logged, the median perturbation is the margin of an image divided by how strongly the network responds to small changes of it ({ref}`ch-readout`). KH has more of that ratio than BP, but so has backpropagation that ends early.
+# *Nor curvature.* Wherever both were measured, in small networks of KH, BP, L2 and layers that nobody trained, and at full size for all of these, for Jacobian and for the spectral model as logged, the median perturbation is the margin of an image divided by how strongly the network responds to small changes of it ({ref}`ch-readout`). KH has more of that ratio than BP; and backpropagation that ends early, of which only the perturbation was measured, needs a longer one as well.
 #
 # *Backpropagation that stops early, with some weight decay, does nearly as well.* Networks trained for a tenth of the epochs, with weight decay of several strengths, lie on one line of accuracy and robustness. (It is no law of accuracy: random features are less accurate than KH and far below that line, the published L2 model is beyond it.) At its accuracy KH needs {glue:text}`equal` times their perturbation by the best attack, and {glue:text}`equal-range` times depending on the attack. (Without any decay, {glue:text}`none-gap` points more accurate than KH, they need {glue:text}`equal-none` times as much as KH.) If KH's readout ends as early, it is right on {glue:text}`accuracy-short-kh` per cent and needs {glue:text}`equal-short` times that of weight decay there, a small lead, from {glue:text}`short-kh-seeds` of it ({ref}`ch-beyond`). Nor is learning needed to get there: training images drawn at random, put in the place of KH's weights before the readout is trained as in the paper, need {glue:text}`equal-images` times the perturbation of weight decay of their accuracy ({ref}`ch-readout`). What KH has over the published
 # L2 model, a factor of {glue:text}`over-l2`, goes with {glue:text}`accuracy-kh` per cent of the images decided correctly instead of {glue:text}`accuracy-l2`.

@@ -29,6 +29,7 @@ from bioadv.lab import (
     direction_numbers,
     frontier,
     numbers,
+    readout_numbers,
     study,
 )
 from bioadv.lab.readout_study import stored
@@ -85,7 +86,9 @@ for key, model in (("equal", "kh"), ("short", "short-kh")):
     glue_all({f"intro-{key}-low": f"{low:.2f}", f"intro-{key}-high": f"{high:.2f}"})
 proof = corrections.share_above("kh", "bp", certain, best)
 check("share of images on which KH over BP is proven", proof.value, 0.6, 0.75)
-glue_all({"intro-proof": f"{100 * proof.value:.0f}"})
+glue_all({"intro-proof": wording.hundredths(proof.value, proof.error)})
+reverse = corrections.share_above("bp", "kh", certain, best)
+glue_all({"intro-reverse": wording.hundredths(reverse.value, reverse.error)})
 lead = frontier.lead_at("exemplars", best, "accuracy", common=True)
 check("images as weights over weight decay", lead.value, 0.9, 1.15)
 ends = numbers.measured("end of the power law", "kh").values()
@@ -107,15 +110,17 @@ check("length of one, largest over smallest", long, 8, 40)
 glue_all({"intro-direction-span": f"{long:.0f}"})
 of_bp = stored("paths", "paper", ("bp",))["bp"]
 glue_all({"intro-bp-trainings": wording.count(len(of_bp), "training")})
+ends = readout_numbers.first_beside_best(stored("paths", "paper", ("kh",))["kh"])
+glue_all({"intro-path-range": str(readout_numbers.ratio(ends))})
 
 # %% [markdown]
 # ## What we found
 #
 # * **The numbers come out again.** Accuracies, critical perturbations and most exponents are those of the authors' code, though not that of KH itself; {ref}`ch-claims` has each of them beside ours.
-# * **KH is harder to fool** than plain backpropagation (BP), as both were published, under every attack tried; and on {glue:text}`intro-proof` of a hundred images that both decide correctly it is proven that KH withstands more than what fools BP ({ref}`ch-robustness`).
+# * **KH is harder to fool** than plain backpropagation (BP), as both were published, under every attack tried; and on {glue:text}`intro-proof` of a hundred images that both decide correctly it is proven that KH withstands more than what fools BP, on {glue:text}`intro-reverse` the reverse ({ref}`ch-robustness`).
 # * **Why: the direction of the attack.** All networks that were measured are about equally far from another decision, if one counts in standard deviations of the images along the network's gradient: at the median {glue:text}`intro-direction-low` to {glue:text}`intro-direction-high` of them, in small networks. But one standard deviation is up to {glue:text}`intro-direction-span` times as long for one network as for another. Weights that look like images are attacked along what images differ in by much ({ref}`sec-ro-directions`).
-# * **But it is less accurate, and at its accuracy backpropagation is almost as hard to fool.** With weight decay and a tenth of the training time it comes within a tenth: KH needs {glue:text}`intro-equal-low` to {glue:text}`intro-equal-high` times its perturbation, depending on the attack, and {glue:text}`intro-short-low` to {glue:text}`intro-short-high` times if KH's readout is trained as briefly ({ref}`ch-beyond`). And with readouts that are trained further, the hidden layer of weight decay is ahead of KH's at equal accuracy (level a little beyond KH's own accuracy, ahead further on), and with the best readout of each in accuracy as well; even that of plain backpropagation draws level, in {glue:text}`intro-bp-trainings` ({ref}`ch-readout`).
-# * **Steeper spectra go with harder-to-fool networks, and do not suffice.** In cortex the variance falls as $1/n$ with the rank $n$ of a direction. The networks nearest to that are among the easiest to fool, though not the least accurate. Over models, the faster the variance falls the larger the perturbation that is needed. But one hidden layer, with one spectrum, has readouts that differ as much as all models do ({ref}`ch-beyond`).
+# * **But it is less accurate, and at its accuracy backpropagation is almost as hard to fool.** With weight decay and a tenth of the training time it comes within a tenth: KH needs {glue:text}`intro-equal-low` to {glue:text}`intro-equal-high` times its perturbation, depending on the attack, and {glue:text}`intro-short-low` to {glue:text}`intro-short-high` times if KH's readout is trained as briefly ({ref}`ch-beyond`). And with readouts that are trained further, the hidden layer of weight decay is ahead of KH's at equal accuracy (level a little beyond KH's own accuracy, ahead further on), and with the best readout of each in accuracy as well; even that of plain backpropagation draws level, and goes ahead, in {glue:text}`intro-bp-trainings` ({ref}`ch-readout`).
+# * **Steeper spectra go with harder-to-fool networks, and do not suffice.** In cortex the variance falls as $1/n$ with the rank $n$ of a direction. The networks nearest to that are among the easiest to fool, though not the least accurate. Over models, the faster the variance falls the larger the perturbation that is needed. But KH's hidden layer, with its one spectrum, has readouts that differ by a factor of {glue:text}`intro-path-range` ({ref}`ch-beyond`).
 # * **Before the activation there is no power law of the length reported.** The slope is the same nowhere: it wavers up to rank 100 and grows without end beyond. A line that is fitted over the paper's window holds, to within a factor of two, up to rank {glue:text}`intro-reach`, one through the first hundred ranks up to {glue:text}`intro-reach-low`; a public summary of the paper has {glue:text}`intro-reported` (we have not seen the figure behind it), and rounding in single precision can make it look so. After the activation there is a power law, but random weights with an ordinary activation have one as long ({ref}`ch-spectra`).
 # * **At the paper's size and parameters the exponent comes from the images.** (Of the layer as the paper prunes it, that is, without the units that its training left unfinished.) Take training images, drawn at random, as the weights: before the activation the exponent is the same, though nothing was learned; beyond the first ten ranks the two spectra run parallel. With other parameters, or few units, the rule makes other exponents, and a part of what we predicted there failed ({ref}`ch-mechanism`).
 # * **Part of the robustness is a readout that stays behind.** Another readout on the same hidden layer is more accurate and gives much of it away, and training images that are used as weights come close to KH at equal accuracy ({ref}`ch-readout`).

@@ -60,6 +60,14 @@ def test_from_the_strongest_penalty_to_the_best():
     ((first, last),) = readout_numbers.first_beside_best([path(own=True)])
     assert (first[1], last[1]) == (0, 3)
     assert readout_numbers.ratio([(first, last)]).value == pytest.approx(8)
+    ((first, last),) = readout_numbers.first_beside_best([path(own=True), path((0.1, 0.2))], accuracy=0.3)
+    assert (first[1], last[1]) == (2, 3)  # the second never gets there
+
+
+def test_what_interpolation_misses_by_hand():
+    """From accuracy 0.2 and norm 2 to 0.5 and 0.25: at 0.3 a third of the way, in the logarithm, to 1; there is 0.5."""
+    assert np.exp(readout_numbers.bends(path())) == pytest.approx([0.5])
+    assert readout_numbers.bends(path((0.2, 0.4))) == []
 
 
 def test_a_layer_beside_a_trained_network_by_hand():

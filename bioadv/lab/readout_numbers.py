@@ -91,9 +91,13 @@ def best_of_both(pairs: Sequence[tuple[Path, Path]]) -> list[tuple[Place, Place]
     return [((path, best(path)), (other, best(other))) for path, other in pairs]
 
 
-def first_beside_best(paths: Sequence[Path]) -> list[tuple[Place, Place]]:
-    """For each seed the readout of the strongest penalty and the most accurate one, for :func:`ratio`."""
-    return [((path, int(rising(path)[0])), (path, best(path))) for path in paths]
+def first_beside_best(paths: Sequence[Path], accuracy: float = 0.0) -> list[tuple[Place, Place]]:
+    """For each seed the readout of the strongest penalty and the most accurate one, for :func:`ratio`.
+
+    accuracy: begin with the first readout that has it; seeds of which none has are left out.
+    """
+    found = [(path, [place for place in rising(path) if path["accuracy"][place] >= accuracy]) for path in paths]
+    return [((path, int(places[0])), (path, best(path))) for path, places in found if places]
 
 
 def right(path: Path, place: int) -> np.ndarray:
@@ -111,6 +115,19 @@ def at_accuracy(path: Path, accuracy: float, images: np.ndarray | None = None) -
     """:func:`log_best` where the path has an accuracy, by linear interpolation; NaN where it has not."""
     places = rising(path)
     return _interpolated(accuracy, path["accuracy"][places], [log_best(path, place, images) for place in places])
+
+
+def bends(path: Path) -> list[float]:
+    """Logarithm of each norm on the way over what :func:`at_accuracy` would make of it from the two readouts beside it.
+
+    What interpolation misses at twice the spacing that there is, of each readout between the first and the best.
+    """
+    places = rising(path)
+    logs, accuracies = [log_best(path, place) for place in places], path["accuracy"][places]
+    return [
+        logs[i] - _interpolated(accuracies[i], accuracies[[i - 1, i + 1]], [logs[i - 1], logs[i + 1]])
+        for i in range(1, len(places) - 1)
+    ]
 
 
 def over(

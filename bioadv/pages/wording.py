@@ -88,6 +88,16 @@ def count(number: int, what: str) -> str:
     return f"one {what}" if number == 1 else f"{number} {what}s"
 
 
+def hundredths(value: float, error: float = math.nan) -> str:
+    """A fraction, and its error if it has one, as numbers of a hundred.
+
+    >>> hundredths(0.687, 0.035), hundredths(0.5)
+    ('69\xa0±\xa04', '50')
+    """
+    known = f"{100 * value:.0f}"
+    return known if math.isnan(error) else f"{known}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{100 * error:.0f}"
+
+
 def share(value: float, digits: int = 2) -> str:
     """A fraction as a percentage with a thin space before the sign: 47 %."""
     return f"{number(100 * value, digits)} %"
