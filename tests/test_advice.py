@@ -77,8 +77,11 @@ def test_the_command_that_executes_a_chapter(tmp_path):
 
 
 def test_options_of_a_training_are_in_the_command_that_repeats_it():
-    recipe = {"experiment": {"recipe": {"epochs": 2}}}
+    recipe = {"experiment": {"hidden": "backprop", "recipe": {"epochs": 2}}}
     assert runs._options({**recipe, "dtype": "torch.bfloat16"}) == ["--epochs=2", "--dtype=bfloat16"]
+    assert runs._options({**recipe, "dtype": "torch.float32"}) == ["--epochs=2", "--dtype=float32"]
+    readout = {"experiment": {"hidden": "local", "recipe": {"epochs": 2}}, "dtype": "torch.float32"}
+    assert runs._options(readout) == ["--epochs=2"]  # has it always
     assert runs._options({**recipe, "layer": {"epochs": 2}, "screened": True}) == ["--epochs=2", "--screen"]
     assert runs._options({**recipe, "layer": {"epochs": 3}}) == []  # as the scale has it: one option sets both
     assert runs._options({"layer": {"epochs": 3}}) == ["--epochs=3"]

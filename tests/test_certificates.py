@@ -186,8 +186,11 @@ def test_second_order_is_refused_for_other_balls():
         ({"norm": "linf", "method": "all"}, "method = 'all' is for L2 balls"),
         ({"method": "liner"}, "method = 'liner' is not known; choose from linear, interval"),
         ({"norm": "l3"}, "norm = 'l3'"),
-        ({"radius": torch.full((200,), -0.1)}, r"radius has shape \(200,\), smallest -0.1.*; give one number >= 0"),
-        ({"radius": torch.full((200,), torch.nan)}, "radius has shape .* give one number >= 0"),
+        (
+            {"radius": torch.full((200,), -0.1)},
+            r"radius has shape \(200,\), smallest -0.1.*; give one finite number >= 0",
+        ),
+        ({"radius": torch.full((200,), torch.nan)}, "radius has shape .* give one finite number >= 0"),
         ({"radius": torch.tensor(0.1)}, r"radius has shape \(\), .* for each of 200 images"),
     ],
 )

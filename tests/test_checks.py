@@ -45,7 +45,7 @@ def test_numbers_are_finite(kind, name, value):
 
 
 def test_recipes_take_penalties_and_known_schedules():
-    with pytest.raises(ValueError, match="penalty = 'l2'; give one of bioadv.network.regularizers, or None"):
+    with pytest.raises(ValueError, match="penalty = 'l2'; give one of bioadv.network.regularizers, a frozen"):
         Recipe("steps", "l2")
     with pytest.raises(ValueError, match="schedule = 'Steps' is not known; choose constant or steps or decaying"):
         training.learning_rate("Steps", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,17 @@ from typing import Any
 import torch
 
 from bioadv.data.files import read_tensors, write_tensors
+
+BEGUN = "begun"  # name, in an identity, of what :func:`begun` says
+
+
+def begun(generator: torch.Generator, tensors: Mapping[str, torch.Tensor]) -> str:
+    """A mark of where a training began: its generator's state, and the sums of its first weights to three digits.
+
+    Not their bits, which can differ in the last place on another processor, where a training may go on as well.
+    """
+    sums = [f"{float(tensor.detach().double().sum()):.3g}" for _, tensor in sorted(tensors.items())]
+    return " ".join([hashlib.sha256(generator.get_state().numpy().data).hexdigest()[:12], *sums])
 
 
 class Spare(str):
@@ -49,6 +61,8 @@ def read(
     if not isinstance(stored, dict) or "generator" not in tensors:
         raise ValueError(f"{path} is not a checkpoint of {kind}; give another file name")
     for name, value in identity.items():
+        if name == BEGUN and name not in stored:  # written before it was kept
+            continue
         if stored.get(name) != value:
             raise ValueError(f"{path} was made with {name} = {stored.get(name)}, this run has {value}; {remedy}")
     if type(epoch) is not int or not 1 <= epoch <= epochs:

@@ -10,6 +10,8 @@ import math
 from collections.abc import Collection
 from typing import Any
 
+import torch
+
 
 def whole(**values: Any) -> None:
     """``ValueError`` for what is not an ``int``."""
@@ -31,6 +33,21 @@ def positive(**values: Any) -> None:
     for name, value in values.items():
         if value <= 0:
             raise ValueError(f"{name} = {value}; give a number > 0")
+
+
+def floating(**values: Any) -> None:
+    """``ValueError`` for what is not a tensor of floating-point numbers; whole ones would round what meets them."""
+    for name, value in values.items():
+        if not isinstance(value, torch.Tensor):
+            raise ValueError(f"{name} is a {type(value).__name__}; give a tensor, such as torch.from_numpy(array)")
+        if not value.is_floating_point():
+            raise ValueError(f"{name} has dtype {value.dtype}; give floating-point numbers, such as {name}.float()")
+
+
+def generator(given: Any) -> None:
+    """``ValueError`` for what is not a ``torch.Generator``: with None, torch draws from its global stream."""
+    if not isinstance(given, torch.Generator):
+        raise ValueError(f"generator = {given!r}; give torch.Generator().manual_seed(0), or another seed")
 
 
 def known(name: str, value: Any, choices: Collection[str]) -> None:

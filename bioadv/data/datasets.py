@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bioadv.data import image_arrays, image_files, photos
+from bioadv.data import checks, image_arrays, image_files, photos
 
 KNOWN = ("photo-patches", "cifar10", "mnist")
 DATA_DIR_VARIABLE = "BIOADV_DATA_DIR"
@@ -243,6 +243,7 @@ def gaussian_noise(count: int, inputs: int, generator: torch.Generator) -> torch
     for name, value in (("count", count), ("inputs", inputs)):
         if value < 1:
             raise ValueError(f"{name} = {value}; give at least 1")
+    checks.generator(generator)
     return torch.randn(count, inputs, generator=generator)
 
 

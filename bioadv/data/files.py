@@ -207,7 +207,7 @@ def write_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], **about
     Equal content gives equal bytes, by which the results of a training are known.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {name: json.dumps(value, sort_keys=True) for name, value in about.items()}
+    metadata = {name: _as_json(name, value) for name, value in about.items()}
     metadata[DIGEST] = _digest_of(whole, metadata)
     # Not save_file: it writes to a temporary name of its own, which a kill would leave behind.
     content = memoryview(save(whole, metadata))
@@ -217,6 +217,14 @@ def write_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], **about
     header += b" " * (-len(header) % 8)
     with atomic(path) as temporary, temporary.open("wb") as file:
         file.writelines((len(header).to_bytes(8, "little"), header, content[start:]))
+
+
+def _as_json(name: str, value: Any) -> str:
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        remedy = "give finite plain numbers, text, lists"
+        raise ValueError(f"{name} = {value!r} has no place in JSON ({error}); {remedy}") from None
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

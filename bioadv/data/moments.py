@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from bioadv.data import checks
+
 Tensor = torch.Tensor
 
 
@@ -32,10 +34,15 @@ def of_batches(parts: Iterable[Tensor], product: Callable[[Tensor, Tensor], Tens
     Golub and LeVeque (1983), so that a mean that is large against the spread costs no digits.
 
     product: (g, x) -> ``g^T x``; :func:`bioadv.network.products.outer` is the fastest for long rows. Raises
-    ``ValueError`` if there are fewer than two rows.
+    ``ValueError`` if there are fewer than two rows, for rows of different lengths, and for numbers that are not real.
     """
     count, mean, scatter = 0, torch.zeros(0), torch.zeros(0)
     for part in parts:
+        if not len(part):
+            continue
+        checks.floating(rows=part)
+        if count and part.shape[1:] != mean.shape:
+            raise ValueError(f"rows of {len(mean)} and of {part.shape[1:].numel()} numbers; give rows of one length")
         centre = part.mean(0)
         here = part - centre
         if count == 0:

@@ -44,7 +44,7 @@ def points(models: Sequence[str], measure: str) -> dict[str, list[Point]]:
 def curves() -> dict[int, Curve]:
     """The short trainings with weight decay, one of each strength at hand, by seed.
 
-    Where a strength lacks a seed that another has, a run of it stands in, as in :func:`bootstrap.pairs`.
+    Where a strength lacks a seed that another has, a run of it stands in, as in :func:`bioadv.lab.bootstrap.pairs`.
     """
     strengths = [runs.at_hand(name, MEASURED) for name in swept(of_decay=True)]
     seeds = sorted({seed for by_seed in strengths for seed in by_seed})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bioadv.data import files
-from bioadv.lab import corrections, frontier, provenance, readout_numbers, runs
+from bioadv.lab import corrections, frontier, provenance, readout_numbers, runs, study
 from bioadv.lab.probe_perturbations import median_norm
 from bioadv.lab.runs import Run
 from bioadv.measure import powerlaw
@@ -160,9 +160,12 @@ STATISTICS: dict[str, Statistic] = {
 def measured(statistic: str, model: str, data: str = "cifar10") -> dict[int, float]:
     """A statistic of a model by seed, for the runs at hand of which it can be had; ``ValueError`` lists the statistics.
 
+    Raises ``ValueError`` for a name that is neither a model of the study nor one of which there are results.
+
     >>> 0.4 < measured("accuracy", "kh")[0] < 0.6  # seed 0 on CIFAR-10
     True
     """
+    _check_model(model, data)
     if statistic not in STATISTICS:
         raise ValueError(f"statistic {statistic!r} is not known; see {', '.join(STATISTICS)}")
     chosen = STATISTICS[statistic]
@@ -181,6 +184,15 @@ def measured(statistic: str, model: str, data: str = "cifar10") -> dict[int, flo
 
 
 def minutes(model: str, part: str, data: str = "cifar10") -> float:
-    """Wall time of a training (``manifest``) or a probe, of the model's first seed at hand; 0 if there is none."""
+    """Wall time of a training (``manifest``) or a probe, of the model's first seed at hand; 0 if there is none.
+
+    Raises as :func:`measured` does.
+    """
+    _check_model(model, data)
     found = runs.at_hand(model, f"{part}.json", data)
     return files.read_json(found[min(found)].measured(part))["seconds"] / 60 if found else 0.0
+
+
+def _check_model(model: str, data: str) -> None:
+    if model not in (*study.EXPERIMENTS, *study.SUBJECTS) and not (runs.results() / data / model).is_dir():
+        raise ValueError(f"model = {model!r} is not known; see bioadv list, or give one that has results on {data}")

@@ -111,8 +111,8 @@ def _measured(folder: Path, name: str, data: Dataset) -> Path | None:
     same = of == training or (manifest and provenance.is_of(of, manifest))
     if not (same and provenance.intact(about, file.name)):
         return None
-    stored, wanted = known["configuration"], provenance.describe_all(configuration)
-    changed = [key for key in wanted if stored.get(key) != wanted[key]]
+    stored, wanted = known["configuration"], json.loads(json.dumps(provenance.describe_all(configuration)))
+    changed = [key for key in wanted if stored.get(key) != wanted[key]]  # as it is read back: a tuple is a list then
     if changed:
         raise ValueError(f"{about} was measured with another {' and '.join(changed)}; remove it to measure again")
     return file

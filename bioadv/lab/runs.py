@@ -41,6 +41,7 @@ class Run:
     @classmethod
     def at(cls, folder: Path) -> Run:
         """The run of a folder ``.../DATASET/MODEL/seed-S``; ``ValueError`` for a folder of another name."""
+        folder = Path(folder)
         match = SEED.fullmatch(folder.name)
         if not match:
             raise ValueError(f"{folder} is not the folder of a run; give OUT/DATASET/MODEL/seed-S")
@@ -97,7 +98,11 @@ class Run:
 
     def arrays(self, name: str) -> Mapping[str, np.ndarray]:
         """Arrays of its ``log``, or of what a probe measured; read once, and not to be changed."""
-        return arrays(self.folder / f"{name}.npz")
+        file = self.folder / f"{name}.npz"
+        if not file.is_file():
+            remedy = "train the model first" if name == "log" else f"bioadv probe {self.folder} --probe {name}"
+            raise FileNotFoundError(f"{file} does not exist; {remedy}")
+        return arrays(file)
 
     def last(self, name: str) -> float:
         """What the log has for the last epoch; ``ValueError`` for what it does not have."""
@@ -132,8 +137,9 @@ def _options(configuration: dict[str, Any]) -> list[str]:
     parts = [configuration.get("layer"), (configuration.get("experiment") or {}).get("recipe")]
     epochs = {part["epochs"] for part in parts if part}
     options = [f"--epochs={epochs.pop()}"] if len(epochs) == 1 else []  # of both, or else those of the scale
-    if configuration.get("dtype") == "torch.bfloat16":
-        options.append("--dtype=bfloat16")
+    trained = (configuration.get("experiment") or {}).get("hidden") == "backprop"
+    if trained and (kind := configuration.get("dtype")):  # without the option it depends on the processor
+        options.append(f"--dtype={kind.removeprefix('torch.')}")
     return [*options, *(["--screen"] if configuration.get("screened") else [])]
 
 

@@ -88,6 +88,11 @@ class Experiment:
             raise ValueError(
                 f"{self.title}: pruned = True, but {self.hidden!r} is not made from a KH layer; leave it out"
             )
+        if not self.kind.trained and not self.recipe.term.is_decay:
+            raise ValueError(
+                f"{self.title}: penalty = {type(self.recipe.penalty).__name__}, but of hidden = {self.hidden!r} only "
+                "the readout learns; give a weight decay, or None"
+            )
         if not self.power >= 1:
             raise ValueError(f"{self.title}: power = {self.power}; give q >= 1 (the paper uses 1 and 4.5)")
         if not 0 <= self.held_out < 1:

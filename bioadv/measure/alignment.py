@@ -49,8 +49,8 @@ class Components:
 
 @torch.no_grad()
 def components(images: Moments) -> Components:
-    """The principal components of images."""
-    variances, vectors = torch.linalg.eigh(images.covariance)
+    """The principal components of images, in float64."""
+    variances, vectors = torch.linalg.eigh(images.covariance.double())
     return Components(variances.flip(0), vectors.flip(1))
 
 
@@ -59,6 +59,7 @@ def align(weights: Tensor, images: Moments, known: Components | None = None) -> 
     """Compare hidden weights M (H, D) with the images' covariance, in float64.
 
     known: the images' :func:`components`, which take longer than all else here, where many layers meet the same images.
+    N images have variance along N - 1 components, and there are no more ranks than that: R is at most N - 1.
     Singular vectors come from eigenvectors of M M^T: faster than decomposing M, and precise for all but the smallest.
 
     Raises ``ValueError`` if the two do not have the same number of inputs D, or if M is zero or not finite.
@@ -74,8 +75,8 @@ def align(weights: Tensor, images: Moments, known: Components | None = None) -> 
     m = m[m.any(1)]  # pruned units carry no eigenvalue
     known = known or components(images)
     of_images, vectors = known.variances, known.vectors
-    of_weights, right = _singular(m)
-    of_latent = torch.linalg.eigvalsh(m @ images.covariance @ m.T).flip(0)[: len(of_weights)]
+    of_weights, right = (part[: images.count - 1] for part in _singular(m))
+    of_latent = torch.linalg.eigvalsh(m @ images.covariance.double() @ m.T).flip(0)[: len(of_weights)]
     tiny = torch.finfo(torch.float64).tiny
     loss = of_latent.clamp_min(tiny).log10() - (of_weights * of_images[: len(of_weights)]).clamp_min(tiny).log10()
     n = torch.arange(1, len(of_weights) + 1, dtype=torch.float64)
@@ -104,6 +105,8 @@ def _singular(m: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def leading(rows: Tensor, known: Components, count: int) -> Tensor:
     """Share of each row's squared length (H,) that lies on the first ``count`` principal components; rows (H, D)."""
+    if not 1 <= count <= known.vectors.shape[1]:
+        raise ValueError(f"count = {count}; give the number of components, 1 to {known.vectors.shape[1]}")
     unit = torch.nn.functional.normalize(rows.to(known.vectors), dim=1)
     return (unit @ known.vectors[:, :count]).square().sum(1)
 
@@ -114,6 +117,8 @@ def nearest(rows: Tensor, images: Tensor, size: int = 1000) -> tuple[Tensor, Ten
 
     Both are centred on the mean image first: all images are positive, and so all alike before.
     """
+    if not len(images):
+        raise ValueError("images: there are none; give at least one")
     centre = images.mean(0)
     unit = torch.nn.functional.normalize(rows - centre, dim=1)
     best = torch.full((len(rows),), -torch.inf, dtype=rows.dtype)

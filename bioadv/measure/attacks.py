@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from bioadv.data import checks
-from bioadv.network.models import TwoLayer, frozen, slope
+from bioadv.network.models import TwoLayer, check_evaluation, frozen, slope
 
 Tensor = torch.Tensor
 Box = tuple[float, float | Tensor]
@@ -68,6 +68,11 @@ RECOMMENDED_L2 = PGD(steps=40, norm="l2", loss="margin", step=0.0625, random_sta
 def check(model: TwoLayer, x: Tensor, y: Tensor, box: Box = UNBOUNDED) -> None:
     """Raise ``ValueError`` for images, labels or a box that do not fit the model or each other."""
     classes, inputs = len(model.bias), model.hidden.shape[1]
+    checks.floating(x=x)
+    if x.dtype != model.hidden.dtype:
+        raise ValueError(f"x has dtype {x.dtype}, the model {model.hidden.dtype}; give x.to(model.hidden.dtype)")
+    if not isinstance(y, Tensor):
+        raise ValueError(f"y is a {type(y).__name__}; give a tensor, such as torch.from_numpy(array)")
     if x.ndim != 2 or x.shape[1] != inputs or len(x) == 0:
         raise ValueError(f"x has shape {tuple(x.shape)}; give at least one image as a row of {inputs} pixels")
     if y.shape != (len(x),) or y.dtype != torch.int64:
@@ -77,6 +82,8 @@ def check(model: TwoLayer, x: Tensor, y: Tensor, box: Box = UNBOUNDED) -> None:
     if y.min() < 0 or y.max() >= classes:
         raise ValueError(f"y spans {int(y.min())}..{int(y.max())}; the model has {classes} classes, 0..{classes - 1}")
     low, high = box
+    if any(bool(torch.as_tensor(side).isnan().any()) for side in box):
+        raise ValueError(f"box = ({low}, {high}) holds NaN; give the smallest and the largest value of a pixel")
     if not bool(torch.isfinite(x).all()):
         raise ValueError(f"x: {int((~torch.isfinite(x)).any(1).sum())} images are NaN or infinite; remove them")
     outside = int(((x < low) | (x > high * (1 + 1e-6))).any(1).sum())  # white pixels sit at the ceiling, rounded
@@ -124,6 +131,9 @@ def finite(z: Tensor) -> Tensor:
 
 def wrong(model: TwoLayer, x: Tensor, y: Tensor) -> Tensor:
     """Whether each image (B, D) is decided against its label, (B,) bool."""
+    if y.shape != (len(x),):
+        raise ValueError(f"y has shape {tuple(y.shape)}; give one label per image, ({len(x)},)")
+    check_evaluation(model)
     return logits(model, x).argmax(1) != y
 
 
@@ -150,6 +160,7 @@ def gradient(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-entropy")
     loss: one of ``LOSSES``, see :class:`PGD`. ``FloatingPointError`` if a logit is not finite.
     """
     checks.known("loss", loss, LOSSES)
+    check_evaluation(model)
     h = model.before(x)
     z = finite(model.logits(model.activate(h)))
     if loss == "cross-entropy":
@@ -164,6 +175,8 @@ def gradient(model: TwoLayer, x: Tensor, y: Tensor, loss: str = "cross-entropy")
 
 def gaussian(x: Tensor, eps: float | Tensor, generator: torch.Generator) -> Tensor:
     """Images x + eps u with u standard normal in each pixel, not clamped (as coded): ||eps u|| is about sqrt(D) eps."""
+    checks.floating(x=x)
+    checks.generator(generator)
     return x + _strengths(eps, x) * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
 
@@ -185,6 +198,8 @@ def _box(box: Box, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def start(params: PGD, x: Tensor, generator: torch.Generator) -> Tensor:
     """Where in the unit ball each image starts, (B, D), uniform; scaled by eps, so the same for all strengths."""
+    checks.floating(x=x)
+    checks.generator(generator)
     u = torch.empty_like(x)
     if params.norm == "linf":
         return u.uniform_(-1, 1, generator=generator)
@@ -214,6 +229,8 @@ def pgd(
         raise ValueError("begin = None; params.random_start needs a start in the unit ball, see attacks.start")
     if begin is not None and not params.random_start:
         raise ValueError("begin is given, but params.random_start = False would leave it out; set it to True")
+    if begin is not None:
+        _check_start(begin, x, params.norm)
     now = x + strength * begin if params.random_start and begin is not None else x.clone()
     if params.project:
         now = now.clamp(low, high)
@@ -231,6 +248,14 @@ def pgd(
             moved = now - x
     now = now.clamp(low, high)
     return _better(best, reached, now, -margin(logits(model, now), y))[0] if params.best else now
+
+
+def _check_start(begin: Tensor, x: Tensor, norm: str) -> None:
+    if begin.shape != x.shape or begin.dtype != x.dtype:
+        raise ValueError(f"begin has shape {tuple(begin.shape)} and dtype {begin.dtype}; give a start for each pixel")
+    longest = float(torch.linalg.vector_norm(begin, torch.inf if norm == "linf" else 2, dim=1).max())
+    if not longest <= 1 + 1e-5:  # rounded; a NaN fails this as well
+        raise ValueError(f"begin reaches {longest:g}; give starts in the unit ball, see attacks.start")
 
 
 def _step_length(params: PGD, strength: Tensor) -> Tensor:

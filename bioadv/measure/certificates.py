@@ -47,10 +47,11 @@ def margin_bound(
     >= 0 for each image.
     """
     _check(norm, method)
-    if radius.shape != (len(x),) or not bool((radius >= 0).all()):
+    attacks.check(model, x, y)
+    if radius.shape != (len(x),) or not bool(((radius >= 0) & radius.isfinite()).all()):
         raise ValueError(
             f"radius has shape {tuple(radius.shape)}, smallest {float(radius.min()) if radius.numel() else '-'}; give "
-            f"one number >= 0 for each of {len(x)} images"
+            f"one finite number >= 0 for each of {len(x)} images"
         )
     weights = folded(model)[0]
     overlaps = products.product(weights, weights).abs() if method in ("second order", "all") else weights.new_zeros(0)

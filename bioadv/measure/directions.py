@@ -26,7 +26,7 @@ def deviation(directions: Tensor, images: Moments) -> Tensor:
     directions (N, D). Raises ``ValueError`` for another number of inputs D than the images have.
     """
     g = _checked(directions, len(images.covariance))
-    return (torch.einsum("nd,nd->n", g @ images.covariance, g).clamp_min(0) / g.square().sum(1)).sqrt()
+    return (torch.einsum("nd,nd->n", g @ images.covariance.double(), g).clamp_min(0) / g.square().sum(1)).sqrt()
 
 
 @torch.no_grad()
@@ -36,7 +36,7 @@ def shares(directions: Tensor, known: Components) -> Tensor:
     directions (N, D). Raises ``ValueError`` for another number of inputs D than the components have.
     """
     g = _checked(directions, len(known.vectors))
-    return (g @ known.vectors).square() / g.square().sum(1, keepdim=True)
+    return (g @ known.vectors.double()).square() / g.square().sum(1, keepdim=True)
 
 
 @torch.no_grad()
@@ -51,7 +51,7 @@ def of_layer(weights: Tensor, images: Moments) -> float:
     m = _checked(weights, len(images.covariance))
     if not bool(m.any()):
         raise ValueError("weights are all zero; give those of a trained or initialised layer")
-    return float((torch.einsum("hd,hd->", m @ images.covariance, m) / m.square().sum()).sqrt())
+    return float((torch.einsum("hd,hd->", m @ images.covariance.double(), m) / m.square().sum()).sqrt())
 
 
 def _checked(rows: Tensor, inputs: int) -> Tensor:

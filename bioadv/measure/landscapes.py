@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from bioadv.data import checks
 from bioadv.network import products
 from bioadv.network.models import TwoLayer, folded, frozen, slope
 
@@ -38,6 +39,9 @@ class Plane:
 
 def random_plane(x: Tensor, generator: torch.Generator) -> Plane:
     """The plane through an image x (D,) along two orthonormalised Gaussian directions, as coded."""
+    checks.generator(generator)
+    if x.ndim != 1:
+        raise ValueError(f"x has shape {tuple(x.shape)}; give one image, (D,)")
     return _plane(x, *torch.randn(2, len(x), generator=generator, dtype=x.dtype))
 
 
@@ -100,7 +104,10 @@ def landscape(
     weights, offset = folded(model)
     if len(plane.origin) != weights.shape[1]:
         raise ValueError(f"plane: its points have {len(plane.origin)} inputs, the model has {weights.shape[1]}")
-    origin, u, v = torch.stack([plane.origin, plane.u, plane.v]).to(weights) @ weights.T
+    spanned = torch.stack([plane.origin, plane.u, plane.v])
+    if not bool(spanned.isfinite().all()) or not bool(weights.isfinite().all()):
+        raise ValueError("plane or model: some numbers are NaN or infinite; give finite ones")
+    origin, u, v = spanned.to(weights) @ weights.T
     s = torch.linspace(-radius, radius, points, dtype=weights.dtype)
     square, pair = weights.square().sum(1), None
     if logit_jacobian:

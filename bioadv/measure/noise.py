@@ -57,6 +57,7 @@ def pool(model: TwoLayer, generator: torch.Generator, count: int = SMALLEST_POOL
     generator: with another seed than the weights were drawn with, or the first draws *are* the weights.
     """
     checks.whole(count=count)
+    checks.generator(generator)
     if count < 1:
         raise ValueError(f"count = {count}; give the number of draws, at least 1")
     weights = folded(frozen(model))[0]
@@ -113,6 +114,9 @@ def half_point(fails: np.ndarray) -> np.ndarray:
     It is the split that misplaces the fewest draws, failures below it and successes from it on. That is where the
     isotonic regression of failure on strength, the best monotone curve through the draws, crosses one half.
     """
+    if np.ndim(fails) != 2:
+        raise ValueError(f"fails has shape {np.shape(fails)}; give one draw per image and strength, (N, G)")
+    fails = np.asarray(fails, bool)  # of whole numbers, ~ would turn the bits
     failures_below = np.pad(np.cumsum(fails, 1), ((0, 0), (1, 0)))
     successes_above = np.pad(np.cumsum(~fails[:, ::-1], 1)[:, ::-1], ((0, 0), (0, 1)))
     return (failures_below + successes_above).argmin(1)

@@ -107,7 +107,8 @@ def reach(spectrum: ArrayLike, line: Fit, factor: float = 2.0) -> int:
     values = _checked(spectrum)
     values = values[middle - 1 : positive(values)]
     apart = np.abs(np.log(values / line.line(np.arange(middle, middle + len(values))))) > np.log(factor)
-    return middle - 1 + (int(apart.argmax()) if apart.any() else len(apart))
+    ranks = middle - 1 + (int(apart.argmax()) if apart.any() else len(apart))
+    return min(ranks, positive(spectrum))  # a line of a longer spectrum may have its middle beyond the end
 
 
 def local_exponent(spectrum: ArrayLike, ratio: float = 1.5) -> tuple[Array, Array]:

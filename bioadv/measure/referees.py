@@ -26,6 +26,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from bioadv.data import checks
 from bioadv.network.models import TwoLayer, frozen
 
 Tensor = torch.Tensor
@@ -64,7 +65,7 @@ def ddn(model: TwoLayer, x: Tensor, y: Tensor, steps: int = 200, seed: int = 0, 
 
     x (N, D), y (N,), all classified correctly; steps: gradients per image.
     """
-    model = _checked(model, x, y)
+    model = _checked(model, x, y, steps=steps, batch=batch)
     attack = _foolbox().attacks.DDNAttack(steps=steps, init_epsilon=1.0)
     scale = ddn_scale(x.shape[1])
     run = _runner(attack, lambda inputs: model(inputs / scale), (0.0, scale))
@@ -91,7 +92,7 @@ def hop_skip_jump(
     evaluations: random directions of the first jump, growing with the root of the step; gamma: width of the probed
     shell, as a multiple of the library's default, which is so thin that float32 rounding decides in it.
     """
-    model = _checked(model, x, y)
+    model = _checked(model, x, y, steps=steps, evaluations=evaluations, batch=batch)
     _same_shape(x, starts, "starts")
     if not bool((model(starts).argmax(1) != y).all()):
         raise ValueError("starts: some have the class of their image; take them from starting_points")
@@ -146,7 +147,7 @@ def apgd(
     the lowest success, ``rounds`` times: epsilon is then known to a factor (high / low)^(2^-rounds).
     Raises ``ValueError`` for another loss, or images and labels that do not fit the model.
     """
-    model = _checked(model, x, y)
+    model = _checked(model, x, y, rounds=rounds, steps=steps)
     from pyautoattack.autopgd_base import APGDAttack
 
     _check_loss(model, loss)
@@ -181,7 +182,7 @@ def auto_pgd(
 
     Raises as :func:`apgd` does, and for radii that are not positive or not one per image.
     """
-    model = _checked(model, x, y)
+    model = _checked(model, x, y, steps=steps)
     from pyautoattack.autopgd_base import APGDAttack
 
     if norm not in BALLS:
@@ -219,7 +220,7 @@ def square(
     shape: height, width, channels of the images; epsilons: rising. An image counts as broken at all larger epsilons
     too, since a perturbation within one is within the other.
     """
-    model = _checked(model, x, y)
+    model = _checked(model, x, y, queries=queries)
     from pyautoattack.square import SquareAttack
 
     if sorted(epsilons) != epsilons or not epsilons or not epsilons[0] > 0:
@@ -242,8 +243,12 @@ def square(
     return torch.stack(rows)
 
 
-def _checked(model: TwoLayer, x: Tensor, y: Tensor) -> TwoLayer:
-    """The model, frozen, for the libraries; what they would take silently is refused."""
+def _checked(model: TwoLayer, x: Tensor, y: Tensor, **budget: int) -> TwoLayer:
+    """The model, frozen, for the libraries; what they would take silently is refused, a budget of nothing as well."""
+    checks.whole(**budget)
+    for name, value in budget.items():
+        if value < 1:
+            raise ValueError(f"{name} = {value}; give at least 1, since an attack that does nothing finds nothing")
     if absent := missing():
         raise ModuleNotFoundError(f"{' and '.join(absent)}: not installed; pip install 'bioadv[referees]'")
     if model.training:

@@ -69,6 +69,8 @@ def smallest(
     checks.known("norm", norm, attacks.NORMS)
     if scale.shape != (len(x), 1) or not bool((scale > 0).all()):
         raise ValueError(f"scale has shape {tuple(scale.shape)}; give a positive one per image, ({len(x)}, 1)")
+    if model.hidden.dtype != torch.float32:
+        raise ValueError(f"model has dtype {model.hidden.dtype}; the libraries compute in float32, give model.float()")
     model, effort = frozen(model), effort or Effort()
     attacks.check(model, x, y, (0.0, scale))
     found = torch.zeros(len(x))

@@ -43,6 +43,7 @@ def moments(latent: Tensor | Iterable[Tensor]) -> Moments:
 
 
 def _checked(part: Tensor) -> Tensor:
+    checks.floating(latent=part)
     if part.ndim != 2 or not bool(torch.isfinite(part).all()):
         raise ValueError(f"latent has shape {tuple(part.shape)} or holds NaN or infinity; give finite rows, (B, H)")
     return part.double()
@@ -53,8 +54,8 @@ def linear_moments(images: Moments, m: Tensor) -> Moments:
 
     m (H, D). Only for latents that are linear in x: before the activation, without batch norm.
     """
-    m = m.detach().double()
-    return Moments(images.count, m @ images.mean, products.product(products.product(m, images.covariance), m))
+    m, covariance = m.detach().double(), images.covariance.double()
+    return Moments(images.count, m @ images.mean.double(), products.product(products.product(m, covariance), m))
 
 
 def eigenspectrum(of: Moments, units: int | Tensor | None = None) -> Tensor:
@@ -135,6 +136,7 @@ def bootstrap(
     biased low. Raises ``ValueError`` for fewer than two replicates or blocks.
     """
     checks.whole(replicates=replicates)
+    checks.generator(generator)
     if replicates < 2:
         raise ValueError(f"replicates = {replicates}; give at least 2, better 20")
     members = torch.arange(len(latent)) if blocks is None else blocks.unique(return_inverse=True)[1]

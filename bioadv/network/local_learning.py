@@ -275,9 +275,11 @@ def train(
     where sums have no fixed order, up to rounding). Raises ``ValueError`` for images that are not a finite (N, D)
     array, or a state of other parameters, images, seed or device.
     """
+    checks.floating(x=x)
+    checks.generator(generator)
     if x.ndim != 2 or not len(x) or not torch.isfinite(x).all():
         raise ValueError(f"x has shape {tuple(x.shape)} or holds NaN; give finite images as rows, (N, D), from unit_lp")
-    keeping = keeping or Keeping()
+    x, keeping = x.detach(), keeping or Keeping()
     identity = {} if keeping.path is None else _identity(x, params, generator)
     if keeping.path is not None:
         identity["screened"] = None if screen is None else True
@@ -333,6 +335,7 @@ def _identity(x: Tensor, params: KHParams, generator: torch.Generator) -> dict[s
         "images": hashlib.sha256(x.cpu().contiguous().numpy().data).hexdigest(),
         "seed": generator.initial_seed(),
         **asdict(params),
+        checkpoints.BEGUN: checkpoints.begun(generator, {}),
     }
 
 

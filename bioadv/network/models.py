@@ -104,6 +104,7 @@ def init(model: TwoLayer, generator: torch.Generator) -> TwoLayer:
     Hidden: Gaussian with variance 2 / D (He; the paper's SHLP). Readout and bias: uniform within 1 / sqrt(H), as
     ``torch.nn.Linear`` does.
     """
+    checks.generator(generator)
     with torch.no_grad():
         hidden, inputs = model.hidden.shape
         model.hidden.normal_(0, (2 / inputs) ** 0.5, generator=generator)
@@ -156,10 +157,22 @@ class Frozen(TwoLayer):
         """Gradient (B, D) by the images of what has the gradient g (B, H) by h."""
         return self.packed.against(g)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Frozen:
+        """What ``to`` and ``double`` do, for all that the latent is computed with."""
+        super()._apply(fn, recurse)
+        self.offset, self.packed = fn(self.offset), products.Packed(self.hidden)
+        return self
+
 
 def frozen(model: TwoLayer) -> Frozen:
     """The model for measurements that look at it many times; a frozen one as it is."""
     return model if isinstance(model, Frozen) else Frozen(model)
+
+
+def check_evaluation(model: TwoLayer) -> None:
+    """``ValueError`` for a model with batch norm in training mode, in which a look at an image changes it."""
+    if model.training and model.norm is not None:
+        raise ValueError("model is in training mode, in which batch norm learns; call model.eval() first")
 
 
 def unit_rows(model: TwoLayer) -> Tensor:
@@ -187,7 +200,12 @@ def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 1000
 
 
 def save(model: TwoLayer, path: Path | str, **about: object) -> None:
-    """Write the weights as safetensors; the shape of the model and the keywords go into the file's header as JSON."""
+    """Write the weights as safetensors; the shape of the model and the keywords go into the file's header as JSON.
+
+    Raises ``ValueError`` for a frozen model with the offsets of a batch norm, which a file has no place for.
+    """
+    if isinstance(model, Frozen) and model.shifted:
+        raise ValueError("model is frozen and had batch norm; save the model that it was made from")
     hidden, inputs = model.hidden.shape
     shape = {
         "inputs": inputs,

@@ -79,6 +79,8 @@ def above_threshold(w: Tensor, threshold: float) -> Tensor:
     """
     if not threshold > 0:
         raise ValueError(f"threshold = {threshold}; give a variance > 0 (the paper: {PUBLISHED_THRESHOLD})")
+    if not bool(w.isfinite().all()):
+        raise ValueError("w: some synapses are NaN or infinite; train the layer again")
     pruned = variances(w) > threshold
     if pruned.all():
         smallest = float(variances(w).min())

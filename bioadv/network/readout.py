@@ -24,6 +24,7 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch.nn.functional import cross_entropy, linear
 
+from bioadv.data import checks
 from bioadv.network import products
 
 Tensor = torch.Tensor
@@ -65,11 +66,21 @@ def adam(
     """Epoch, readout (C, H) and bias (C,) along the paper's training: Adam at 1e-3, cross-entropy, no penalty.
 
     start: readout and bias before it; a (N, H) latents; epochs: rising, where to stop by. The same steps as
-    :func:`bioadv.network.training.fit` with the constant schedule takes. Raises ``ValueError`` for other epochs.
+    :func:`bioadv.network.training.fit` with the constant schedule takes. Raises ``ValueError``
+    for other epochs, and for latents or labels that do not fit, before the first step.
     """
     stops = list(epochs)
+    checks.whole(**{f"epochs[{i}]": stop for i, stop in enumerate(stops)})
+    checks.generator(generator)
     if not stops or stops[0] < 1 or any(b <= a for a, b in pairwise(stops)):
         raise ValueError(f"epochs = {stops}; give whole numbers from 1 on, each larger than the one before")
+    _check(a, y, len(start[1]))
+    return _adam(start, a, y, stops, batch, generator)
+
+
+def _adam(
+    start: tuple[Tensor, Tensor], a: Tensor, y: Tensor, stops: list[int], batch: int, generator: torch.Generator
+) -> Iterator[tuple[int, Tensor, Tensor]]:
     readout, bias = (part.detach().clone().requires_grad_() for part in start)
     optimizer = torch.optim.Adam([readout, bias], lr=RATE, fused=True)
     for epoch in range(1, stops[-1] + 1):
@@ -93,10 +104,7 @@ def path(a: Tensor, y: Tensor, penalties: Sequence[float], classes: int, limit: 
     grid = [float(value) for value in penalties]
     if not grid or not all(np.isfinite(grid)) or min(grid) <= 0 or any(b >= a for a, b in pairwise(grid)):
         raise ValueError(f"penalties = {grid}: give positive numbers, each smaller than the one before")
-    if a.ndim != 2 or y.shape != a.shape[:1] or not bool(torch.isfinite(a).all()):
-        raise ValueError(f"latents have shape {tuple(a.shape)}, labels {tuple(y.shape)}; give finite (N, H) and (N,)")
-    if int(y.min()) < 0 or int(y.max()) >= classes:
-        raise ValueError(f"labels span {int(y.min())} to {int(y.max())}; give 0 to {classes - 1}, or more classes")
+    _check(a, y, classes)
     if limit < 1:
         raise ValueError(f"limit = {limit}; give the largest number of steps, at least 1")
     mean, spread = a.double().mean(0), a.double().std(0)
@@ -114,6 +122,16 @@ def path(a: Tensor, y: Tensor, penalties: Sequence[float], classes: int, limit: 
         bias = parameters[:, -1] - readout @ mean
         found.append(Readout(penalty, readout.to(a), bias.to(a), loss, largest, steps))
     return found
+
+
+def _check(a: Tensor, y: Tensor, classes: int) -> None:
+    checks.floating(latents=a)
+    if a.ndim != 2 or not len(a) or y.shape != a.shape[:1] or not bool(torch.isfinite(a).all()):
+        raise ValueError(f"latents have shape {tuple(a.shape)}, labels {tuple(y.shape)}; give finite (N, H) and (N,)")
+    if y.dtype != torch.int64:
+        raise ValueError(f"labels have dtype {y.dtype}; give int64")
+    if int(y.min()) < 0 or int(y.max()) >= classes:
+        raise ValueError(f"labels span {int(y.min())} to {int(y.max())}; give 0 to {classes - 1}, or more classes")
 
 
 def _solve(

@@ -26,8 +26,8 @@ Tensor = torch.Tensor
 class Penalty:
     """What training asks of a penalty, which overrides what it has to say; by itself it does nothing.
 
-    A class of its own is all that a new penalty needs: only the one that a model has is hashed with
-    its results. varies: whether it needs variances over a batch, so that a batch of one image is refused; with_norm:
+    A frozen dataclass of its own is all that a new penalty needs: only the one that a model has is hashed with its
+    results. varies: whether it needs variances over a batch, so that a batch of one image is refused; with_norm:
     whether it is defined for networks with batch norm; by_unit: whether it is a sum over units to which one with empty
     weights adds nothing, so that training may leave those out (:mod:`bioadv.network.idle`). A mean over units is none.
     """
@@ -35,6 +35,11 @@ class Penalty:
     varies: ClassVar[bool] = False
     with_norm: ClassVar[bool] = True
     by_unit: ClassVar[bool] = False
+
+    @property
+    def is_decay(self) -> bool:
+        """Whether it adds nothing to the loss of a batch, so that it can be asked of a readout alone."""
+        return all(getattr(type(self), name) is getattr(Penalty, name) for name in ("row_decay", "added"))
 
     def decay(self) -> tuple[float, float]:
         """Weight decay that Adam adds to the gradient, (of the hidden weights, of readout and bias).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,7 @@ class State:
 def identity(
     model: TwoLayer, x: Tensor, y: Tensor, generator: torch.Generator, readout_only: bool, recipe: Recipe
 ) -> dict[str, Any]:
-    """What must agree between a state and the run that goes on from it."""
+    """What must agree between a state and the run that goes on from it; of the model and generator as they are now."""
     data = hashlib.sha256(x.cpu().contiguous().view(torch.uint8).numpy().data)
     data.update(y.cpu().contiguous().numpy().data)
     return {
@@ -104,5 +105,6 @@ def identity(
         "batch_norm": model.norm is not None,
         "readout_only": readout_only,
         "penalty_kind": type(recipe.penalty).__name__,
-        **asdict(recipe),
+        **json.loads(json.dumps(asdict(recipe))),  # as it is read back: a tuple is a list then
+        checkpoints.BEGUN: checkpoints.begun(generator, dict(model.named_parameters())),
     }

@@ -11,7 +11,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         checks.known("schedule", self.schedule, SCHEDULES)
-        if self.penalty is not None and not isinstance(self.penalty, Penalty):
-            raise ValueError(f"penalty = {self.penalty!r}; give one of bioadv.network.regularizers, or None")
+        if self.penalty is not None and not (isinstance(self.penalty, Penalty) and is_dataclass(self.penalty)):
+            raise ValueError(
+                f"penalty = {self.penalty!r}; give one of bioadv.network.regularizers, a frozen dataclass of your own "
+                "that is a Penalty, or None"
+            )
         checks.whole(epochs=self.epochs, batch=self.batch)
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
@@ -155,7 +158,15 @@ def fit(
     Raises ``ValueError`` for data or a state that do not fit, and :class:`TrainingDiverged` when the loss is no longer
     finite; the last good state is then kept.
     """
+    checks.generator(generator)
     sets, keeping = dict(evaluate or {}), keeping or Keeping()
+    if isinstance(model, models.Frozen):
+        raise ValueError("model is frozen and cannot learn; give the model that it was made from")
+    if readout_only and not recipe.term.is_decay:
+        raise ValueError(
+            f"penalty = {type(recipe.penalty).__name__} looks at the hidden weights, and the readout alone learns; "
+            "give one that is a weight decay, or None"
+        )
     if taken := {"x", "train"} & sets.keys():
         raise ValueError(f"evaluate has {taken.pop()!r}, which is what the training images go by; give another name")
     for name, (inputs, labels) in {"x": (x, y), **sets}.items():
@@ -177,18 +188,19 @@ def fit(
         _set_rate(optimizer, recipe.rate(epoch))
         try:
             values = _epoch(model, x, y, recipe, generator, step, known)
+            for name, (inputs, labels) in sets.items() if evaluated(epoch, last) else ():
+                log[f"{name}_accuracy"][epoch - 1] = accuracy(model, inputs, labels, readout_only)
         except FloatingPointError as error:
             raise _diverged(f"{error} in epoch {epoch}", keeping, done) from error
         for name, value in zip(PARTS, (*values, recipe.rate(epoch)), strict=True):
             log[name][epoch - 1] = value
         if evaluated(epoch, last):
-            for name, (inputs, labels) in sets.items():
-                log[f"{name}_accuracy"][epoch - 1] = accuracy(model, inputs, labels, readout_only)
             shown = {name: f"{log[f'{name}_accuracy'][epoch - 1]:.3f}" for name in sets}
         bar.set_postfix({"loss": f"{log['loss'][epoch - 1]:.3f}", **shown}, refresh=False)
         if keeping.due(epoch, last):
             state.write(keeping.path, identity, epoch, time.perf_counter() - start)
             done = epoch
+    optimizer.zero_grad(set_to_none=True)
     return Fitted(model.eval(), _repeated(log, max(done, last)), time.perf_counter() - start)
 
 
@@ -241,19 +253,31 @@ def _diverged(what: str, keeping: Keeping, done: int) -> TrainingDiverged:
 def accuracy(model: TwoLayer, x: Tensor, y: Tensor, readout_only: bool = False, size: int = 1000) -> float:
     """Fraction of right answers on images (N, D), or on latents (N, H) with ``readout_only``.
 
-    Raises ``ValueError`` for inputs or labels (N,) that do not fit the model or each other.
+    Raises ``ValueError`` for inputs or labels (N,) that do not fit the model or each other, and for a model with batch
+    norm in training mode, which would learn from what it is shown; ``FloatingPointError`` for logits without a number.
     """
     _check("accuracy", model, x, y, readout_only)
-    answer = model.logits if readout_only else model
-    parts = zip(x.split(size), y.split(size), strict=True)
-    return sum(int((answer(inputs).argmax(1) == labels).sum()) for inputs, labels in parts) / len(x)
+    checks.whole(size=size)
+    if size < 1:
+        raise ValueError(f"size = {size}; give the number of images at once, at least 1")
+    models.check_evaluation(model)
+    answer, right = model.logits if readout_only else model, 0
+    for inputs, labels in zip(x.split(size), y.split(size), strict=True):
+        z = answer(inputs)
+        if not bool(torch.isfinite(z).all()):
+            raise FloatingPointError("the logits are not finite")
+        right += int((z.argmax(1) == labels).sum())
+    return right / len(x)
 
 
 def _check(name: str, model: TwoLayer, x: Tensor, y: Tensor, readout_only: bool) -> None:
+    checks.floating(**{name: x})
     width = model.hidden.shape[0 if readout_only else 1]
     if x.ndim != 2 or x.shape[1] != width or not len(x):
         what = "latents (N, H)" if readout_only else "images (N, D)"
         raise ValueError(f"{name}: inputs have shape {tuple(x.shape)}; give {what} with {width} columns")
+    if not isinstance(y, Tensor):
+        raise ValueError(f"{name}: labels are a {type(y).__name__}; give a tensor, such as torch.from_numpy(array)")
     if y.shape != (len(x),) or y.dtype != torch.int64:
         raise ValueError(
             f"{name}: labels have shape {tuple(y.shape)} and dtype {y.dtype}; give an int64 for each of {len(x)} images"
