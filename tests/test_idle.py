@@ -1,5 +1,6 @@
 import copy
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from bioadv.network.training import Recipe
 EMPTY = slice(0, None, 3)  # of 30 units
 
 
+@dataclass(frozen=True)
 class Quiet(Penalty):
     """One that somebody writes: a mean over units, as in ``book/extending.md``."""
 

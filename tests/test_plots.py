@@ -115,7 +115,8 @@ def test_models_are_drawn_as_the_registry_says():
     curve = {"short-l2-1": [(0.5, 1.0)], "short-l2-2": [(0.4, 2.0), (0.4, 4.0)]}
     axes = plots_frontier.frontier({"PGD": curve}, {"PGD": {"bp": [(0.5, 1.0)]}}, {"PGD": {}}).axes[0]
     assert list(axes.lines[0].get_ydata()) == [3.0, 1.0]
-    assert axes.lines[1].get_marker() == study.look("bp").marker
+    assert sorted(axes.lines[1].get_ydata()) == [1.0, 2.0, 4.0]  # a dot for each of its trainings
+    assert axes.lines[2].get_marker() == study.look("bp").marker
     assert [text.get_text() for text in axes.texts] == ["× 1", "× 2"]
 
 

@@ -86,8 +86,8 @@ def test_the_wheel_carries_its_data(wheel):
     chapters = {f"bioadv/shipped/notebooks/{Path(path).name}" for path in tracked("book/*.ipynb")}
     assert {path for path in found if path.endswith(".ipynb")} == chapters
     assert not [path for path in found if path.endswith((".safetensors", ".tmp", ".lock"))]
-    # Five seeds of the whole study would make about thirty; PyPI takes a hundred.
-    assert wheel.stat().st_size < 40e6
+    # Five seeds of the whole study would make about fifty; PyPI takes a hundred.
+    assert wheel.stat().st_size < 60e6
 
 
 def test_the_source_archive_is_whole_and_builds_the_same_wheel(wheel, tmp_path):
