@@ -738,17 +738,17 @@ def lost(name):
 def at_their_norm(name):
     images, rows, pixel = np.array(list(exponents(name, FEW, "small").values())).T
     leading = list(left(name, LEADING, "small").values())
-    columns = (rows + pixel, images, leading, lost(name))
+    columns = (rows + pixel, images, leading)
     seeds = len(rows) if len(rows) < len(shares(name)) else 0
     return [
         prediction_table.layer(name) + (f" ({seeds})" if seeds else ""),
-        notebook.spread(shares(name), 2),
-        f"{np.mean(shares(name, 'live')):.2f}",
+        *(f"{np.mean(shares(name, of)):.2f}" for of in ("converged", "live")),
         *(notebook.spread(one, 2) for one in columns),
+        f"{np.mean(lost(name)):.2f}",
     ]
 
 
-# %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share, and that of the units which any test image excites; exponents at ranks 5 to 50; what is measured on images less the sum at the leading ranks 5 to 20; and the loss per rank against perfect alignment, in decades, mean over ranks 5 to 50. Means over five seeds, with standard deviations; of exponents and losses over those in which fifty units are at their norm, in brackets where not all are. CIFAR-10, at small scale. Where hardly a unit is live, the layer has died.", "name": "tab-mech-parameters"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share, and that of the units which any test image excites; exponents at ranks 5 to 50; what is measured on images less the sum at the leading ranks 5 to 20; and the loss per rank against perfect alignment, in decades, mean over ranks 5 to 50. Means over five seeds, of exponents with standard deviations; of exponents and losses over those in which fifty units are at their norm, in brackets where not all are. CIFAR-10, at small scale. Where hardly a unit is live, the layer has died.", "name": "tab-mech-parameters"}} tags=["hide-input"]
 header = ["layer", "at their norm", "live", "rows + pixels", "on images"]
 header += [f"less sum, {LEADING[0]} to {LEADING[1]}", "loss"]
 known = [n for n in alone.SETTLED_VARIED if exponents(n, FEW, "small")]
