@@ -744,7 +744,7 @@ def at_their_norm(name):
         prediction_table.layer(name) + (f" ({seeds})" if seeds else ""),
         *(f"{np.mean(shares(name, of)):.2f}" for of in ("converged", "live")),
         *(notebook.spread(one, 2) for one in columns),
-        f"{np.mean(lost(name)):.2f}",
+        wording.to_place(np.mean(lost(name)), 2),
     ]
 
 
@@ -768,8 +768,7 @@ for name in known:
     glue_all({f"{name}-leading": f"{leading[0]:.2f}"})
     glue_all({f"{name}-leading-rows": f"{leading[1]:.2f}"})
     live = [round(alone.FEW.hidden * one) for one in shares(name, "live")]
-    ends = dict.fromkeys((str(min(live)), str(max(live))))
-    glue_all({f"{name}-live": " to ".join(ends)})
+    glue_all({f"{name}-live": f"{min(live)} to {max(live)}"})
 glue_all({"settled-100-loss": f"{-np.mean(lost('settled-100')):.2f}"})
 over = {n: np.mean(list(left(n, FEW, "small").values())) for n in known}
 images, rows, pixel = first(study.LAYER, "photo-patches", window=NARROW)
@@ -786,7 +785,7 @@ check("p = 4 is furthest above its sum", int(furthest), 1)
 #
 # What other parameters do is more than that, at the leading ranks as well. With $p$ = 2 the rows have {glue:text}`settled-p-2-leading-rows` at ranks 5 to 20, with $p$ = 4 {glue:text}`settled-p-4-leading-rows`, and the layers {glue:text}`settled-p-2-leading` and {glue:text}`settled-p-4-leading` on images; with $p$ = 4 the layer is steeper than its sum at ranks 5 to 50 by {glue:text}`settled-p-4-over`, the most of all. So that a layer of the local rule has twice the pixels' exponent is a fact about the paper's size and parameters, and no law of the rule.
 #
-# With $k$ = 4 and $k$ = 7, where the fourth or the seventh of the units that respond is pushed away from an image instead of the second, a layer of this size dies ({ref}`ch-local-learning`): of a hundred units {glue:text}`settled-k-4-live` and {glue:text}`settled-k-7-live` respond to any test image, and the others are at their norm because they were pushed there. Such rows are not made of images, and not aligned with them: they lose {glue:text}`settled-k-4-loss` and {glue:text}`settled-k-7-loss` decades per rank, where the unchanged layer loses {glue:text}`settled-100-loss`, and the exponents do not add. They count as they are in the verdicts of {numref}`tab-mech-predictions`, whose rules ask for units at their norm and not for live ones; of a layer that learns they say nothing.
+# With $k$ = 4 and $k$ = 7, where the fourth or the seventh of the units that respond is pushed away from an image instead of the second, a layer of this size dies ({ref}`ch-local-learning`): of a hundred units {glue:text}`settled-k-4-live` and {glue:text}`settled-k-7-live` respond to any test image, and the others are at their norm because they were pushed there. Such rows are not made of images, and not aligned with them: they lose {glue:text}`settled-k-4-loss` and {glue:text}`settled-k-7-loss` decades per rank, where the unchanged layer loses {glue:text}`settled-100-loss`, and the exponents do not add. They count in the verdicts of {numref}`tab-mech-predictions` all the same, whose rules ask for units at their norm, not for live ones.
 #
 # ### Units, or images for each of them
 #

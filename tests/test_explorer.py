@@ -398,6 +398,7 @@ def test_a_claim_shows_its_data(visit):
     assert shown.locator(".ex-marker").count() == sum(map(len, claim["values"].values()))
     tab.get_by_role("button", name="Show these models").click()
     wait_for(tab, "location.hash.includes('models=bp')")
+    wait_for(tab, "document.querySelector('.ex-panel table').innerText.includes('BP, 0')")
     row = tab.locator(".ex-panel table").first
     assert "BP, 0" in row.inner_text()
     assert "KH" not in row.inner_text()
