@@ -95,7 +95,7 @@ def hundredths(value: float, error: float = math.nan) -> str:
     ('69\xa0±\xa04', '50')
     """
     known = f"{100 * value:.0f}"
-    return known if math.isnan(error) else f"{known}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{100 * error:.0f}"
+    return known if math.isnan(error) else f"{known}{PLUS_MINUS}{100 * error:.0f}"
 
 
 def share(value: float, digits: int = 2) -> str:
