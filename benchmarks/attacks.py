@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks.timing import interleaved, report
 from bioadv.data import datasets
 from bioadv.lab import runs
-from bioadv.measure import attacks, critical, noise
+from bioadv.measure import attacks, critical, gradient_ascent, noise
 from bioadv.measure.critical import GRID, NOISE_GRID
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
@@ -53,7 +53,7 @@ def _by_autograd(model: TwoLayer, x: torch.Tensor, y: torch.Tensor, eps: float) 
 
 def gradients(model: TwoLayer, x: torch.Tensor, y: torch.Tensor) -> None:
     functions: dict[str, Callable[[], object]] = {
-        "PGD-20, closed gradient": lambda: attacks.pgd(model, x, y, 2e-3),
+        "PGD-20, closed gradient": lambda: gradient_ascent.pgd(model, x, y, 2e-3),
         "PGD-20, autograd": lambda: _by_autograd(model, x, y, 2e-3),
         "forty hidden products": lambda: [x @ model.hidden.detach().T for _ in range(40)],
     }

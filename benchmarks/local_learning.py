@@ -8,12 +8,13 @@ import torch
 
 from benchmarks.timing import interleaved, report
 from bioadv.data.datasets import load, unit_lp
+from bioadv.network import kh_params
 from bioadv.network import local_learning as ll
 
 Tensor = torch.Tensor
 
 
-def dense_step(w: Tensor, m: Tensor, x: Tensor, params: ll.KHParams, rate: float) -> None:
+def dense_step(w: Tensor, m: Tensor, x: Tensor, params: kh_params.KHParams, rate: float) -> None:
     """The rule with dense matrices but no sort, no needless copies and a cached metric: what one would write first."""
     response, unit = ll.responses(x, m).topk(params.k, dim=1)
     response, unit = response[:, [0, -1]], unit[:, [0, -1]]
@@ -29,7 +30,7 @@ def dense_step(w: Tensor, m: Tensor, x: Tensor, params: ll.KHParams, rate: float
 
 def main() -> None:
     """Print the ratios for float32, and for bfloat16 products where the processor has them."""
-    params = ll.PAPER_CIFAR10
+    params = kh_params.PAPER_CIFAR10
     x_all = unit_lp(load("photo-patches").train)
     generator = torch.Generator().manual_seed(0)
     w = ll.init(params, x_all.shape[1], generator)

@@ -25,11 +25,11 @@ from benchmarks.timing import interleaved, report
 from bioadv.data.datasets import load, unit_lp
 from bioadv.data.files import write_json
 from bioadv.lab import provenance
-from bioadv.measure import attacks
-from bioadv.network import local_learning, models, products, training
+from bioadv.measure import gradient_ascent
+from bioadv.network import kh_params, local_learning, models, products
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import Spectral, image_covariance, principal_directions
-from bioadv.network.training import Recipe
+from bioadv.network.recipes import Recipe
+from bioadv.network.spectral_penalty import Spectral, image_covariance, principal_directions
 
 Tensor = torch.Tensor
 Timed = dict[str, list[float]]
@@ -54,7 +54,7 @@ def pgd(x: Tensor, y: Tensor) -> Timed:
     plain, packed, light = _plain(model), products.Packed(model.hidden), models.frozen(model)  # as every search has it
     g = torch.randn(len(x), UNITS)
     functions: dict[str, Callable[[], object]] = {
-        "ours": lambda: attacks.pgd(light, x, y, EPS, attacks.PGD(steps=STEPS)),
+        "ours": lambda: gradient_ascent.pgd(light, x, y, EPS, gradient_ascent.PGD(steps=STEPS)),
         "its two products": lambda: [(packed.product(x), packed.against(g)) for _ in range(STEPS)],
         "autograd by hand": lambda: _by_hand(plain, x, y),
     }
@@ -91,7 +91,7 @@ def steps(x: Tensor, y: Tensor) -> Timed:
         recipe, directions = Recipe(penalty=penalty), None
         if penalty is not None:
             directions = principal_directions(penalty, model, x, image_covariance(x))
-        step = training._step_function(model, training._optimizer(model, recipe, False), recipe, False)
+        step = steps.step_function(model, steps.adam(model, recipe, False), recipe, False)
         adam = torch.optim.Adam(plain.parameters())
 
         def ours(step: Any = step, directions: Tensor | None = directions) -> object:
@@ -120,7 +120,7 @@ def _spectral_by_hand(h: Tensor, directions: Tensor) -> Tensor:
 
 def local_rule(x: Tensor) -> Timed:
     """Seconds per step of the local rule."""
-    params = local_learning.PAPER_CIFAR10
+    params = kh_params.PAPER_CIFAR10
     w = local_learning.init(params, x.shape[1], torch.Generator().manual_seed(0))
     m = local_learning.metric(w, params.p)
     functions: dict[str, Callable[[], object]] = {

@@ -23,10 +23,10 @@ from benchmarks.timing import interleaved, report
 from bioadv.data.datasets import load, unit_lp
 from bioadv.data.files import write_json
 from bioadv.lab import provenance
-from bioadv.measure import attacks, critical, noise
+from bioadv.measure import attacks, critical, gradient_ascent, noise
 from bioadv.network import models, products, training
 from bioadv.network.models import TwoLayer
-from bioadv.network.training import Recipe
+from bioadv.network.recipes import Recipe
 
 Tensor = torch.Tensor
 FILE = Path("benchmarks/probe.json")
@@ -106,7 +106,7 @@ def main() -> None:
     labels = light(x[few]).argmax(1)
 
     def attack() -> object:
-        return attacks.pgd(light, x[few], labels, 2e-3, attacks.PGD(steps=5))
+        return gradient_ascent.pgd(light, x[few], labels, 2e-3, gradient_ascent.PGD(steps=5))
 
     def as_before() -> object:
         with mock.patch.object(attacks, "frozen", lambda model: model):

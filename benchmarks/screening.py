@@ -23,6 +23,7 @@ from bioadv.data.files import write_json
 from bioadv.data.moments import Moments
 from bioadv.lab import alone, layers, provenance
 from bioadv.measure import powerlaw, spectra
+from bioadv.network import kh_params, layer_health
 from bioadv.network import local_learning as ll
 from bioadv.network.screening import Screen
 
@@ -33,7 +34,7 @@ SEEDS, STEPS, WINDOW = (0, 1, 2), 50, (5, 50)
 
 def compared(x: Tensor, seed: int, steps: int = STEPS) -> tuple[dict[str, float], Tensor]:
     """The paper's training, in float32: how often a screen finds other leaders. And the synapses that it came to."""
-    params, generator = ll.PAPER_CIFAR10, torch.Generator().manual_seed(seed)
+    params, generator = kh_params.PAPER_CIFAR10, torch.Generator().manual_seed(seed)
     w = ll.init(params, x.shape[1], generator)
     m, order = ll.metric(w, params.p), torch.randperm(len(x), generator=generator).split(params.batch)[:steps]
     screen, seen = Screen(m, x[order[0]]), torch.zeros(4, dtype=torch.float64)
@@ -50,7 +51,7 @@ def compared(x: Tensor, seed: int, steps: int = STEPS) -> tuple[dict[str, float]
 
 def speed(w: Tensor, x: Tensor) -> dict[str, list[float]]:
     """Seconds of the processor per step, of the whole product, and of finding the leaders in both ways."""
-    params = ll.PAPER_CIFAR10
+    params = kh_params.PAPER_CIFAR10
     m, v = ll.metric(w, params.p), w.clone()
     n = m.clone()
     screen, other = Screen(m, x), Screen(n.clone(), x)
@@ -85,7 +86,7 @@ def trained(x: Tensor, of: Moments, seed: int, way: str) -> dict[str, float]:
     """A layer of a hundred units after its training, in what the book says of layers."""
     params = replace(alone.FEW, epochs=layers.STEPS * alone.FEW.batch // len(x))
     layer = ll.train(x, params, torch.Generator().manual_seed(seed), screen=WAYS[way], progress=False)
-    health, m = ll.health(layer.synapses, x, params), ll.metric(layer.synapses, params.p)
+    health, m = layer_health.health(layer.synapses, x, params), ll.metric(layer.synapses, params.p)
     values = spectra.eigenspectrum(spectra.linear_moments(of, m)).numpy()
     return {
         "exponent": powerlaw.fit(values, WINDOW).alpha,
@@ -137,7 +138,7 @@ def main() -> None:
     paper = [compared(x, seed) for seed in SEEDS]
     for seed, (one, _) in zip(SEEDS, paper, strict=True):
         print(f"seed {seed}, first {STEPS} steps: {one}", flush=True)
-    seconds = speed(paper[0][1], x[: ll.PAPER_CIFAR10.batch].clone())
+    seconds = speed(paper[0][1], x[: kh_params.PAPER_CIFAR10.batch].clone())
     report("KH step, 1000 x 3072 -> 2000", seconds, "step")
     found = {
         "environment": provenance.environment(),

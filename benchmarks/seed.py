@@ -23,12 +23,12 @@ from bioadv.data.datasets import load, unit_lp
 from bioadv.data.files import read_json, write_json
 from bioadv.lab import jobs, provenance, runs, study
 from bioadv.lab.probe_perturbations import PERTURBATIONS
-from bioadv.measure import attacks, noise
+from bioadv.measure import gradient_ascent, noise
+from bioadv.network import kh_params, models, recipes
 from bioadv.network import local_learning as ll
-from bioadv.network import models, training
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import Spectral, image_covariance, principal_directions
-from bioadv.network.training import Recipe
+from bioadv.network.recipes import Recipe
+from bioadv.network.spectral_penalty import Spectral, image_covariance, principal_directions
 
 Tensor = torch.Tensor
 Timed = dict[str, list[float]]
@@ -49,16 +49,16 @@ def steps(x: Tensor, y: Tensor, dtype: torch.dtype) -> dict[str, Callable[[], ob
         if penalty is not None:
             directions = principal_directions(penalty, model, x, image_covariance(x)).to(dtype)
         recipe = Recipe(penalty=penalty)
-        step = training._step_function(model, training._optimizer(model, recipe, False), recipe, False)
+        step = steps.step_function(model, steps.adam(model, recipe, False), recipe, False)
         functions[name] = partial(step, low, y, directions)
     model, sigma = _model(x), image_covariance(x)
     functions["directions"] = lambda: principal_directions(Spectral(), model, x, sigma)
     readout = _model(x)
     latents = models.in_batches(readout.after, x)
-    learn = training._step_function(readout, training._optimizer(readout, Recipe(), True), Recipe(), True)
+    learn = steps.step_function(readout, steps.adam(readout, Recipe(), True), Recipe(), True)
     functions["readout"] = lambda: learn(latents, y, None)
     functions["thousand images"] = lambda: readout(x)
-    params = ll.PAPER_CIFAR10
+    params = kh_params.PAPER_CIFAR10
     w = ll.init(params, x.shape[1], torch.Generator().manual_seed(0))
     m = ll.metric(w, params.p)
     functions["local rule"] = lambda: ll.step(w, m, x, params, 1e-9)
@@ -73,15 +73,15 @@ def looks(x: Tensor, held: Callable[[TwoLayer], TwoLayer]) -> dict[str, Callable
     model, few = held(_model(x)), x[:SOME].clone()
     light = held(emptied(_model(x)))
     y, of_light = model(few).argmax(1), light(few).argmax(1)
-    short = attacks.PGD(steps=STEPS)
+    short = gradient_ascent.PGD(steps=STEPS)
 
     def noisy() -> object:
         draws = noise.Pool(torch.zeros(1000, len(model.hidden)), torch.ones(1000))
         return noise.sweep(model, few[:125], y[:125], draws, torch.Generator().manual_seed(0))
 
     return {
-        "gradients": lambda: attacks.pgd(model, few, y, 2e-3, short),
-        "gradients, empty": lambda: attacks.pgd(light, few, of_light, 2e-3, short),
+        "gradients": lambda: gradient_ascent.pgd(model, few, y, 2e-3, short),
+        "gradients, empty": lambda: gradient_ascent.pgd(light, few, of_light, 2e-3, short),
         "noise": noisy,
     }
 
@@ -95,15 +95,15 @@ def gradients(model: str) -> tuple[int, int]:
     found = runs.at_hand(model, "perturbations.npz")[0].arrays("perturbations")
     images, few = len(found["images"]), PERTURBATIONS["few"]
     subset = len(found["margin_index"])
-    count = images * float(found["pgd_attacks"]) * attacks.PUBLISHED.steps
+    count = images * float(found["pgd_attacks"]) * gradient_ascent.PUBLISHED.steps
     for name, kind in (
-        ("margin", attacks.PUBLISHED_MARGIN),
-        ("recommended", attacks.RECOMMENDED),
-        ("l2", attacks.RECOMMENDED_L2),
+        ("margin", gradient_ascent.PUBLISHED_MARGIN),
+        ("recommended", gradient_ascent.RECOMMENDED),
+        ("l2", gradient_ascent.RECOMMENDED_L2),
     ):
         count += subset * float(found[f"{name}_attacks"]) * kind.steps
-    far = len(PERTURBATIONS["far"]) * (attacks.PUBLISHED.steps + attacks.RECOMMENDED.steps)
-    return round(count + few * (len(found["points"]) * attacks.PUBLISHED.steps + far)), images
+    far = len(PERTURBATIONS["far"]) * (gradient_ascent.PUBLISHED.steps + gradient_ascent.RECOMMENDED.steps)
+    return round(count + few * (len(found["points"]) * gradient_ascent.PUBLISHED.steps + far)), images
 
 
 def hours(name: str, s: Mapping[str, float], today: bool) -> tuple[float, float]:
@@ -111,16 +111,16 @@ def hours(name: str, s: Mapping[str, float], today: bool) -> tuple[float, float]
     chosen = study.experiment(name)
     recipe = chosen.recipe
     batches = IMAGES // recipe.batch
-    epochs = training.last_epoch(recipe, IMAGES) if today else recipe.epochs
+    epochs = recipes.last_epoch(recipe, IMAGES) if today else recipe.epochs
     if chosen.kind.trained:
         spectral = isinstance(recipe.penalty, Spectral)
         each = batches * s["spectral" if spectral else "backpropagation"] + spectral * s["directions"]
     else:
         each = batches * s["readout"]
-    seen = sum(training.evaluated(epoch, epochs) for epoch in range(1, epochs + 1))
+    seen = sum(recipes.evaluated(epoch, epochs) for epoch in range(1, epochs + 1))
     spent = epochs * each + (10 * seen + 60 if chosen.kind.trained else 120) * s["thousand images"]
     if chosen.kind.layer:
-        spent += ll.PAPER_CIFAR10.epochs * batches * s["local rule"]
+        spent += kh_params.PAPER_CIFAR10.epochs * batches * s["local rule"]
     count, images = gradients(name)
     per = s["gradients, empty" if name == EMPTY else "gradients"] / (SOME * STEPS)
     stored = runs.at_hand(name)[0]

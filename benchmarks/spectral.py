@@ -20,10 +20,10 @@ from bioadv.data.files import write_json
 from bioadv.data.moments import Moments
 from bioadv.lab import provenance
 from bioadv.measure import powerlaw, spectra
-from bioadv.network import models, products, regularizers, training
+from bioadv.network import models, products, spectral_penalty, training
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import Spectral, image_covariance
-from bioadv.network.training import Recipe
+from bioadv.network.recipes import Recipe
+from bioadv.network.spectral_penalty import Spectral, image_covariance
 
 Tensor = torch.Tensor
 Directions = Callable[..., Tensor | None]
@@ -63,9 +63,9 @@ def trained(x: Tensor, y: Tensor, of: Moments, seed: int, directions: Directions
     recipe, order = Recipe("constant", Spectral(), EPOCHS, BATCH), torch.Generator().manual_seed(10_000 + seed)
     with mock.patch.object(Spectral, "each_epoch", directions):
         log = training.fit(model, x.bfloat16(), y, recipe, order, progress=False).log
-    own = regularizers.principal_directions(Spectral(), model, x, image_covariance(x))
+    own = spectral_penalty.principal_directions(Spectral(), model, x, image_covariance(x))
     with torch.no_grad():
-        value = torch.stack([regularizers.spectral(Spectral(), model.before(part), own) for part in x.split(BATCH)])
+        value = torch.stack([spectral_penalty.spectral(Spectral(), model.before(part), own) for part in x.split(BATCH)])
     values = spectra.eigenspectrum(spectra.linear_moments(of, model.hidden.detach())).numpy()
     return {
         "penalty in training": log["penalty"].tolist(),

@@ -9,10 +9,11 @@ import torch
 
 from benchmarks.timing import interleaved, report
 from bioadv.data.datasets import load, unit_lp
-from bioadv.network import models, regularizers, training
+from bioadv.network import models, spectral_penalty, steps
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import L2, LatentJacobian, LogitJacobian, Penalty, Spectral
-from bioadv.network.training import Recipe
+from bioadv.network.recipes import Recipe
+from bioadv.network.regularizers import L2, LatentJacobian, LogitJacobian, Penalty
+from bioadv.network.spectral_penalty import Spectral
 
 STEPS_PER_EPOCH = 50  # CIFAR-10 in batches of 1000; the once-per-epoch part of the spectral penalty is spread over them
 
@@ -21,10 +22,10 @@ def _step(penalty: Penalty | None, x: torch.Tensor, y: torch.Tensor, sigma: torc
     """One training step on its own copy of the model."""
     model = models.init(TwoLayer(x.shape[1], 2000, 10), torch.Generator().manual_seed(0))
     recipe = Recipe(penalty=penalty)
-    step = training._step_function(model, training._optimizer(model, recipe, False), recipe, False)
+    step = steps.step_function(model, steps.adam(model, recipe, False), recipe, False)
     directions = None
     if isinstance(penalty, Spectral):
-        directions = regularizers.principal_directions(penalty, model, x, sigma).to(x.dtype)
+        directions = spectral_penalty.principal_directions(penalty, model, x, sigma).to(x.dtype)
     return lambda: step(x, y, directions)
 
 
@@ -32,7 +33,7 @@ def main() -> None:
     """Print each step as a multiple of two hidden products, in float32 and with bfloat16 products."""
     data = load("photo-patches").train.first(1000)
     x32, y = unit_lp(data), torch.tensor(data.labels)
-    sigma = regularizers.image_covariance(x32)
+    sigma = spectral_penalty.image_covariance(x32)
     for dtype in (torch.float32, torch.bfloat16):
         x = x32.to(dtype)
         w = torch.randn(2000, x.shape[1])
@@ -49,7 +50,7 @@ def main() -> None:
             "latent Jacobian step": _step(LatentJacobian(), x, y, sigma),
             "logit Jacobian step": _step(LogitJacobian(), x, y, sigma),
             "spectral step": _step(spectral, x, y, sigma),
-            "eigenbasis, once per epoch": partial(regularizers.principal_directions, spectral, model, x32, sigma),
+            "eigenbasis, once per epoch": partial(spectral_penalty.principal_directions, spectral, model, x32, sigma),
         }
         seconds = interleaved(functions, rounds=15)
         seconds["spectral step with its share"] = [

@@ -25,20 +25,19 @@ from torch.func import jacrev, vmap
 
 from bioadv.data.datasets import unit_lp
 from bioadv.data.files import read_arrays
-from bioadv.lab import live, study
+from bioadv.lab import live, scales, study
 from bioadv.lab.probe_landscape import ADVERSARIAL, LANDSCAPE
 from bioadv.lab.probe_referees import REFEREES
 from bioadv.lab.runs import paper, stored
-from bioadv.measure import attacks, landscapes
-from bioadv.network import local_learning as ll
-from bioadv.network import models
+from bioadv.measure import gradient_ascent, landscapes
+from bioadv.network import layer_health, models
 from bioadv.network.models import TwoLayer
 from bioadv.pages import plots_geometry, wording
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin(tests=40)
 x_test, y_test = unit_lp(data.test), torch.tensor(data.test.labels)
-sizes = study.live_scale(data)
+sizes = scales.live_scale(data)
 
 # %% [markdown]
 # ## What the paper did
@@ -124,7 +123,7 @@ glue_all(
 
 # %%
 layer = live.train_layer(data).synapses
-health = ll.health(layer, x_test, sizes.layer)
+health = layer_health.health(layer, x_test, sizes.layer)
 observe(data, "share of converged KH units", health.converged, 0.9, 1)
 observe(data, "share of live KH units", health.live, 0.95, 1)
 observe(data, "share of KH units that win", health.winning, 0.5, 1)
@@ -250,7 +249,9 @@ def telling_plane(name, radius=0.75):
     model = fitted[name]
     with torch.no_grad():
         decision = model(image[None]).argmax(1)
-    target = attacks.pgd(model, image[None], decision, radius, ADVERSARIAL)[0]
+    target = gradient_ascent.pgd(model, image[None], decision, radius, ADVERSARIAL)[
+        0
+    ]
     other = x_test[y_test != y_test[first]]
     other = other if len(other) else x_test[x_test.ne(image).any(1)]
     nearest = other[(other - image).norm(dim=1).argmin()]

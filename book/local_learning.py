@@ -27,8 +27,9 @@ from torch.nn.functional import avg_pool2d
 from bioadv.data import photos
 from bioadv.data.datasets import unit_lp
 from bioadv.data.files import read_arrays
-from bioadv.lab import study
+from bioadv.lab import scales
 from bioadv.lab.runs import paper, stored
+from bioadv.network import kh_params, layer_health
 from bioadv.network import local_learning as ll
 from bioadv.pages import plots, plots_training
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe, spread
@@ -51,8 +52,12 @@ data = begin(tests=10)
 # column is what the live cells of this page use.
 
 # %% tags=["hide-input"]
-live = study.live_scale(data).layer
-columns = {"kh": ll.PAPER_CIFAR10, "mnist": ll.PAPER_MNIST, "live": live}
+live = scales.live_scale(data).layer
+columns = {
+    "kh": kh_params.PAPER_CIFAR10,
+    "mnist": kh_params.PAPER_MNIST,
+    "live": live,
+}
 fields = ("hidden", "p", "k", "delta", "radius", "rate", "epochs", "batch")
 for name, params in columns.items():
     glue_all({f"{name}-{field}": f"{getattr(params, field):g}" for field in fields})
@@ -163,7 +168,7 @@ check("deviation from the norm equation", gap, high=1e-10)
 # its fast one, must agree to rounding:
 
 # %%
-params = ll.KHParams(hidden=40, batch=50)
+params = kh_params.KHParams(hidden=40, batch=50)
 here, plain, fast, metric = W, W, W.clone(), ll.metric(W, 3.0)
 for _ in range(100):
     here, plain = kh_step(here, x), ll.step_plain(plain, x, params, rate=0.02)
@@ -196,7 +201,7 @@ Table(["class", "photograph by", "licence"], credits)
 # %%
 generator = torch.Generator().manual_seed(0)
 layer = ll.train(x_train, live, generator, progress=False)
-alive = ll.health(layer.synapses, x_train, live)
+alive = layer_health.health(layer.synapses, x_train, live)
 
 # %% [markdown]
 # Three questions decide whether the layer is any good. Have the norms converged? Does each unit respond to something
@@ -212,10 +217,10 @@ observe(data, "share that wins some image", alive.winning, 0.5, 1)
 # equal:
 
 # %%
-collapsing = replace(live, delta=ll.PAPER_CIFAR10.delta)
+collapsing = replace(live, delta=kh_params.PAPER_CIFAR10.delta)
 generator = torch.Generator().manual_seed(0)
 dying = ll.train(x_train, collapsing, generator, progress=False)
-collapsed = ll.health(dying.synapses, x_train, collapsing)
+collapsed = layer_health.health(dying.synapses, x_train, collapsing)
 monopoly = collapsed.wins.max() / len(x_train)
 observe(data, "with the paper's Δ, share at norm R", collapsed.converged, 0.8, 1)
 observe(
@@ -271,7 +276,7 @@ _ = plots.filter_grid(layer.synapses.numpy(), data.train.shape)
 # %% mystnb={"figure": {"caption": "Share of images won by each unit, most successful first; photo patches, 100 units, one seed. The dotted line is equal shares.", "name": "fig-kh-wins"}, "image": {"alt": "Two falling curves on a logarithmic axis, for training and test images. The best unit wins about a third of the training images and the second a quarter, the last ones a few in ten thousand; the test curve ends earlier."}} tags=["hide-input"]
 wins = {
     "training images": alive.wins,
-    "test images": ll.health(layer.synapses, x_test, live).wins,
+    "test images": layer_health.health(layer.synapses, x_test, live).wins,
 }
 _ = plots_training.ranked_wins(wins)
 two = sum(sorted(wins["training images"])[-2:]) / len(x_train)
@@ -311,7 +316,7 @@ outcome = {}
 for name, setting in settings.items():
     generator = torch.Generator().manual_seed(0)
     trained = ll.train(small, setting, generator, progress=False)
-    outcome[name] = ll.health(trained.synapses, small, setting)
+    outcome[name] = layer_health.health(trained.synapses, small, setting)
 
 dead = [r"$\Delta$ = 0.4", "$k$ = 5", "init: std 0.1", "init: mean $-$1"]
 worst = max(outcome[name].live for name in dead)

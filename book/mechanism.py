@@ -27,12 +27,13 @@ import torch
 
 from bioadv.data.datasets import unit_lp
 from bioadv.data.files import read_json
-from bioadv.lab import alone, layers, live, predictions, statistics, study
+from bioadv.lab import alone, layers, live, predictions, scales, statistics, study
 from bioadv.lab.layers import Layer
 from bioadv.lab.looks import INK, OLIVE
 from bioadv.lab.runs import at_hand, in_folder, paper
 from bioadv.lab.statistics import Subject, alpha
 from bioadv.measure.powerlaw import fit, reach
+from bioadv.network import kh_params
 from bioadv.network import local_learning as ll
 from bioadv.pages import notebook, plots_mechanism, prediction_table, wording
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
@@ -105,11 +106,11 @@ for name, right in (("aligned", components), ("turned at random", turn(60))):
 # trained by the local rule, {glue:text}`live-units` units. {numref}`fig-mech-live` shows for each the two factors, their product, and what the images make of it.
 
 # %%
-params = study.live_scale(data).layer
+params = scales.live_scale(data).layer
 learned = ll.metric(live.train_layer(data).synapses, params.p)
 
 # %%
-size = ll.KHParams(hidden=400)
+size = kh_params.KHParams(hidden=400)
 m = {
     "random rows": layers.untrained(Layer("white", size, None), x, 0),
     "Gaussian rows": layers.untrained(Layer("gaussian", size, None), x, 0),
@@ -150,7 +151,7 @@ observe(data, "KH, measured less pixels", slopes["KH"], 0.7, 1.6)
 # %%
 def left_over(units):
     """Measured less sum for Gaussian rows, at ranks 5 to 50."""
-    kind = Layer("gaussian", ll.KHParams(hidden=units), None)
+    kind = Layer("gaussian", kh_params.KHParams(hidden=units), None)
     rows = layers.untrained(kind, x, 1)
     spectra = (eigenvalues(rows), eigenvalues((centred @ rows.T).T))
     of_rows, on_images = (
@@ -691,7 +692,7 @@ glue_all(
     {
         "per-unit-small": alone.IMAGES
         // alone.layer("small", "cifar10", "units-100").params.hidden,
-        "per-unit-paper": 50_000 // ll.PAPER_CIFAR10.hidden,
+        "per-unit-paper": 50_000 // kh_params.PAPER_CIFAR10.hidden,
     }
 )
 

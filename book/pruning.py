@@ -24,12 +24,12 @@ from sklearn.mixture import GaussianMixture
 
 from bioadv.data.datasets import unit_lp
 from bioadv.data.files import read_arrays, read_json
-from bioadv.lab import runner, study
+from bioadv.lab import runner, scales, study
 from bioadv.lab.probe_spectra import CRITERIA
 from bioadv.lab.runs import paper, stored
 from bioadv.measure import powerlaw, spectra
+from bioadv.network import layer_health, models, pruning, recipes, training
 from bioadv.network import local_learning as ll
-from bioadv.network import models, pruning, training
 from bioadv.network.models import TwoLayer
 from bioadv.pages import notebook, plots_spectra
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
@@ -50,7 +50,7 @@ theirs = paper()
 # ```
 
 # %% tags=["hide-input"]
-live = study.live_scale(data).layer
+live = scales.live_scale(data).layer
 live = replace(live, epochs=max(2, 3 * live.epochs // 5))
 threshold = runner.prune_above(data, live.p, live.radius)
 glue_all({"threshold": pruning.PUBLISHED_THRESHOLD, "live-units": live.hidden})
@@ -125,7 +125,7 @@ observe(
 generator = torch.Generator().manual_seed(0)
 layer = ll.train(x, live, generator, progress=False)
 W = layer.synapses
-health = ll.health(W, x, live)
+health = layer_health.health(W, x, live)
 pruned = pruning.variances(W) > threshold
 
 off_norm = torch.tensor(abs(health.norms - 1) > 0.01)
@@ -190,7 +190,7 @@ def accuracy(metric):
     with torch.no_grad():
         _ = model.hidden.copy_(metric)
         latent = model.after(x)
-    recipe = training.Recipe("constant", epochs=60, batch=250)
+    recipe = recipes.Recipe("constant", epochs=60, batch=250)
     generator, options = torch.Generator().manual_seed(0), {"progress": False}
     run = training.fit(
         model, latent, y, recipe, generator, readout_only=True, **options

@@ -38,16 +38,16 @@ from bioadv.lab import (
     predictions,
     readout_numbers,
     runs,
+    scales,
     small_paths,
     statistics,
     study,
 )
 from bioadv.lab.readout_study import stored
 from bioadv.measure import attacks, critical, directions, smallest, spectra
-from bioadv.measure.attacks import RECOMMENDED_L2
 from bioadv.measure.critical import L2_GRID
-from bioadv.network import controls, models, readout
-from bioadv.network import local_learning as ll
+from bioadv.measure.gradient_ascent import RECOMMENDED_L2
+from bioadv.network import controls, kh_params, models, readout
 from bioadv.network.hidden import Given
 from bioadv.network.models import TwoLayer
 from bioadv.pages import plots_readout as figures
@@ -86,7 +86,7 @@ x_test, y_test = unit_lp(data.test), torch.tensor(data.test.labels)
 # In a few lines, {func}`bioadv.network.readout.path` against the definition: at its solution the gradient of {eq}`eq-ro-path` vanishes.
 
 # %%
-sizes = study.live_scale(data)
+sizes = scales.live_scale(data)
 layer = live.train_layer(data).synapses
 
 # %%
@@ -533,7 +533,7 @@ own = [100 * path["accuracy"][readout_numbers.own(path)] for path in full["kh"]]
 unlike_own = readout_numbers.best_beside_own(full["kh"])
 gains, kept = readout_numbers.ahead(unlike_own), readout_numbers.ratio(unlike_own)
 count = len(own)
-glue_all({"ro-full-units": ll.PAPER_CIFAR10.hidden})
+glue_all({"ro-full-units": kh_params.PAPER_CIFAR10.hidden})
 glue_all({"ro-full-attacked": len(full["kh"][0]["images"])})
 glue_all({"ro-full-seeds": wording.count(count, "seed")})
 glue_all({"ro-full-own": wording.of_seeds(own, places=1)})

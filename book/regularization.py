@@ -26,17 +26,18 @@ from torch.nn.functional import cross_entropy
 
 from bioadv.data import files
 from bioadv.data.datasets import unit_lp
-from bioadv.lab import live, looks, probes, study
+from bioadv.lab import live, looks, probes, scales, study
 from bioadv.lab.runs import paper, stored
-from bioadv.network import jacobians, models, regularizers
+from bioadv.network import jacobians, models, regularizers, spectral_penalty
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import JacobianPublished, Spectral
+from bioadv.network.regularizers import JacobianPublished
+from bioadv.network.spectral_penalty import Spectral
 from bioadv.pages import notebook, plots, plots_training, wording
 from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin(tests=10)
 x, y = unit_lp(data.train), torch.tensor(data.train.labels)
-sizes = study.live_scale(data)
+sizes = scales.live_scale(data)
 
 # %% [markdown]
 # ## What the paper did
@@ -287,7 +288,9 @@ def first_steps(kind, steps=100):
         torch.Generator().manual_seed(0),
     )
     adam = torch.optim.Adam(model.parameters(), lr=1e-3)
-    directions = regularizers.principal_directions(kind, model, x[: sizes.batch])
+    directions = spectral_penalty.principal_directions(
+        kind, model, x[: sizes.batch]
+    )
     start, penalty, moved = model.hidden.detach().clone(), [], []
     for step in range(steps):
         chosen = torch.arange(step, step + sizes.batch) % len(x)
@@ -586,8 +589,10 @@ with torch.no_grad():
 ratios = {}
 for variant in ("stated", "scale-free"):
     kind = Spectral(variant=variant, tau=10)
-    directions = regularizers.principal_directions(kind, model, x[:500])
-    scaled = [regularizers.spectral(kind, c * latent, directions) for c in (1, 10)]
+    directions = spectral_penalty.principal_directions(kind, model, x[:500])
+    scaled = [
+        spectral_penalty.spectral(kind, c * latent, directions) for c in (1, 10)
+    ]
     ratios[variant] = float(scaled[1] / scaled[0])
 change = "penalty of ten times the weights over that of one"
 observe(data, f"absolute target, {change}", ratios["stated"], 1e3, 2e4)

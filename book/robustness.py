@@ -27,16 +27,16 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from bioadv.data.datasets import ceiling, unit_lp
-from bioadv.lab import corrections, live, study
+from bioadv.lab import corrections, live, scales, study
 from bioadv.lab.probe_perturbations import median_norm
-from bioadv.measure import attacks, certificates, critical, noise
-from bioadv.measure.attacks import (
+from bioadv.measure import attacks, certificates, critical, gradient_ascent, noise
+from bioadv.measure.critical import GRID, L2_GRID, NOISE_GRID, accuracies, search
+from bioadv.measure.gradient_ascent import (
     PUBLISHED,
     PUBLISHED_MARGIN,
     RECOMMENDED,
     RECOMMENDED_L2,
 )
-from bioadv.measure.critical import GRID, L2_GRID, NOISE_GRID, accuracies, search
 from bioadv.network import models, training
 from bioadv.network.models import TwoLayer
 from bioadv.pages import plots_frontier, wording
@@ -45,7 +45,7 @@ from bioadv.pages.notebook import begin, check, glue_all, observe
 
 data = begin(tests=40)
 x_test, y_test = unit_lp(data.test), torch.tensor(data.test.labels)
-sizes = study.live_scale(data)
+sizes = scales.live_scale(data)
 
 # %% [markdown]
 # ## What the paper did
@@ -121,7 +121,7 @@ def pgd(model, x, y, eps, steps=20):
 # \nabla_x L = M^\top \Big( f'(h) \circ V^\top \frac{\partial L}{\partial z} \Big) ,
 # $$ (eq-rob-gradient)
 #
-# two matrix products and nothing to record. {func}`bioadv.measure.attacks.fgsm` and {func}`bioadv.measure.attacks.pgd` use it. They must agree with the lines
+# two matrix products and nothing to record. {func}`bioadv.measure.attacks.fgsm` and {func}`bioadv.measure.gradient_ascent.pgd` use it. They must agree with the lines
 # above, for both powers $q$ of the activation:
 
 # %%
@@ -131,7 +131,7 @@ for power in (1.0, study.KH_POWER):
     model = TwoLayer(data.train.inputs, 50, len(data.train.classes), power)
     model = models.init(model, generator).double().eval()
     for eps in (1e-3, 0.02):
-        ours = attacks.pgd(model, few, labels, eps)
+        ours = gradient_ascent.pgd(model, few, labels, eps)
         gap = float((ours - pgd(model, few, labels, eps)).abs().max())
         check(f"PGD, q = {power:g}, ε = {eps:g}: deviation", gap, high=1e-12)
     ours = attacks.fgsm(model, few, labels, eps)

@@ -26,7 +26,7 @@ import torch
 
 from bioadv.data.datasets import gaussian_noise, unit_lp
 from bioadv.data.files import read_arrays
-from bioadv.lab import live, looks, study
+from bioadv.lab import live, looks, scales, study
 from bioadv.lab.numbers import measured
 from bioadv.lab.runs import in_folder, paper, stored
 from bioadv.lab.statistics import folder
@@ -40,7 +40,7 @@ from bioadv.pages.notebook import Table, begin, check, glue_all, observe
 
 data = begin(tests=40)
 x_test = unit_lp(data.test)
-params = study.live_scale(data).layer
+params = scales.live_scale(data).layer
 theirs = paper()
 
 # %% [markdown]

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from bioadv.measure import attacks
-from bioadv.measure.attacks import PUBLISHED, RECOMMENDED, RECOMMENDED_L2, UNBOUNDED
+from bioadv.measure import attacks, gradient_ascent
+from bioadv.measure.attacks import UNBOUNDED
+from bioadv.measure.gradient_ascent import PUBLISHED, RECOMMENDED, RECOMMENDED_L2
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
 
@@ -106,23 +107,25 @@ def test_fgsm_is_the_definition(model, batch):
 
 @pytest.mark.parametrize("eps", [1e-4, 5e-3, 0.03])
 def test_pgd_is_the_published_loop(model, batch, eps):
-    torch.testing.assert_close(attacks.pgd(model, *batch, eps), published_loop(model, *batch, eps))
+    torch.testing.assert_close(gradient_ascent.pgd(model, *batch, eps), published_loop(model, *batch, eps))
 
 
 def test_a_strength_for_each_image(model, batch):
     x, y = batch
     eps = torch.logspace(-4, -1, len(x), dtype=torch.float64)
-    together = attacks.pgd(model, x, y, eps)
+    together = gradient_ascent.pgd(model, x, y, eps)
     for i in range(len(x)):
-        torch.testing.assert_close(together[i], attacks.pgd(model, x[i : i + 1], y[i : i + 1], float(eps[i]))[0])
+        torch.testing.assert_close(
+            together[i], gradient_ascent.pgd(model, x[i : i + 1], y[i : i + 1], float(eps[i]))[0]
+        )
 
 
 @pytest.mark.parametrize("params", [PUBLISHED, RECOMMENDED, RECOMMENDED_L2, replace(PUBLISHED, norm="l2")], ids=str)
 def test_perturbations_stay_in_the_ball_and_the_box(model, batch, params):
     x, y = batch
     high = torch.linspace(1, 1.2, len(x), dtype=torch.float64)[:, None]
-    begin = attacks.start(params, x, torch.Generator().manual_seed(0)) if params.random_start else None
-    moved = attacks.pgd(model, x, y, 0.4, params, (0, high), begin)
+    begin = gradient_ascent.start(params, x, torch.Generator().manual_seed(0)) if params.random_start else None
+    moved = gradient_ascent.pgd(model, x, y, 0.4, params, (0, high), begin)
     length = (moved - x).abs().amax(1) if params.norm == "linf" else (moved - x).norm(dim=1)
     assert length.max() <= 0.4 + 1e-12
     assert length.max() > 0.1  # and it is not standing still
@@ -138,31 +141,31 @@ def test_pgd_finds_the_closed_form_distance_of_a_linear_model(norm):
     # Towards the wrong class that the margin names, which need not be the nearest: restarts are for that. Here we
     # ask for the bound that holds for certain, and for the exact distance with two classes.
     params = replace(RECOMMENDED, norm=norm, random_start=False)
-    assert not attacks.wrong(model, attacks.pgd(model, x, y, distance * 0.999, params, UNBOUNDED), y).any()
+    assert not attacks.wrong(model, gradient_ascent.pgd(model, x, y, distance * 0.999, params, UNBOUNDED), y).any()
     two, weights = linear_model(classes=2)
     x, y = linear_images(two)
     distance = linear_distance(two, weights, x, y, norm)
     for kind in (params, replace(PUBLISHED, norm=norm, step=0.1)):
-        assert not attacks.wrong(two, attacks.pgd(two, x, y, distance * 0.999, kind, UNBOUNDED), y).any()
-        assert attacks.wrong(two, attacks.pgd(two, x, y, distance * 1.001, kind, UNBOUNDED), y).all()
+        assert not attacks.wrong(two, gradient_ascent.pgd(two, x, y, distance * 0.999, kind, UNBOUNDED), y).any()
+        assert attacks.wrong(two, gradient_ascent.pgd(two, x, y, distance * 1.001, kind, UNBOUNDED), y).all()
 
 
 def test_the_best_iterate_is_returned(model, batch):
     """With steps that overshoot, the last iterate is for some images not the best; the best is one of those seen."""
     x, y = batch
     last = replace(PUBLISHED, step=1.3, steps=5)
-    best = attacks.pgd(model, x, y, 0.3, replace(last, best=True), UNBOUNDED)
-    ends = torch.stack([attacks.pgd(model, x, y, 0.3, replace(last, steps=t), UNBOUNDED) for t in range(1, 6)])
+    best = gradient_ascent.pgd(model, x, y, 0.3, replace(last, best=True), UNBOUNDED)
+    ends = torch.stack([gradient_ascent.pgd(model, x, y, 0.3, replace(last, steps=t), UNBOUNDED) for t in range(1, 6)])
     margins = torch.stack([attacks.margin(attacks.logits(model, end), y) for end in (x, *ends)])
     torch.testing.assert_close(attacks.margin(attacks.logits(model, best), y), margins.amin(0))
 
 
 def test_starts_fill_the_ball(generator):
     x = torch.zeros(2000, 3)
-    cube = attacks.start(RECOMMENDED, x, generator)
+    cube = gradient_ascent.start(RECOMMENDED, x, generator)
     assert cube.abs().max() <= 1
     assert abs(float(cube.abs().mean()) - 0.5) < 0.02
-    radius = attacks.start(RECOMMENDED_L2, x, generator).norm(dim=1)
+    radius = gradient_ascent.start(RECOMMENDED_L2, x, generator).norm(dim=1)
     assert radius.max() <= 1 + 1e-6
     assert abs(float((radius**3).mean()) - 0.5) < 0.03
 
@@ -177,7 +180,7 @@ def test_a_zero_gradient_moves_nothing_and_is_counted():
     model = TwoLayer(6, 4, 3).eval()  # all weights are zero
     x, y = torch.rand(7, 6), torch.zeros(7, dtype=torch.int64)
     for params in (PUBLISHED, replace(PUBLISHED, norm="l2")):
-        moved = attacks.pgd(model, x, y, 0.1, params)
+        moved = gradient_ascent.pgd(model, x, y, 0.1, params)
         torch.testing.assert_close(moved, x)
         assert not attacks.wrong(model, moved, y).any()
     assert attacks.zero_gradients(model, x, y) == (7, 0)
@@ -198,7 +201,7 @@ def test_nan_is_never_a_success(model, batch):
     x, y = batch
     with torch.no_grad():
         model.readout[0, 0] = torch.nan
-    for attack in (attacks.fgsm, attacks.pgd):
+    for attack in (attacks.fgsm, gradient_ascent.pgd):
         with pytest.raises(FloatingPointError, match="not finite for 20 of 20 images"):
             attack(model, x, y, 0.1)
     with pytest.raises(FloatingPointError, match="not finite"):
@@ -211,11 +214,11 @@ def test_bad_input_names_what_to_do(model, batch):
         attacks.fgsm(model, x, y, -0.1)
     with pytest.raises(ValueError, match="eps spans nan"):
         attacks.fgsm(model, x, y, float("nan"))
-    for attack in (attacks.fgsm, attacks.pgd):
+    for attack in (attacks.fgsm, gradient_ascent.pgd):
         with pytest.raises(ValueError, match="eps has 3 values for 20 images; give one, or one for each"):
             attack(model, x, y, torch.ones(3))
     with pytest.raises(ValueError, match="20 images leave the box 0..0.1"):
-        attacks.pgd(model, x, y, 0.1, box=(0, 0.1))
+        gradient_ascent.pgd(model, x, y, 0.1, box=(0, 0.1))
     with pytest.raises(ValueError, match="y spans 0..4; the model has 4 classes"):
         attacks.fgsm(model, x, torch.arange(20) % 5, 0.1)
     with pytest.raises(ValueError, match="y has shape"):
@@ -228,9 +231,9 @@ def test_bad_input_names_what_to_do(model, batch):
         attacks.fgsm(model.train(), x, y, 0.1)
     model.eval()
     with pytest.raises(ValueError, match="begin = None"):
-        attacks.pgd(model, x, y, 0.1, RECOMMENDED)
+        gradient_ascent.pgd(model, x, y, 0.1, RECOMMENDED)
     with pytest.raises(ValueError, match="begin is given, but params.random_start = False"):
-        attacks.pgd(model, x, y, 0.1, PUBLISHED, begin=torch.zeros_like(x))
+        gradient_ascent.pgd(model, x, y, 0.1, PUBLISHED, begin=torch.zeros_like(x))
     for bad, message in (({"steps": 0}, "steps = 0"), ({"norm": "l1"}, "norm = 'l1'"), ({"loss": "x"}, "loss = 'x'")):
         with pytest.raises(ValueError, match=message):
             replace(PUBLISHED, **bad)

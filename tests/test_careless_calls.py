@@ -11,17 +11,30 @@ import torch
 from bioadv.data import checkpoints, datasets, files
 from bioadv.data.moments import of_batches
 from bioadv.lab import numbers, runs, study
-from bioadv.measure import alignment, attacks, certificates, landscapes, noise, powerlaw, referees, smallest, spectra
-from bioadv.measure.attacks import PGD, RECOMMENDED
-from bioadv.network import local_learning, models, pruning, readout, training
+from bioadv.measure import (
+    alignment,
+    attack_libraries,
+    attacks,
+    certificates,
+    gradient_ascent,
+    landscapes,
+    noise,
+    powerlaw,
+    referees,
+    smallest,
+    spectra,
+)
+from bioadv.measure.gradient_ascent import PGD, RECOMMENDED
+from bioadv.network import kh_params, local_learning, models, pruning, readout, training
 from bioadv.network.models import TwoLayer, frozen, init
-from bioadv.network.regularizers import L2, LogitJacobian, Penalty, Spectral
+from bioadv.network.recipes import Recipe
+from bioadv.network.regularizers import L2, LogitJacobian, Penalty
+from bioadv.network.spectral_penalty import Spectral
 from bioadv.network.states import Keeping
-from bioadv.network.training import Recipe
 
 NOBODY: Any = None  # for a generator
 RECIPE = Recipe("constant", epochs=2, batch=20)
-PARAMS = local_learning.KHParams(hidden=8, epochs=2, batch=20)
+PARAMS = kh_params.KHParams(hidden=8, epochs=2, batch=20)
 
 
 def gen(seed=0):
@@ -44,7 +57,7 @@ def fit(model, x, y, recipe=RECIPE, seed=2, **more):
 
 DRAWS = {
     "init": lambda x, y: init(network(), NOBODY),
-    "start": lambda x, y: attacks.start(PGD(), x, NOBODY),
+    "start": lambda x, y: gradient_ascent.start(PGD(), x, NOBODY),
     "gaussian": lambda x, y: attacks.gaussian(x, 0.1, NOBODY),
     "random_plane": lambda x, y: landscapes.random_plane(x[0], NOBODY),
     "bootstrap": lambda x, y: spectra.bootstrap(x, lambda values: values[:1], 3, NOBODY),
@@ -86,7 +99,7 @@ def test_whole_numbers_and_arrays_are_no_images(call, images):
 
 def test_images_of_another_precision_than_the_model(images):
     x, y = images
-    for call in (attacks.fgsm, attacks.pgd):
+    for call in (attacks.fgsm, gradient_ascent.pgd):
         with pytest.raises(ValueError, match=r"x has dtype torch.float64, the model torch.float32; give x.to"):
             call(network(), x.double(), y, 0.1)
     with pytest.raises(ValueError, match="y is a ndarray; give a tensor"):
@@ -106,7 +119,7 @@ def test_a_start_outside_of_the_ball(images):
     x, y = images
     for wrong, words in ((50 * torch.ones_like(x), "begin reaches 50"), (torch.zeros(1), r"begin has shape \(1,\)")):
         with pytest.raises(ValueError, match=words):
-            attacks.pgd(network(), x, y, 0.01, RECOMMENDED, begin=wrong)
+            gradient_ascent.pgd(network(), x, y, 0.01, RECOMMENDED, begin=wrong)
 
 
 def test_noise_that_fails_in_whole_numbers():
@@ -174,7 +187,7 @@ def test_what_is_not_a_number_is_no_answer(images):
         pruning.above_threshold(synapses, 0.5)
 
 
-@pytest.mark.skipif(bool(referees.missing()), reason="the referees' libraries are not installed")
+@pytest.mark.skipif(bool(attack_libraries.missing()), reason="the referees' libraries are not installed")
 def test_a_referee_that_does_nothing_finds_nothing_and_says_so(images):
     x = images[0]
     model, y = network(), network()(x).argmax(1)

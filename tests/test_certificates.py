@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv.measure import attacks, certificates, critical
+from bioadv.measure import attacks, certificates, critical, gradient_ascent
 from bioadv.measure.attacks import UNBOUNDED
 from bioadv.network.models import TwoLayer, activation, slope
 from tests.test_attacks import linear_distance, linear_images, linear_model
@@ -74,7 +74,7 @@ def test_bound_falls_with_the_radius(power, norm):
 def test_no_attack_gets_below_the_certificate(power, norm):
     model, x, y = trained_like(power)
     radius = certificates.certified_radius(model, x, y, norm)
-    params = attacks.PGD(steps=40, norm=norm, loss="margin", step=0.1, best=True)
+    params = gradient_ascent.PGD(steps=40, norm=norm, loss="margin", step=0.1, best=True)
     grid = np.logspace(-4, 1, 200)
     found = critical.search(model, x, y, critical.pgd(model, x, y, params, UNBOUNDED), grid)
     assert (radius < found.epsilon).all()

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from bioadv.lab.jobs import Where
-from bioadv.measure import attacks, critical, noise
-from bioadv.measure.attacks import PGD
-from bioadv.network import models, streams, training
-from bioadv.network.local_learning import KHParams
+from bioadv.measure import critical, gradient_ascent, noise
+from bioadv.measure.gradient_ascent import PGD
+from bioadv.network import models, recipes, streams
+from bioadv.network.kh_params import KHParams
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
-from bioadv.network.training import Recipe
+from bioadv.network.recipes import Recipe
+from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian
+from bioadv.network.spectral_penalty import Spectral
 
 BAD_COUNTS = [100.5, 20.0, True, math.inf, "20", None]
 BAD_NUMBERS = [math.inf, math.nan, True, "0.1", None, 1j]
@@ -48,7 +49,7 @@ def test_recipes_take_penalties_and_known_schedules():
     with pytest.raises(ValueError, match="penalty = 'l2'; give one of bioadv.network.regularizers, a frozen"):
         Recipe("steps", "l2")
     with pytest.raises(ValueError, match="schedule = 'Steps' is not known; choose constant or steps or decaying"):
-        training.learning_rate("Steps", 1)
+        recipes.learning_rate("Steps", 1)
 
 
 @pytest.mark.parametrize("seed", [0.5, True, "1", None])
@@ -65,7 +66,7 @@ def test_attacks_refuse_misspelt_norms_and_infinite_strengths():
             critical.guess(model, x, y, norm=norm)
     for eps in (math.inf, math.nan, -1.0):
         with pytest.raises(ValueError, match=r"eps spans .*; give finite strengths >= 0"):
-            attacks.pgd(model, x, y, eps)
+            gradient_ascent.pgd(model, x, y, eps)
     for count in (2.5, True):
         with pytest.raises(ValueError, match=r"count = .*; give a whole number"):
             noise.pool(model, torch.Generator(), count)

@@ -4,9 +4,10 @@ import torch
 from scipy.stats import ks_2samp
 from sklearn.isotonic import IsotonicRegression
 
-from bioadv.measure import attacks, critical, noise
-from bioadv.measure.attacks import PUBLISHED_MARGIN, RECOMMENDED, UNBOUNDED
+from bioadv.measure import attacks, critical, gradient_ascent, noise
+from bioadv.measure.attacks import UNBOUNDED
 from bioadv.measure.critical import GRID, NOISE_GRID
+from bioadv.measure.gradient_ascent import PUBLISHED_MARGIN, RECOMMENDED
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
 from tests.test_attacks import linear_distance, linear_images, linear_model
@@ -105,12 +106,12 @@ def test_search_goes_on_below_a_crossing():
 def test_brute_force_is_the_definition(power):
     model, x, y = trained_like(power)
     attack = critical.pgd(model, x, y)
-    fails = np.stack([attacks.wrong(model, attacks.pgd(model, x, y, eps), y).numpy() for eps in SMALL], 1)
+    fails = np.stack([attacks.wrong(model, gradient_ascent.pgd(model, x, y, eps), y).numpy() for eps in SMALL], 1)
     found = critical.brute_force(model, x, y, attack, SMALL, size=64)
     np.testing.assert_array_equal(found.index, first_failing(fails))
     for i in (0, 50, 199):
         if found.index[i] < len(SMALL):
-            moved = attacks.pgd(model, x[i : i + 1], y[i : i + 1], SMALL[found.index[i]])
+            moved = gradient_ascent.pgd(model, x[i : i + 1], y[i : i + 1], SMALL[found.index[i]])
             assert found.norm[i] == pytest.approx(float((moved - x[i]).norm()))
 
 
@@ -121,7 +122,7 @@ def test_search_agrees_with_brute_force(power, kind):
     if kind == "fgsm":
         attack = critical.fgsm(model, x, y)
     else:
-        params = {"margin": PUBLISHED_MARGIN, "recommended": RECOMMENDED}.get(kind, attacks.PUBLISHED)
+        params = {"margin": PUBLISHED_MARGIN, "recommended": RECOMMENDED}.get(kind, gradient_ascent.PUBLISHED)
         attack = critical.pgd(model, x, y, params)
     slow = critical.brute_force(model, x, y, attack, SMALL)
     fast = critical.search(model, x, y, attack, SMALL, near=critical.guess(model, x, y, SMALL))

@@ -11,10 +11,10 @@ from bioadv.lab import (
     probe_directions,
     probes,
     readout_study,
+    scales,
     small_paths,
     stale,
     statistics,
-    study,
 )
 from bioadv.lab.statistics import Subject
 from bioadv.measure import alignment, attacks, directions, spectra
@@ -94,7 +94,7 @@ def test_a_gradient_of_zero_has_no_direction(images):
 def small(monkeypatch):
     monkeypatch.setitem(probes.PROBES, "directions", replace(probes.PROBES["directions"], settings=SETTINGS))
     monkeypatch.setitem(probes.PROBES, "paths", replace(probes.PROBES["paths"], settings=FEW))
-    monkeypatch.setattr(study, "scale", lambda data: study.Scale(PARAMS, epochs=2, batch=20))
+    monkeypatch.setattr(scales, "scale", lambda data: scales.Scale(PARAMS, epochs=2, batch=20))
 
 
 def test_the_probe_has_the_places_and_margins_of_the_paths(tiny, tmp_path, small):  # noqa: F811
@@ -136,7 +136,7 @@ def test_the_deviation_stored_is_that_along_the_gradient(tiny, small):  # noqa: 
 
 def test_the_probe_is_made_at_small_scale_as_well(tiny, tmp_path, monkeypatch):  # noqa: F811
     data = datasets.load(tiny)
-    monkeypatch.setattr(small_paths, "SIZES", study.Scale(PARAMS, epochs=2, batch=20))
+    monkeypatch.setattr(small_paths, "SIZES", scales.Scale(PARAMS, epochs=2, batch=20))
     monkeypatch.setitem(small_paths.PROBES, "directions", (probe_directions.measure_directions, SETTINGS))
     found = files.read_arrays(small_paths.make("random", 0, data, tmp_path, "directions", progress=False))
     assert found["place"].tolist() == [1.0, pytest.approx(0.01)]

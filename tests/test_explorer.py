@@ -9,7 +9,7 @@ import torch
 
 from bioadv.data import datasets
 from bioadv.measure import attacks, critical, landscapes, powerlaw
-from bioadv.measure.attacks import PGD
+from bioadv.measure.gradient_ascent import PGD
 from bioadv.pages import explorer_data
 from bioadv.pages.explorer_networks import Network
 from tests import explorer_page

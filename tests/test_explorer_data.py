@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from bioadv.data import datasets
-from bioadv.lab import study
+from bioadv.lab import scales, study
 from bioadv.lab.runs import ROOT
-from bioadv.network import local_learning, training
+from bioadv.network import kh_params, training
 from bioadv.pages import explorer_data, explorer_figure, explorer_networks
 from bioadv.pages.explorer_data import FOLDER, LIMIT, pack, pack_rounded, read_script, script, unpack, write
 from tests.explorer_page import NPM
@@ -122,7 +122,7 @@ def test_training_gives_networks_of_the_files_format():
     """On a few images and for a few steps: that it runs to the end, and the page's arithmetic is the trained one."""
     data = datasets.load("photo-patches")
     small = datasets.Dataset("few", data.train.first(300), data.test.first(100))
-    sizes = study.Scale(local_learning.KHParams(hidden=100, delta=0.2, batch=100, epochs=2), epochs=2, batch=100)
+    sizes = scales.Scale(kh_params.KHParams(hidden=100, delta=0.2, batch=100, epochs=2), epochs=2, batch=100)
     trained = explorer_networks.train_all(small, sizes=sizes)
     content = explorer_data.networks(small, trained)
     (images,) = (one for one in json.loads(json.dumps(content))["networks"] if one["name"] == "exemplars")

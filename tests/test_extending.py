@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bioadv.lab import study
+from bioadv.lab import scales
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```(python|diff|bash)\n(?:# (\S+\.(?:py|yaml|yml))\n)?(.*?)^```$", re.M | re.S)
@@ -44,7 +44,7 @@ def clone(tmp_path):
 def test_everything_on_the_page_runs_and_makes_nothing_stale(clone):
     given = {
         "PYTHONPATH": str(clone),
-        study.EFFORT_VARIABLE: "0.2",
+        scales.EFFORT_VARIABLE: "0.2",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     given |= {"MPLBACKEND": "agg"}
@@ -83,7 +83,7 @@ from bioadv.lab import plan, study
 for name in ("cifar10", "photo-patches"):
     chosen = plan.read(yaml.safe_load(open(f"workflow/config/{name}.yaml")))
     assert {"sparse", "short-quiet"} <= {run.model for stage in chosen.stages for run in stage.runs}
-assert all("sparse" in study.members(place) for place in study.SETS)
+assert all("sparse" in study.members(place) for place in experiments.SETS)
 """
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from bioadv.network import idle, models, training
+from bioadv.network import idle, models, steps, training
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Penalty, Spectral
-from bioadv.network.training import Recipe
+from bioadv.network.recipes import Recipe
+from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Penalty
+from bioadv.network.spectral_penalty import Spectral
 
 EMPTY = slice(0, None, 3)  # of 30 units
 
@@ -28,8 +29,8 @@ def started(penalty, power=1.0, batch_norm=False):
     x = torch.rand(64, 40, generator=generator)
     y = torch.randint(4, (64,), generator=generator)
     recipe = Recipe(penalty=penalty, epochs=6, batch=16)
-    optimizer = training._optimizer(model, recipe, False)
-    step = training._step_function(model, optimizer, recipe, False)
+    optimizer = steps.adam(model, recipe, False)
+    step = steps.step_function(model, optimizer, recipe, False)
     for i in range(0, 64, 16):
         step(x[i : i + 16], y[i : i + 16], None)
     with torch.no_grad():
@@ -43,10 +44,10 @@ def started(penalty, power=1.0, batch_norm=False):
 
 def epochs(model, optimizer, recipe, x, y, seen, count=3):
     """Some epochs as :func:`bioadv.network.training.fit` has them; ``seen`` gets the units that took part."""
-    whole = training._step_function(model, optimizer, recipe, False)
+    whole = steps.step_function(model, optimizer, recipe, False)
     sums = []
     for _ in range(count):
-        with training._lighter(whole, model, optimizer, recipe, False) as step:
+        with steps.lighter(whole, model, optimizer, recipe, False) as step:
             seen.append(30 if step is whole else 20)
             sums += [step(x[i : i + 16], y[i : i + 16], None) for i in range(0, 64, 16)]
     return torch.stack(sums)
@@ -58,7 +59,7 @@ def test_a_training_without_the_units_at_rest_is_the_same(penalty, power, monkey
     """Losses, weights and the optimizer's state, as if they had taken part; they themselves stay as they are."""
     first = started(penalty, power)
     other = copy.deepcopy(first[0]), *first[1:]
-    optimizer = training._optimizer(other[0], first[2], False)
+    optimizer = steps.adam(other[0], first[2], False)
     optimizer.load_state_dict(copy.deepcopy(first[1].state_dict()))
     light, full = [], []
     rested = first[0].readout.detach()[:, EMPTY].clone()
@@ -100,19 +101,19 @@ def test_where_all_units_are_needed():
     model, optimizer, *_ = started(None, batch_norm=True)
     assert not idle.resting(model, optimizer).any()
     model, optimizer, recipe, *_ = started(None)
-    whole = training._step_function(model, optimizer, recipe, False)
+    whole = steps.step_function(model, optimizer, recipe, False)
     for penalty in (Spectral(), Quiet()):
-        with training._lighter(whole, model, optimizer, Recipe(penalty=penalty), False) as step:
+        with steps.lighter(whole, model, optimizer, Recipe(penalty=penalty), False) as step:
             assert step is whole
     with torch.no_grad():
         model.hidden[1:] += 1
-    with training._lighter(whole, model, optimizer, recipe, False) as step:
+    with steps.lighter(whole, model, optimizer, recipe, False) as step:
         assert step is whole
     with torch.no_grad():
         model.hidden.zero_()
         for weights in (model.hidden, model.readout):
             optimizer.state[weights]["exp_avg"].zero_()
-    with training._lighter(whole, model, optimizer, recipe, False) as step:
+    with steps.lighter(whole, model, optimizer, recipe, False) as step:
         assert step is whole
 
 

@@ -14,7 +14,7 @@ from bioadv.lab.layers import Layer
 from bioadv.lab.statistics import Subject
 from bioadv.measure import alignment, spectra
 from bioadv.network import local_learning
-from bioadv.network.local_learning import KHParams
+from bioadv.network.kh_params import KHParams
 
 TINY = KHParams(hidden=30, delta=0.2, batch=50)
 

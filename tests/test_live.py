@@ -21,9 +21,20 @@ from typer.testing import CliRunner
 
 from bioadv.data import datasets, files, image_arrays, photos
 from bioadv.data.datasets import Dataset, Images
-from bioadv.lab import cli, jobs, live, probe_landscape, probe_perturbations, probe_spectra, probes, runner, study
-from bioadv.measure import attacks, critical, referees
-from bioadv.network import local_learning, models
+from bioadv.lab import (
+    cli,
+    jobs,
+    live,
+    probe_landscape,
+    probe_perturbations,
+    probe_spectra,
+    probes,
+    runner,
+    scales,
+    study,
+)
+from bioadv.measure import attack_libraries, critical, gradient_ascent, referees
+from bioadv.network import kh_params, local_learning, models
 from bioadv.pages import notebook
 from tools import notebooks
 from tools.notebooks import ROOT
@@ -31,7 +42,7 @@ from tools.notebooks import ROOT
 CHAPTERS = tuple(path.stem for path in sorted((ROOT / "book").glob("*.py")) if "begin(" in path.read_text())
 SETS = ("photo-patches", "cifar10", "mnist", "grey", "wide", "two", "few", "uneven")
 EFFORT = "0.03"
-REFEREES = pytest.mark.skipif(bool(referees.missing()), reason="the extra referees is not installed")
+REFEREES = pytest.mark.skipif(bool(attack_libraries.missing()), reason="the extra referees is not installed")
 # Names of classes, which chapters draw; a letter that is drawn as a box, with a warning, is a failure.
 NAMES = ("矢", "鳥", "고양이", "🐶 dogs", "it's <b>$x_1$</b> & _", "كلب", "żółw", "x" * 60, "_", "#1")
 RUN = """
@@ -105,7 +116,7 @@ def test_chapters_run_on_any_images(request, made, name, chapters):
     if name in ("cifar10", "mnist"):
         request.getfixturevalue(name)  # skips where the folder is absent
     data = name if name in datasets.KNOWN else made(name)
-    given = {"BIOADV_DATA": data, study.EFFORT_VARIABLE: EFFORT, "PYTHONPATH": str(ROOT)}
+    given = {"BIOADV_DATA": data, scales.EFFORT_VARIABLE: EFFORT, "PYTHONPATH": str(ROOT)}
     shown = ["-W", "ignore", "-W", "error:Glyph"]
     command = [sys.executable, *shown, "-c", RUN, *(f"{chapter}.py" for chapter in chapters)]
     result = subprocess.run(command, cwd=ROOT / "book", env=os.environ | given, capture_output=True, text=True)
@@ -130,8 +141,8 @@ def test_a_library_that_looks_for_widgets_puts_no_warning_into_a_notebook(tmp_pa
 @pytest.fixture
 def study_of(tmp_path, monkeypatch):
     """A function that trains models on small wide images of some classes by command and returns their folders."""
-    params = local_learning.KHParams(hidden=24, delta=0.1, batch=20, epochs=200)
-    monkeypatch.setattr(study, "scale", lambda data: study.Scale(params, epochs=20, batch=study.batch_size(120)))
+    params = kh_params.KHParams(hidden=24, delta=0.1, batch=20, epochs=200)
+    monkeypatch.setattr(scales, "scale", lambda data: scales.Scale(params, epochs=20, batch=scales.batch_size(120)))
     small = {
         "spectra": {"sizes": [10], "noise": 200, "subsets": [2, 10], "replicates": 3},
         "landscape": {"images": 3, "points": 11, "logit_points": 5},
@@ -208,7 +219,7 @@ def test_images_that_no_strength_fools_are_counted_and_never_attacked_without_bo
     assert found.never == 4
     assert probe_perturbations.median_norm(found.norm) != probe_perturbations.median_norm(found.norm)  # NaN
     with pytest.raises(ValueError, match="eps spans inf..inf; give finite strengths"):
-        attacks.pgd(model, x, y, torch.from_numpy(found.epsilon))
+        gradient_ascent.pgd(model, x, y, torch.from_numpy(found.epsilon))
 
 
 def of(count, shape=(4, 6, 1), classes=2, tests=None):
@@ -249,7 +260,7 @@ def test_the_other_image_of_a_plane_is_of_another_class():
 
 @pytest.mark.parametrize("count", [2, 3, 10, 11, 61, 101, 250, 251, 252, 278, 300, 5000, 5001])
 def test_no_step_of_a_single_image(count):
-    size = study.batch_size(count)
+    size = scales.batch_size(count)
     assert 1 <= size <= 250
     for left in (count, count - round(0.1 * count)):
         assert left % size != 1 or count <= 3
@@ -258,33 +269,35 @@ def test_no_step_of_a_single_image(count):
 
 
 def test_live_trainings_are_bounded_in_steps_and_in_work(monkeypatch):
-    monkeypatch.delenv(study.EFFORT_VARIABLE, raising=False)
-    few = study.live_scale(of(10))
+    monkeypatch.delenv(scales.EFFORT_VARIABLE, raising=False)
+    few = scales.live_scale(of(10))
     assert few.epochs * -(-10 // few.batch) <= 1200
     assert few.layer.epochs <= 10_000
     large = of(60, (256, 256, 3))
-    sizes = study.live_scale(large)
+    sizes = scales.live_scale(large)
     seen = sizes.epochs * len(large.train) * large.train.inputs
-    assert seen <= study.LIVE_WORK
-    assert sizes.layer.epochs * len(large.train) * large.train.inputs <= local_learning.LIVE_WORK
-    patches = study.live_scale(datasets.load("photo-patches"))
-    assert (patches.epochs, patches.batch, patches.layer) == (60, 250, local_learning.LIVE["photo-patches"])
+    assert seen <= scales.LIVE_WORK
+    assert sizes.layer.epochs * len(large.train) * large.train.inputs <= kh_params.LIVE_WORK
+    patches = scales.live_scale(datasets.load("photo-patches"))
+    assert (patches.epochs, patches.batch, patches.layer) == (60, 250, kh_params.LIVE["photo-patches"])
 
 
 @pytest.mark.parametrize("bad", ["0", "2", "nan", "fast"])
 def test_a_bad_effort_is_refused(monkeypatch, bad):
-    monkeypatch.setenv(study.EFFORT_VARIABLE, bad)
+    monkeypatch.setenv(scales.EFFORT_VARIABLE, bad)
     with pytest.raises(ValueError, match="BIOADV_EFFORT = .*; give a number above 0 and at most 1"):
-        study.live_scale(of(10))
-    monkeypatch.setenv(study.EFFORT_VARIABLE, "0.5")
-    assert study.live_scale(of(10)).layer.epochs == study.scale(of(10)).layer.epochs // 2  # the study is not shortened
+        scales.live_scale(of(10))
+    monkeypatch.setenv(scales.EFFORT_VARIABLE, "0.5")
+    assert (
+        scales.live_scale(of(10)).layer.epochs == scales.scale(of(10)).layer.epochs // 2
+    )  # the study is not shortened
 
 
 def test_a_layer_for_images_of_another_norm_is_followed_by_these(monkeypatch):
     """Of unit L4 norm, as those that it learned from."""
     data, seen = datasets.load("photo-patches"), []
     monkeypatch.setattr(live.runner, "fit", lambda model, sets, *more: seen.append(sets))
-    sizes = study.Scale(local_learning.KHParams(hidden=20, p=4.0), epochs=1)
+    sizes = scales.Scale(kh_params.KHParams(hidden=20, p=4.0), epochs=1)
     live.train("kh", data, torch.ones(20, data.train.inputs), sizes)
     for part in ("train", "test"):
         norms = torch.linalg.vector_norm(seen[0][part][0], 4, dim=1)
@@ -293,7 +306,7 @@ def test_a_layer_for_images_of_another_norm_is_followed_by_these(monkeypatch):
 
 def test_live_training_is_the_studys(monkeypatch):
     """The same initial weights for all models; a layer where one is needed; the published penalty at this batch."""
-    monkeypatch.setenv(study.EFFORT_VARIABLE, "0.01")
+    monkeypatch.setenv(scales.EFFORT_VARIABLE, "0.01")
     data = of(60, classes=3)
     start = models.init(models.TwoLayer(24, 100, 3), torch.Generator().manual_seed(0))
     assert torch.equal(live.train("random", data).model.hidden, start.hidden)

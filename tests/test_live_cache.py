@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bioadv.data import checkpoints, datasets, downloads, files
-from bioadv.lab import live, study
+from bioadv.lab import live, scales
 from bioadv.network import local_learning
 
 
@@ -34,7 +34,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def sizes(data):
-    found = study.live_scale(data)
+    found = scales.live_scale(data)
     return replace(found, layer=replace(found.layer, hidden=8, epochs=3), epochs=3)
 
 

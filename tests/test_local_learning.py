@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bioadv.data import checkpoints, files
+from bioadv.network import kh_params, layer_health, products
 from bioadv.network import local_learning as ll
-from bioadv.network import products
-from bioadv.network.local_learning import KHParams
+from bioadv.network.kh_params import KHParams
 from bioadv.network.states import Keeping
 
 TINY = KHParams(hidden=12, batch=20, epochs=6, delta=0.2)
@@ -106,22 +106,31 @@ def test_no_change_does_not_divide_by_zero():
 
 
 def test_schedule_is_the_published_one():
-    rates = [ll.learning_rate(ll.PAPER_CIFAR10, epoch) for epoch in (1, 500, 1000)]
+    rates = [ll.learning_rate(kh_params.PAPER_CIFAR10, epoch) for epoch in (1, 500, 1000)]
     assert rates == pytest.approx([0.02 * 0.999, 0.01, 0.0])
 
 
 def test_paper_parameters():
     """Of the public code, ``llearn_CIFAR.py`` and ``llearn_MNIST.py``."""
-    cifar = (ll.PAPER_CIFAR10.p, ll.PAPER_CIFAR10.k, ll.PAPER_CIFAR10.delta, ll.PAPER_CIFAR10.rate)
+    cifar = (
+        kh_params.PAPER_CIFAR10.p,
+        kh_params.PAPER_CIFAR10.k,
+        kh_params.PAPER_CIFAR10.delta,
+        kh_params.PAPER_CIFAR10.rate,
+    )
     assert cifar == (3, 2, 0.4, 0.02)
-    assert (ll.PAPER_CIFAR10.hidden, ll.PAPER_CIFAR10.batch, ll.PAPER_CIFAR10.epochs) == (2000, 1000, 1000)
-    assert (ll.PAPER_MNIST.k, ll.PAPER_MNIST.rate, ll.PAPER_MNIST.batch) == (7, 0.04, 100)
+    assert (kh_params.PAPER_CIFAR10.hidden, kh_params.PAPER_CIFAR10.batch, kh_params.PAPER_CIFAR10.epochs) == (
+        2000,
+        1000,
+        1000,
+    )
+    assert (kh_params.PAPER_MNIST.k, kh_params.PAPER_MNIST.rate, kh_params.PAPER_MNIST.batch) == (7, 0.04, 100)
 
 
 def test_norms_converge_and_the_layer_lives(x_patches):
-    params = replace(ll.LIVE["photo-patches"], hidden=20, epochs=100)
+    params = replace(kh_params.LIVE["photo-patches"], hidden=20, epochs=100)
     layer = ll.train(x_patches, params, torch.Generator().manual_seed(0), progress=False)
-    alive = ll.health(layer.synapses, x_patches, params)
+    alive = layer_health.health(layer.synapses, x_patches, params)
     assert alive.converged >= 0.9
     assert alive.live >= 0.95
     assert alive.winning >= 0.5
@@ -132,7 +141,7 @@ def test_health_sees_death():
     params = KHParams(hidden=3, p=2, batch=4)
     w = torch.tensor([[1.0, 0.0], [-1.0, -0.1], [0.5, 0.5]])
     x = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.8, 0.2]])
-    alive = ll.health(w, x, params)
+    alive = layer_health.health(w, x, params)
     assert alive.alive.tolist() == [True, False, True]
     assert alive.wins.tolist() == [3, 0, 0]
     assert (alive.live, alive.winning) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
@@ -325,9 +334,9 @@ def test_a_state_that_does_not_fit_is_refused(tmp_path, tensors, about, words):
 
 
 def test_live_parameters_depend_on_the_dataset():
-    assert ll.live_params("cifar10", 50_000).epochs == 40
-    assert ll.live_params("photo-patches", 5000) == ll.LIVE["photo-patches"]
-    assert ll.live_params("mine.npz", 2000).epochs == 500
+    assert kh_params.live_params("cifar10", 50_000).epochs == 40
+    assert kh_params.live_params("photo-patches", 5000) == kh_params.LIVE["photo-patches"]
+    assert kh_params.live_params("mine.npz", 2000).epochs == 500
 
 
 def test_cifar10_layer_learns(cifar10):
@@ -335,7 +344,7 @@ def test_cifar10_layer_learns(cifar10):
     from bioadv.data.datasets import unit_lp
 
     x = unit_lp(cifar10.train.first(5000))
-    layer = ll.train(x, replace(ll.PAPER_CIFAR10, epochs=3), torch.Generator().manual_seed(0), progress=False)
+    layer = ll.train(x, replace(kh_params.PAPER_CIFAR10, epochs=3), torch.Generator().manual_seed(0), progress=False)
     norm = layer.history["norm"]
     assert norm[2] == norm[1] < norm[0] < 16.99
     assert 0.02 < layer.history["winning"][1] < 0.5

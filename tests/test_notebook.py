@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv.lab import study
+from bioadv.lab import scales
 from bioadv.lab.runs import RESULTS_VARIABLE, ROOT, paper, stored
 from bioadv.pages import notebook
 from bioadv.pages.notebook import Html, Table, check, observe
@@ -40,14 +40,14 @@ def test_a_check_is_of_one_number_whether_it_is_shown_or_not(stored, monkeypatch
 
 
 def test_observations_bind_on_photo_patches_only(patches, capsys, monkeypatch):
-    monkeypatch.delenv(study.EFFORT_VARIABLE, raising=False)
+    monkeypatch.delenv(scales.EFFORT_VARIABLE, raising=False)
     with pytest.raises(AssertionError):
         observe(patches, "share", 0.9, 0, 0.5)
     from dataclasses import replace
 
     observe(replace(patches, name="mine.npz"), "share", 0.9, 0, 0.5)
     assert "on mine.npz, share is 0.900; on the photo patches it is 0 to 0.5" in capsys.readouterr().out
-    monkeypatch.setenv(study.EFFORT_VARIABLE, "0.1")  # the trainings are short: the value need not be the same
+    monkeypatch.setenv(scales.EFFORT_VARIABLE, "0.1")  # the trainings are short: the value need not be the same
     observe(patches, "share", 0.9, 0, 0.5)
     assert "on photo-patches with BIOADV_EFFORT=0.1, share is 0.900; on the photo" in capsys.readouterr().out
 

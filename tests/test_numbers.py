@@ -10,7 +10,7 @@ from bioadv.data import datasets, files
 from bioadv.lab import numbers
 from bioadv.lab.numbers import STATISTICS
 from bioadv.lab.runs import RESULTS_VARIABLE, Run
-from bioadv.network import local_learning
+from bioadv.network import kh_params, local_learning
 
 KINDS = {"noise": 1.0, "fgsm": 10.0, "pgd": 100.0}
 # Numbers of hidden layers alone, and the layer that each is read from.
@@ -209,7 +209,7 @@ def test_the_example_for_ones_own_images_runs(photos, capsys):
 def test_the_example_of_the_front_page_trains_as_long_as_the_size_of_images_allows(monkeypatch):
     asked, data = [], datasets.load("photo-patches")
     monkeypatch.setattr(datasets, "load", lambda name: data)
-    monkeypatch.setattr(local_learning, "live_params", lambda *given: asked.append(given))
+    monkeypatch.setattr(kh_params, "live_params", lambda *given: asked.append(given))
     monkeypatch.setattr(local_learning, "train", lambda *given: None)
     exec(example("README.md", "live_params"), {})
     assert asked == [(data.name, len(data.train), data.train.inputs)]

@@ -7,14 +7,16 @@ import torch
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, files
-from bioadv.lab import cli, probe_directions, probe_paths, probes, readout_study, small_paths, stale, study
-from bioadv.lab.study import Scale
-from bioadv.measure import attacks, referees
-from bioadv.network import local_learning, models, readout
+from bioadv.lab import cli, probe_directions, probe_paths, probes, readout_study, scales, small_paths, stale
+from bioadv.lab.scales import Scale
+from bioadv.measure import attack_libraries, attacks
+from bioadv.network import kh_params, models, readout
 from bioadv.network.models import TwoLayer
 from tests.test_probes import tiny, trained  # noqa: F401 (fixtures)
 
-pytestmark = pytest.mark.skipif(bool(referees.missing()), reason="pip install 'bioadv[referees]' brings the attacks")
+pytestmark = pytest.mark.skipif(
+    bool(attack_libraries.missing()), reason="pip install 'bioadv[referees]' brings the attacks"
+)
 FEW = {
     "penalties": [1.0, 0.01],
     "images": 20,
@@ -22,7 +24,7 @@ FEW = {
     "black_box": {"images": 2, "steps": 3, "evaluations": 10, "gamma": 10.0, "pool": 90},
     "seed": 20_000,
 }
-PARAMS = local_learning.KHParams(hidden=30, delta=0.1, batch=20, epochs=300)
+PARAMS = kh_params.KHParams(hidden=30, delta=0.1, batch=20, epochs=300)
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def small(monkeypatch):
     del epochs["penalties"]
     monkeypatch.setitem(probes.PROBES, "paths", replace(probes.PROBES["paths"], settings=FEW))
     monkeypatch.setitem(probes.PROBES, "epochs", replace(probes.PROBES["epochs"], settings=epochs))
-    monkeypatch.setattr(study, "scale", lambda data: Scale(PARAMS, epochs=2, batch=20))
+    monkeypatch.setattr(scales, "scale", lambda data: Scale(PARAMS, epochs=2, batch=20))
 
 
 def read(path):

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 
 from bioadv.data.datasets import Dataset, Images, ceiling, unit_lp
 from bioadv.lab import probe_perturbations
-from bioadv.measure import attacks, certificates, critical
-from bioadv.measure.attacks import PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
+from bioadv.measure import attacks, certificates, critical, gradient_ascent
 from bioadv.measure.critical import GRID
+from bioadv.measure.gradient_ascent import PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
 from bioadv.pages import plots_frontier, plots_robustness
@@ -67,14 +67,14 @@ def test_the_stronger_attacks_are_what_the_package_says(subject, arrays):
     box = (0.0, ceiling(data.test)[right])
     for name, params, grid in (("recommended", RECOMMENDED, GRID), ("l2", RECOMMENDED_L2, critical.L2_GRID)):
         # Random starts are drawn for all images of the probe at once.
-        begin = attacks.start(
+        begin = gradient_ascent.start(
             params, torch.zeros(len(arrays[f"{name}_index"]), 48), torch.Generator().manual_seed(critical.SEED)
         )[:20]
         slow = critical.brute_force(
             model,
             x,
             y,
-            lambda i, eps, p=params, b=begin: attacks.pgd(model, x[i], y[i], eps, p, (0.0, box[1][i]), b[i]),
+            lambda i, eps, p=params, b=begin: gradient_ascent.pgd(model, x[i], y[i], eps, p, (0.0, box[1][i]), b[i]),
             grid,
         )
         assert (arrays[f"{name}_index"][:20] == slow.index).mean() > 0.9, name

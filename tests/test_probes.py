@@ -7,10 +7,10 @@ import torch
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, files
-from bioadv.lab import accept, cli, jobs, probe_spectra, probes, runner, runs, study
+from bioadv.lab import accept, cli, jobs, probe_spectra, probes, runner, runs, scales
 from bioadv.lab.probes import Probe
 from bioadv.measure import powerlaw, spectra
-from bioadv.network import local_learning, models, pruning
+from bioadv.network import kh_params, local_learning, models, pruning
 
 RUNNER = CliRunner()
 
@@ -32,9 +32,9 @@ def tiny(tmp_path_factory):
 def trained(tiny, tmp_path_factory):
     """Runs of a random, a KH and a pure layer model, trained once."""
     out = tmp_path_factory.mktemp("results")
-    params = local_learning.KHParams(hidden=30, delta=0.1, batch=20, epochs=300)
+    params = kh_params.KHParams(hidden=30, delta=0.1, batch=20, epochs=300)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "scale", lambda data: study.Scale(params, epochs=2, batch=20))
+        patch.setattr(scales, "scale", lambda data: scales.Scale(params, epochs=2, batch=20))
         for model in ("random", "kh-unpruned"):
             runner.train(model, datasets.load(tiny), 0, jobs.Where(out, progress=False))
     return out / "tiny.npz"

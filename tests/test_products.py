@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from bioadv.measure import attacks, certificates, critical, landscapes, noise
+from bioadv.measure import attacks, certificates, critical, gradient_ascent, landscapes, noise
 from bioadv.network import models, products
 from bioadv.network.models import TwoLayer
 
@@ -195,7 +195,9 @@ def test_libraries_agree_on_critical_strengths(monkeypatch):
     for library in products.LIBRARIES:
         monkeypatch.setattr(products, "library", lambda library=library: library)
         near = critical.guess(model, x, y)
-        found[library] = critical.search(model, x, y, critical.pgd(model, x, y, attacks.PGD(steps=3)), near=near).index
+        found[library] = critical.search(
+            model, x, y, critical.pgd(model, x, y, gradient_ascent.PGD(steps=3)), near=near
+        ).index
     assert len(np.unique(found["torch"])) > 20
     for library in ("onednn", "numpy"):
         assert (found[library] == found["torch"]).mean() >= 0.995, library

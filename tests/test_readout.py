@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from bioadv.network import models, readout, training
+from bioadv.network import models, readout, recipes, training
 from bioadv.network.models import TwoLayer
 
 
@@ -121,7 +121,7 @@ def test_the_path_of_adam_is_that_of_training(latents):
     path = readout.adam(start, a, y, [1, 3], 50, torch.Generator().manual_seed(2))
     found = {epoch: (weights, bias) for epoch, weights, bias in path}
     assert list(found) == [1, 3]
-    recipe = training.Recipe("constant", epochs=3, batch=50)
+    recipe = recipes.Recipe("constant", epochs=3, batch=50)
     order = torch.Generator().manual_seed(2)
     trained = training.fit(model, a, y, recipe, order, readout_only=True, progress=False).model
     torch.testing.assert_close(found[3][0], trained.readout.detach())

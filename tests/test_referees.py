@@ -6,12 +6,12 @@ import torch
 
 from bioadv.data.datasets import unit_lp
 from bioadv.lab import probe_referees
-from bioadv.measure import referees
+from bioadv.measure import attack_libraries, referees
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
 
-if referees.missing():
-    pytest.skip(f"{' and '.join(referees.missing())}: not installed (extra referees)", allow_module_level=True)
+if attack_libraries.missing():
+    pytest.skip(f"{' and '.join(attack_libraries.missing())}: not installed (extra referees)", allow_module_level=True)
 
 INPUTS, CLASSES, COUNT = 48, 4, 20
 SHAPE = (4, 4, 3)
@@ -254,4 +254,4 @@ def test_the_probe_keeps_what_the_referees_found(patches):
     assert not (np.isfinite(found["apgd_ce_linf"]) & (found["apgd_ce_linf"] > 0.5 * 1.0001)).any()
     assert set(found["square_linf"]) <= {np.float32(1e-6), np.float32(0.5), np.float32(np.inf)}
     assert np.isfinite(found["hop_skip_jump_l2"]).all()
-    assert [text.split()[0] for text in found["libraries"]] == list(referees.LIBRARIES)
+    assert [text.split()[0] for text in found["libraries"]] == list(attack_libraries.LIBRARIES)

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
-from bioadv.network import jacobians, models, regularizers
+from bioadv.network import jacobians, models, regularizers, spectral_penalty
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
+from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian
+from bioadv.network.spectral_penalty import Spectral
 
 
 @pytest.fixture(params=[1.0, 2.0, 4.5])
@@ -137,7 +138,7 @@ def plain_spectral(kind, latent, directions):
     """The penalty from its formula, with the full covariance matrix and a loop over components."""
     batch, hidden = latent.shape
     if kind.variant == "logged":
-        moments = (latent - regularizers.SHIFT).T @ (latent - regularizers.SHIFT) / batch
+        moments = (latent - spectral_penalty.SHIFT).T @ (latent - spectral_penalty.SHIFT) / batch
     else:
         moments = torch.cov(latent.T)
     eigenvalues = torch.diag(directions.T @ moments @ directions)
@@ -174,12 +175,12 @@ def test_principal_directions_diagonalise_the_covariance(model):
     sigma = torch.cov(x.T)
     latent = model.before(x)
     for kind, tap in ((Spectral(), latent), (Spectral(variant="scale-free"), model.activate(latent))):
-        directions = regularizers.principal_directions(kind, model, x, size=70)
+        directions = spectral_penalty.principal_directions(kind, model, x, size=70)
         rotated = directions.T @ torch.cov(tap.T) @ directions
         torch.testing.assert_close(rotated, torch.diag(torch.diag(rotated)), atol=1e-9, rtol=0)
         assert (torch.diag(rotated).diff() <= 1e-12).all()
-    shortcut = regularizers.principal_directions(Spectral(), model, x, sigma)
-    direct = regularizers.principal_directions(Spectral(), model, x)
+    shortcut = spectral_penalty.principal_directions(Spectral(), model, x, sigma)
+    direct = spectral_penalty.principal_directions(Spectral(), model, x)
     torch.testing.assert_close((shortcut.T @ direct).abs(), torch.eye(6, dtype=torch.float64), atol=1e-6, rtol=0)
 
 
@@ -187,10 +188,10 @@ def test_scale_free_does_not_see_the_scale():
     latent = torch.rand(50, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     directions = torch.linalg.eigh(torch.cov(latent.T))[1].flip(1)
     kind = Spectral(variant="scale-free", tau=1)
-    first, second = (float(regularizers.spectral(kind, c * latent, directions)) for c in (1.0, 100.0))
+    first, second = (float(spectral_penalty.spectral(kind, c * latent, directions)) for c in (1.0, 100.0))
     assert first == pytest.approx(second)
     absolute = replace(kind, variant="stated")
-    assert float(regularizers.spectral(absolute, 100 * latent, directions)) > 1e3 * first
+    assert float(spectral_penalty.spectral(absolute, 100 * latent, directions)) > 1e3 * first
 
 
 def test_exact_power_law_costs_nothing():
@@ -199,7 +200,7 @@ def test_exact_power_law_costs_nothing():
     base = torch.linalg.qr(base - base.mean(0))[0] * 39**0.5  # centred columns of unit variance
     latent = base * torch.arange(1, 7, dtype=torch.float64) ** -0.5
     for variant in ("stated", "scale-free"):
-        value = regularizers.spectral(Spectral(variant=variant), latent, torch.eye(6, dtype=torch.float64))
+        value = spectral_penalty.spectral(Spectral(variant=variant), latent, torch.eye(6, dtype=torch.float64))
         assert float(value) == pytest.approx(0, abs=1e-12)
 
 
@@ -211,9 +212,9 @@ def test_published_specreg_is_as_large_as_the_stored_log(cifar10):
     model = models.init(TwoLayer(3072, 2000, 10), torch.Generator().manual_seed(0))
     for alpha, low, high in ((2.62, 0.9e9, 2.0e9), (1.0, 30, 70)):
         kind = Spectral(alpha=alpha, variant="logged")
-        directions = regularizers.principal_directions(kind, model, x[:1000])
+        directions = spectral_penalty.principal_directions(kind, model, x[:1000])
         with torch.no_grad():
-            values = [float(regularizers.spectral(kind, model.before(b), directions)) for b in x[1000:].split(1000)]
+            values = [float(spectral_penalty.spectral(kind, model.before(b), directions)) for b in x[1000:].split(1000)]
         assert low < 50 * sum(values) / 2 < high
 
 

@@ -5,7 +5,7 @@ import torch
 
 from bioadv.network import local_learning as ll
 from bioadv.network import screening
-from bioadv.network.local_learning import KHParams
+from bioadv.network.kh_params import KHParams
 from bioadv.network.screening import Screen
 from bioadv.network.states import Keeping
 

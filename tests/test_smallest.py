@@ -5,13 +5,15 @@ import pytest
 import torch
 
 from bioadv.data.datasets import Images, ceiling, unit_lp
-from bioadv.measure import referees, smallest
+from bioadv.measure import attack_libraries, referees, smallest
 from bioadv.measure.smallest import Effort
 from bioadv.network import models
 from bioadv.network.models import TwoLayer
 from tests.test_attacks import linear_distance, linear_model
 
-pytestmark = pytest.mark.skipif(bool(referees.missing()), reason="pip install 'bioadv[referees]' brings the attacks")
+pytestmark = pytest.mark.skipif(
+    bool(attack_libraries.missing()), reason="pip install 'bioadv[referees]' brings the attacks"
+)
 NORMS = pytest.mark.parametrize("norm", ["linf", "l2"])
 
 

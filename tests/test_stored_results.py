@@ -13,9 +13,9 @@ import torch
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, files, variants
-from bioadv.lab import accept, alone, jobs, probes, provenance, runner, runs, stale, study
+from bioadv.lab import accept, alone, jobs, probes, provenance, runner, runs, scales, stale, study
 from bioadv.network import local_learning
-from bioadv.network.regularizers import Spectral
+from bioadv.network.spectral_penalty import Spectral
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -132,8 +132,8 @@ def test_the_first_epoch_is_as_stored(model, tmp_path, request, monkeypatch):
             pytest.skip(f"{name(layer)} has no weights here; git does not keep them")
         shutil.copytree(layer, tmp_path / data.name / study.LAYER / folder.name)
     where = jobs.Where(tmp_path, device="cpu", progress=False)  # bfloat16 where the processor has it
-    at_scale = study.at_scale  # one epoch of the model alone, on the layer as it is stored
-    monkeypatch.setattr(study, "at_scale", lambda name, data, epochs=None: at_scale(name, data, 1))
+    at_scale = scales.at_scale  # one epoch of the model alone, on the layer as it is stored
+    monkeypatch.setattr(scales, "at_scale", lambda name, data, epochs=None: at_scale(name, data, 1))
     again = files.read_arrays(runner.train(model, data, seed, where) / "log.npz")
     known_since = {"ended"}  # which logs of earlier versions lack
     assert set(again) - known_since == set(stored) - known_since
@@ -150,7 +150,7 @@ def test_the_first_epoch_is_as_stored(model, tmp_path, request, monkeypatch):
 
 def first_epoch_of_layer(data, seed):
     """The row that the first of the layer's epochs has in its history."""
-    params = study.scale(data).layer
+    params = scales.scale(data).layer
     generator = torch.Generator().manual_seed(seed)
     x = datasets.unit_lp(data.train, params.p)
     w = local_learning.init(params, x.shape[1], generator)
@@ -176,7 +176,7 @@ def made(tmp_path):
         "model": "bp",
         "seed": 0,
         "data": "of the images",
-        "experiment": study.at_scale("bp", data),
+        "experiment": scales.at_scale("bp", data),
         "dtype": "torch.bfloat16",
     }
     about = {"configuration": provenance.describe_all(configuration), "dataset": data.name, "seconds": 1.0}

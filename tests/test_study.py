@@ -16,6 +16,7 @@ from bioadv.data import datasets, files
 from bioadv.data.datasets import Dataset, Images
 from bioadv.lab import (
     cli,
+    experiments,
     hashing,
     jobs,
     layers,
@@ -24,6 +25,7 @@ from bioadv.lab import (
     provenance,
     runner,
     runs,
+    scales,
     small_paths,
     stale,
     study,
@@ -34,9 +36,20 @@ from bioadv.lab.looks import Look
 from bioadv.lab.runs import Run
 from bioadv.lab.stale import stand_in
 from bioadv.lab.study import EXPERIMENTS, LAYER
-from bioadv.network import local_learning, models, pruning, regularizers, streams, training
+from bioadv.network import (
+    kh_params,
+    local_learning,
+    models,
+    pruning,
+    recipes,
+    regularizers,
+    spectral_penalty,
+    streams,
+    training,
+)
 from bioadv.network.hidden import Kind
-from bioadv.network.regularizers import JacobianPublished, LatentJacobian, Penalty, Spectral
+from bioadv.network.regularizers import JacobianPublished, LatentJacobian, Penalty
+from bioadv.network.spectral_penalty import Spectral
 from tests.tiny import full_disk
 
 RUNNER = CliRunner()
@@ -60,8 +73,8 @@ def tiny(tmp_path):
 
 @pytest.fixture(autouse=True)
 def small_scale(monkeypatch):
-    params = local_learning.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
-    monkeypatch.setattr(study, "scale", lambda data: study.Scale(params, epochs=4, batch=20))
+    params = kh_params.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
+    monkeypatch.setattr(scales, "scale", lambda data: scales.Scale(params, epochs=4, batch=20))
 
 
 def command(*arguments):
@@ -101,9 +114,9 @@ def test_published_hyperparameters():
 
 
 def test_the_frontier_takes_a_tenth_of_the_epochs(monkeypatch):
-    monkeypatch.setattr(study, "scale", lambda data: study.Scale(local_learning.PAPER_CIFAR10, epochs=1000))
+    monkeypatch.setattr(scales, "scale", lambda data: scales.Scale(kh_params.PAPER_CIFAR10, epochs=1000))
     data = stand_in("cifar10")
-    frontier = {name: study.at_scale(name, data) for name, e in EXPERIMENTS.items() if e.group == "frontier"}
+    frontier = {name: scales.at_scale(name, data) for name, e in EXPERIMENTS.items() if e.group == "frontier"}
     for plain in ("short-norm", "short-l2-0", "short-kh"):
         assert frontier[plain].recipe.epochs == 100
         assert frontier.pop(plain).recipe.penalty is None
@@ -118,10 +131,10 @@ def test_the_frontier_takes_a_tenth_of_the_epochs(monkeypatch):
     }
     assert frontier["short-scalefree"].recipe.penalty == EXPERIMENTS["specreg-scalefree"].recipe.penalty
     assert all(e.recipe.epochs == 100 and not e.held_out for e in frontier.values())
-    assert study.at_scale("l2", data).recipe.epochs == 1000
-    assert study.at_scale("short-l2-1", data, 7).recipe.epochs == 7
-    monkeypatch.setattr(study, "scale", lambda data: study.Scale(local_learning.PAPER_CIFAR10, epochs=60))
-    assert study.at_scale("short-l2-1", data).recipe.epochs == 6
+    assert scales.at_scale("l2", data).recipe.epochs == 1000
+    assert scales.at_scale("short-l2-1", data, 7).recipe.epochs == 7
+    monkeypatch.setattr(scales, "scale", lambda data: scales.Scale(kh_params.PAPER_CIFAR10, epochs=60))
+    assert scales.at_scale("short-l2-1", data).recipe.epochs == 6
 
 
 @pytest.mark.parametrize(
@@ -196,8 +209,8 @@ def test_local_learning_on_small_grey_images(tmp_path, monkeypatch, kind):
             (image if label else image.swapaxes(0, 1))[at : at + 7, 2:26] = 255 if kind == "strokes" else 130
         parts |= {f"x_{split}": x.astype(np.uint8), f"y_{split}": y}
     np.savez(tmp_path / "grey.npz", **parts)
-    params = local_learning.KHParams(hidden=12, delta=0.1, batch=20, epochs=150)
-    monkeypatch.setattr(study, "scale", lambda data: study.Scale(params, epochs=4, batch=20))
+    params = kh_params.KHParams(hidden=12, delta=0.1, batch=20, epochs=150)
+    monkeypatch.setattr(scales, "scale", lambda data: scales.Scale(params, epochs=4, batch=20))
     result = train("kh", tmp_path / "grey.npz", tmp_path / "out")
     assert result.exit_code == 0, result.exception
     layer = files.read_tensors(tmp_path / "out" / "grey.npz" / LAYER / "seed-0" / "layer.safetensors")[0]["synapses"]
@@ -406,8 +419,8 @@ from bioadv.data import datasets
 from bioadv.network import local_learning
 from bioadv.lab import jobs, runner, study
 from bioadv.network import states
-params = local_learning.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
-study.scale = lambda data: study.Scale(params, epochs=150, batch=20)
+params = kh_params.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
+scales.scale = lambda data: scales.Scale(params, epochs=150, batch=20)
 data = datasets.load(sys.argv[1])
 resume = states.State.restore
 def told(*given):
@@ -468,7 +481,7 @@ def test_live_cells_stay_small_on_every_dataset(monkeypatch):
         ("me", 200, 60, 10),
     ):
         image = Images(np.ones((count, 1, 1, 1), np.uint8), np.zeros(count, int), ("a", "b"), name)
-        sizes = study.live_scale(Dataset(name, image, image))
+        sizes = scales.live_scale(Dataset(name, image, image))
         assert (sizes.layer.hidden, sizes.epochs, sizes.batch) == (100, epochs, batch)
 
 
@@ -476,9 +489,9 @@ def test_scales(monkeypatch, patches):
     monkeypatch.undo()
     image = Images(np.ones((4, 2, 2, 3), np.uint8), np.arange(4) % 2, ("a", "b"), "x")
     for name, hidden, batch in (("cifar10", 2000, 1000), ("mnist", 2000, 1000), ("mine", 100, 10)):
-        sizes = study.scale(Dataset(name, image, image))
+        sizes = scales.scale(Dataset(name, image, image))
         assert (sizes.layer.hidden, sizes.batch) == (hidden, batch)
-    assert study.scale(patches).epochs == 60
+    assert scales.scale(patches).epochs == 60
 
 
 # Source hashes
@@ -558,7 +571,7 @@ def test_a_constant_that_no_setting_holds_makes_results_stale(monkeypatch):
     before = attack(), rule(), penalty()
     monkeypatch.setattr(probe_perturbations, "RECOMMENDED", replace(probe_perturbations.RECOMMENDED, steps=10))
     monkeypatch.setattr(local_learning, "SMALLEST_MAXIMUM", 1e-3)
-    monkeypatch.setattr(regularizers, "SHIFT", 0.03)
+    monkeypatch.setattr(spectral_penalty, "SHIFT", 0.03)
     assert all(a != b for a, b in zip(before, (attack(), rule(), penalty()), strict=True))
 
 
@@ -570,7 +583,7 @@ def test_the_seeds_and_the_runner_are_part_of_what_results_are_made_with(monkeyp
     )
     assert "bioadv.probes.of_layer" in hashing.sources(probes.of_layer)
     monkeypatch.setattr(streams, "ORDER", range(11_000, 12_000))
-    monkeypatch.setattr(local_learning, "PAPER_POWER", 4.0)
+    monkeypatch.setattr(kh_params, "PAPER_POWER", 4.0)
     assert runner.source_of("bp") != before[0]
     assert probes.source_of("spectra", "bp") != before[1]
 
@@ -606,9 +619,9 @@ def test_a_new_kind_and_a_new_model_train_and_make_nothing_stale(tiny, tmp_path,
         return hashes, {name: provenance.describe_all(jobs.configuration(name, data, 0)) for name in names}
 
     before = everything()
-    monkeypatch.setitem(study.HIDDEN, "squares", Kind(squares, layer=True))
+    monkeypatch.setitem(experiments.HIDDEN, "squares", Kind(squares, layer=True))
     look = Look("squares", "#000000", "$s$")
-    new = study.Experiment("squares", look, "control", "squares", training.Recipe("constant"))
+    new = experiments.Experiment("squares", look, "control", "squares", recipes.Recipe("constant"))
     monkeypatch.setitem(EXPERIMENTS, "squares", new)
     assert everything() == before
     assert train("squares", tiny, tmp_path).exit_code == 0
@@ -633,7 +646,7 @@ class Bias(Penalty):
 def test_a_new_penalty_trains_and_makes_nothing_stale(tiny, tmp_path, monkeypatch):
     """It is a class and a line: hashes of all other models stay as they are, and its own covers it."""
     before = {name: runner.source_of(name) for name in (LAYER, *EXPERIMENTS)}
-    new = replace(EXPERIMENTS["bp"], title="bias", recipe=training.Recipe("constant", Bias()))
+    new = replace(EXPERIMENTS["bp"], title="bias", recipe=recipes.Recipe("constant", Bias()))
     monkeypatch.setitem(EXPERIMENTS, "bias", new)
     assert {name: runner.source_of(name) for name in before} == before
     assert "bioadv.test_study.Bias" in hashing.sources(*runner.roots("bias"))
@@ -658,15 +671,15 @@ def test_a_models_own_kind_of_layer_is_hashed_and_no_other(monkeypatch, made):
     source = HASHES[made]
     before = {model: source(model) for model in ("pca", "white", "kh")}
     assert len(set(before.values())) > 1
-    monkeypatch.setitem(study.HIDDEN, "pca", replace(study.HIDDEN["pca"], weights=squares))
-    monkeypatch.setitem(study.HIDDEN, "kmeans", replace(study.HIDDEN["kmeans"], weights=squares))
+    monkeypatch.setitem(experiments.HIDDEN, "pca", replace(experiments.HIDDEN["pca"], weights=squares))
+    monkeypatch.setitem(experiments.HIDDEN, "kmeans", replace(experiments.HIDDEN["kmeans"], weights=squares))
     after = {model: source(model) for model in before}
     assert {model for model in before if before[model] != after[model]} == {"pca"}
 
 
 def test_in_small_a_models_own_penalty_is_hashed(monkeypatch):
     before = {model: small_paths.source_of("paths", model) for model in ("bp", "l2")}
-    changed = replace(EXPERIMENTS["l2"], recipe=training.Recipe("steps", Bias()))
+    changed = replace(EXPERIMENTS["l2"], recipe=recipes.Recipe("steps", Bias()))
     monkeypatch.setitem(EXPERIMENTS, "l2", changed)
     assert small_paths.source_of("paths", "bp") == before["bp"]
     assert small_paths.source_of("paths", "l2") != before["l2"]
@@ -709,7 +722,7 @@ def test_an_experiment_that_cannot_be_is_refused_when_it_is_registered(given, wo
 
 
 def test_hidden_weights_of_another_shape_are_refused(tiny, tmp_path, monkeypatch):
-    monkeypatch.setitem(study.HIDDEN, "random", Kind(lambda given: given.images))
+    monkeypatch.setitem(experiments.HIDDEN, "random", Kind(lambda given: given.images))
     error = str(train("random", tiny, tmp_path).exception)
     assert "made weights of shape (60, 48)" in error
     assert "make finite ones of shape (16, 48), hidden units times pixels" in error
@@ -729,8 +742,8 @@ def test_looks_tell_models_apart():
 def test_other_units_are_another_configuration(tiny, tmp_path, monkeypatch):
     """Manifests from before do not hold the number, or hold the title, and are taken as they are."""
     assert train("random", tiny, tmp_path).exit_code == 0
-    params = local_learning.KHParams(hidden=8, delta=0.1, batch=20, epochs=300)
-    monkeypatch.setattr(study, "scale", lambda data: study.Scale(params, epochs=4, batch=20))
+    params = kh_params.KHParams(hidden=8, delta=0.1, batch=20, epochs=300)
+    monkeypatch.setattr(scales, "scale", lambda data: scales.Scale(params, epochs=4, batch=20))
     assert "holds a run with units = 16, not 8" in str(train("random", tiny, tmp_path).exception)
     manifest = runs.Run(tmp_path / "tiny.npz", "random", 0).manifest
     about = files.read_json(manifest)

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from bioadv.data import checkpoints, files
-from bioadv.network import graphs, models, regularizers, training
+from bioadv.network import graphs, models, recipes, regularizers, spectral_penalty, training
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Spectral
+from bioadv.network.recipes import Recipe
+from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian
+from bioadv.network.spectral_penalty import Spectral
 from bioadv.network.states import Keeping
-from bioadv.network.training import Recipe, TrainingDiverged
+from bioadv.network.training import TrainingDiverged
 
 PENALTIES = [
     None,
@@ -47,23 +49,23 @@ def fit(model, recipe, seed=3, **more):
 
 def test_schedules_are_the_published_ones():
     """Public code: epoch t uses the value at t - 1; the steps are <= 30, <= 90, <= 120, <= 160."""
-    rates = {t: training.learning_rate("steps", t) for t in (1, 31, 32, 91, 92, 121, 122, 161, 162, 1000)}
+    rates = {t: recipes.learning_rate("steps", t) for t in (1, 31, 32, 91, 92, 121, 122, 161, 162, 1000)}
     assert list(rates.values()) == [1e-3, 1e-3, 5e-4, 5e-4, 2e-4, 2e-4, 1e-4, 1e-4, 1e-5, 1e-5]
-    assert training.learning_rate("decaying", 91) == 1e-3
-    assert training.learning_rate("decaying", 121) == pytest.approx(1e-3 / math.e)
-    assert training.learning_rate("constant", 999) == 1e-3
-    assert training.learning_rate("steps", 4, epochs=100) == 1e-3
-    assert training.learning_rate("steps", 5, epochs=100) == 5e-4
+    assert recipes.learning_rate("decaying", 91) == 1e-3
+    assert recipes.learning_rate("decaying", 121) == pytest.approx(1e-3 / math.e)
+    assert recipes.learning_rate("constant", 999) == 1e-3
+    assert recipes.learning_rate("steps", 4, epochs=100) == 1e-3
+    assert recipes.learning_rate("steps", 5, epochs=100) == 5e-4
 
 
 def test_a_decaying_schedule_ends_when_nothing_can_move():
-    assert training.last_epoch(Recipe("decaying"), 50_000) == 577
-    assert training.last_epoch(Recipe("decaying", epochs=60, batch=250), 2000) < 40
-    assert training.last_epoch(Recipe("decaying", epochs=1), 100) == 1
+    assert recipes.last_epoch(Recipe("decaying"), 50_000) == 577
+    assert recipes.last_epoch(Recipe("decaying", epochs=60, batch=250), 2000) < 40
+    assert recipes.last_epoch(Recipe("decaying", epochs=1), 100) == 1
     for schedule in ("constant", "steps"):
-        assert training.last_epoch(Recipe(schedule), 50_000) == 1000
-    left = sum(training.learning_rate("decaying", epoch) for epoch in range(578, 1001))
-    assert 50 * 7.27 * left <= training.REACH < 50 * 7.28 * (left + training.learning_rate("decaying", 577))
+        assert recipes.last_epoch(Recipe(schedule), 50_000) == 1000
+    left = sum(recipes.learning_rate("decaying", epoch) for epoch in range(578, 1001))
+    assert 50 * 7.27 * left <= recipes.REACH < 50 * 7.28 * (left + recipes.learning_rate("decaying", 577))
 
 
 def test_no_step_of_adam_is_longer_than_stated():
@@ -81,8 +83,8 @@ def test_no_step_of_adam_is_longer_than_stated():
             adam.step()
             longest[growth] = max(longest.get(growth, 0.0), abs(weight.item() - before))
             adam.state[weight]["step"] += 10_000 * (t == 0)
-    assert max(longest.values()) <= training.LONGEST_STEP * (1 + 1e-6)
-    assert longest[0.999 / 0.9] > 0.99 * training.LONGEST_STEP
+    assert max(longest.values()) <= recipes.LONGEST_STEP * (1 + 1e-6)
+    assert longest[0.999 / 0.9] > 0.99 * recipes.LONGEST_STEP
 
 
 @pytest.mark.parametrize("kind", [None, L2(1e-3), Spectral(1e-3), Spectral(1e-4, 1.0, 2, "scale-free")])
@@ -91,8 +93,8 @@ def test_what_the_end_leaves_out_moves_no_weight(kind, monkeypatch):
     recipe = Recipe("decaying", kind, epochs=100, batch=25)
     short = fit(fresh(batch_norm=kind is not None), recipe)
     ended = int(short.log["ended"])
-    assert ended == training.last_epoch(recipe, 100) < 60
-    monkeypatch.setattr(training, "REACH", 0.0)
+    assert ended == recipes.last_epoch(recipe, 100) < 60
+    monkeypatch.setattr(recipes, "REACH", 0.0)
     full = fit(fresh(batch_norm=kind is not None), recipe)
     assert int(full.log["ended"]) == 100
     for a, b in zip(short.model.parameters(), full.model.parameters(), strict=True):
@@ -431,7 +433,7 @@ def test_bfloat16_products_agree_with_float32():
 
 def test_covariance_is_the_definition(generator):
     x = torch.rand(300, 12, generator=generator) + 3
-    torch.testing.assert_close(regularizers.image_covariance(x, size=70), torch.cov(x.double().T).float())
+    torch.testing.assert_close(spectral_penalty.image_covariance(x, size=70), torch.cov(x.double().T).float())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from bioadv.data import datasets, downloads, files
-from bioadv.lab import cli, jobs, provenance, runner, runs, study, weights
+from bioadv.lab import cli, jobs, provenance, runner, runs, scales, weights
 from bioadv.lab.runs import Run
-from bioadv.network import local_learning
+from bioadv.network import kh_params
 from tests import tiny
 from tests.mirror import serve
 from tools import gather_release
@@ -22,9 +22,9 @@ def release(tmp_path_factory):
     """A tiny study on images of one's own, and the release that was gathered of it."""
     folder = tmp_path_factory.mktemp("study")
     tiny.write(folder / "tiny.npz")
-    params = local_learning.KHParams(hidden=30, delta=0.1, batch=20, epochs=50)
+    params = kh_params.KHParams(hidden=30, delta=0.1, batch=20, epochs=50)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "scale", lambda data: study.Scale(params, epochs=2, batch=20))
+        patch.setattr(scales, "scale", lambda data: scales.Scale(params, epochs=2, batch=20))
         data = datasets.load(str(folder / "tiny.npz"))
         for model in ("random", "kh-unpruned"):
             runner.train(model, data, 0, jobs.Where(folder / "results", progress=False))

@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from bioadv.data import datasets, files
-from bioadv.lab import jobs, plan, probes, provenance, runner, runs, study
+from bioadv.lab import jobs, plan, probes, provenance, runner, runs, scales, study
 from bioadv.lab.runs import Run
 from tools import paper
 
@@ -299,7 +299,7 @@ def test_runs_without_weights_are_named_only_if_they_are_needed(tiny, tmp_path):
 
 def test_a_layer_without_weights_is_named_if_a_model_needs_it(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        study, "scale", lambda data: study.Scale(study.KHParams(hidden=16, delta=0.1, batch=20, epochs=300), 2, 50)
+        study, "scale", lambda data: scales.Scale(study.KHParams(hidden=16, delta=0.1, batch=20, epochs=300), 2, 50)
     )
     chosen, _ = finished(tiny, tmp_path / "out", "kh-unpruned")
     layer = chosen.folder(plan.Training(study.LAYER, 0))

@@ -24,7 +24,7 @@ from bioadv.lab.runs import Run
 from bioadv.measure import alignment, spectra
 from bioadv.measure.alignment import Components
 from bioadv.network import streams
-from bioadv.network.local_learning import KHParams
+from bioadv.network.kh_params import KHParams
 
 T = TypeVar("T")
 FILE = "alignment"

@@ -17,7 +17,8 @@ import numpy as np
 # compared themselves (what it holds is hashed where a function is given it). By module, or by module and function.
 NOT_HASHED = frozenset(
     {
-        *("files", "checkpoints", "progress", "provenance", "hashing", "runs", "states", "study", "looks"),
+        *("files", "checkpoints", "progress", "provenance", "hashing", "runs", "states", "looks"),
+        *("study", "experiments", "scales"),
         *("products.library", "products.rule"),  # which of them it was is in each manifest
         *("training._diverged", "live.kept"),
         *("local_learning._identity", "local_learning._as_tensors"),

@@ -10,7 +10,7 @@ import torch
 
 from bioadv.data import checks, datasets
 from bioadv.data.datasets import Dataset
-from bioadv.lab import study
+from bioadv.lab import scales, study
 from bioadv.lab.runs import Run
 from bioadv.network import streams
 from bioadv.network.states import Keeping
@@ -92,10 +92,10 @@ def check(seed: int, epochs: int | None) -> None:
 
 def configuration(name: str, data: Dataset, seed: int, epochs: int | None = None) -> dict[str, Any]:
     """What a run is made with, but for the precision, which is a matter of the machine; epochs: not the scale's."""
-    sizes = study.scale(data).layer
+    sizes = scales.scale(data).layer
     about: dict[str, Any] = {"model": name, "seed": seed, "data": data.content_hash}
     if name != study.LAYER:
-        about |= {"experiment": study.at_scale(name, data, epochs), "units": sizes.hidden}
+        about |= {"experiment": scales.at_scale(name, data, epochs), "units": sizes.hidden}
     if name == study.LAYER or study.experiment(name).kind.layer:
         about["layer"] = replace(sizes, epochs=epochs) if epochs else sizes
     return about

@@ -15,12 +15,12 @@ import torch
 from bioadv.data import variants
 from bioadv.data.moments import Moments
 from bioadv.data.variants import Rows
-from bioadv.lab import hashing, study
+from bioadv.lab import experiments, hashing
 from bioadv.measure import alignment, gaussian_latents, spectra
 from bioadv.measure.alignment import Components
-from bioadv.network import hidden, local_learning, streams
+from bioadv.network import hidden, layer_health, local_learning, streams
 from bioadv.network.hidden import Given
-from bioadv.network.local_learning import KHParams
+from bioadv.network.kh_params import KHParams
 
 Tensor = torch.Tensor
 Arrays = dict[str, np.ndarray]
@@ -30,18 +30,20 @@ POWERS = (1, 4.5)
 LEADING = (10, 100)
 LEARNED = ("local", "settled")
 FEWEST = 3
-SETTLED = 1e-2  # how far a norm may be off, as in local_learning.Health
+SETTLED = 1e-2  # how far a norm may be off, as in layer_health.Health
 STORED = 1000  # eigenvalues of the images
 # ``random`` rows are white ones of other lengths, and ``local`` ones are trained here.
-UNTRAINED = tuple(name for name, kind in study.HIDDEN.items() if not kind.trained and name not in ("random", "local"))
+UNTRAINED = tuple(
+    name for name, kind in experiments.HIDDEN.items() if not kind.trained and name not in ("random", "local")
+)
 
 
 @dataclass(frozen=True)
 class Layer:
     """A layer.
 
-    kind: of its rows, in ``study.HIDDEN``; or ``settled``: those of the local rule without the units that are not at
-    their norm; params: of the local rule; images: how many it sees, None for all.
+    kind: of its rows, in ``experiments.HIDDEN``; or ``settled``: those of the local rule without the units that are not
+    at their norm; params: of the local rule; images: how many it sees, None for all.
     """
 
     kind: str
@@ -64,7 +66,7 @@ def measured(
     if chosen.kind in LEARNED:
         params = replace(chosen.params, epochs=STEPS // -(-len(pictures.train) // chosen.params.batch))
         stops = {epoch: w.clone() for epoch, w in trained(pictures.train, params, seed)}
-        state = local_learning.health(stops[params.epochs], pictures.train, params)
+        state = layer_health.health(stops[params.epochs], pictures.train, params)
         health = {"converged": state.converged, "live": state.live, "winning": state.winning}
         if chosen.kind == "settled":
             settled = torch.from_numpy(abs(state.norms - params.radius) <= SETTLED)
@@ -108,7 +110,7 @@ def untrained(chosen: Layer, x: Tensor, seed: int) -> Tensor:
     start = local_learning.init(params, x.shape[1], torch.Generator().manual_seed(streams.pick(streams.START, seed)))
     drawn = torch.Generator().manual_seed(streams.pick(streams.DRAWN, seed))
     alike = torch.ones_like(start)  # a KH layer whose rows have one length
-    return hidden.weights(study.HIDDEN[chosen.kind], Given(x, start, drawn, params.p, alike))
+    return hidden.weights(experiments.HIDDEN[chosen.kind], Given(x, start, drawn, params.p, alike))
 
 
 def glance(m: Tensor, w: Tensor, pictures: Rows, of: Moments, known: Components, p: float = 3.0) -> dict[str, Tensor]:
@@ -142,5 +144,5 @@ def _eigenvalues(rows: Tensor) -> Tensor:
 
 def source_of(kind: str) -> str:
     """Hash of the code that a layer with rows of this kind is made and measured with; other kinds do not count."""
-    made = [study.HIDDEN[kind].weights] if kind in UNTRAINED else []
+    made = [experiments.HIDDEN[kind].weights] if kind in UNTRAINED else []
     return hashing.source_hash(measured, variants.rows, *made)

@@ -1,6 +1,6 @@
 """Trainings of the chapters' live cells: one function for all models, on any images, within minutes.
 
-They follow the study in all but three things: sizes are small (:func:`bioadv.lab.study.live_scale`), KH layers are not
+They follow the study in all but three things: sizes are small (:func:`bioadv.lab.scales.live_scale`), KH layers are not
 pruned, and the learning rate stays constant, since the paper's schedules would be over after a few dozen steps per
 stage.
 
@@ -23,21 +23,22 @@ import torch
 
 from bioadv.data import checkpoints, downloads, files
 from bioadv.data.datasets import Dataset
-from bioadv.lab import hashing, provenance, runner, study
-from bioadv.lab.study import Scale
+from bioadv.lab import hashing, provenance, runner, scales, study
+from bioadv.lab.scales import Scale
 from bioadv.network.local_learning import Trained
 from bioadv.network.models import TwoLayer
+from bioadv.network.recipes import Recipe
 from bioadv.network.regularizers import JacobianPublished
 from bioadv.network.states import Keeping
-from bioadv.network.training import Fitted, Recipe
+from bioadv.network.training import Fitted
 
 Tensor = torch.Tensor
 DAYS = 30  # after which a training that no chapter asked for leaves the cache
 
 
 def train_layer(data: Dataset, sizes: Scale | None = None, seed: int = 0) -> Trained:
-    """Train a small KH layer on the training images; sizes: others than :func:`bioadv.lab.study.live_scale`'s."""
-    params = (sizes or study.live_scale(data)).layer
+    """Train a small KH layer on the training images; sizes: others than :func:`bioadv.lab.scales.live_scale`'s."""
+    params = (sizes or scales.live_scale(data)).layer
     keeping = kept(study.LAYER, data=data.content_hash, seed=seed, layer=params)
     return runner.train_synapses(data, params, seed, torch.device("cpu"), keeping)[0]
 
@@ -50,7 +51,7 @@ def train(name: str, data: Dataset, layer: Tensor | None = None, sizes: Scale | 
 
     Raises ``ValueError`` for an unknown model, or if a model that is made from a KH layer is given none.
     """
-    chosen, sizes = study.experiment(name), sizes or study.live_scale(data)
+    chosen, sizes = study.experiment(name), sizes or scales.live_scale(data)
     if chosen.kind.layer and layer is None:
         raise ValueError(f"layer = None: {name} is made from a KH layer; give the synapses of live.train_layer")
     penalty = chosen.recipe.penalty

@@ -13,7 +13,7 @@ from typing import Any
 from bioadv.data import datasets
 from bioadv.lab import probes, provenance, runs, stale, study, yaml_files
 from bioadv.lab.schemas import Cost, StudyFile
-from bioadv.network.local_learning import KHParams
+from bioadv.network.kh_params import KHParams
 
 RULES = ("layer", "train", "probe")
 RESOURCES = ("threads", "mem_mb", "runtime")

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from bioadv.data.datasets import Dataset, unit_lp
-from bioadv.measure import attacks, landscapes
+from bioadv.measure import gradient_ascent, landscapes
 from bioadv.measure.landscapes import Landscape, Plane
 from bioadv.network import streams
 from bioadv.network.models import TwoLayer
@@ -33,7 +33,7 @@ LANDSCAPE = {
     "adversarial_l2": 0.5,
     "other_power": {"linear": 1.0, "steep": 4.5},
 }
-ADVERSARIAL = attacks.PGD(steps=40, norm="l2", loss="margin", step=0.0625, best=True, project=True)
+ADVERSARIAL = gradient_ascent.PGD(steps=40, norm="l2", loss="margin", step=0.0625, best=True, project=True)
 
 
 def measure_landscape(
@@ -54,7 +54,7 @@ def measure_landscape(
     x, others_of = x[:count], x[following]
     with torch.no_grad():
         decisions = model(x).argmax(1)
-    adversarial = attacks.pgd(model, x, decisions, settings["adversarial_l2"], ADVERSARIAL)
+    adversarial = gradient_ascent.pgd(model, x, decisions, settings["adversarial_l2"], ADVERSARIAL)
     powers = settings["other_power"]
     other = copy.deepcopy(model)
     other.power = powers["steep"] if model.power == powers["linear"] else powers["linear"]

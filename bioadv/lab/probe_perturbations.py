@@ -19,8 +19,9 @@ import torch
 from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
 from bioadv.measure import attacks, certificates, critical, noise
-from bioadv.measure.attacks import PUBLISHED, PUBLISHED_BOX, PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
+from bioadv.measure.attacks import PUBLISHED_BOX
 from bioadv.measure.critical import GRID, L2_GRID, Critical
+from bioadv.measure.gradient_ascent import PUBLISHED, PUBLISHED_MARGIN, RECOMMENDED, RECOMMENDED_L2
 from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor

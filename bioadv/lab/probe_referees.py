@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bioadv.data.datasets import Dataset, unit_lp
-from bioadv.measure import referees
+from bioadv.measure import attack_libraries, referees
 from bioadv.network import models, streams
 from bioadv.network.models import TwoLayer
 
@@ -60,4 +60,4 @@ def measure_referees(model: TwoLayer, data: Dataset, settings: dict[str, Any], p
     else:
         arrays["hop_skip_jump_l2"] = arrays["hop_skip_jump_start"] = torch.full((len(x[few]),), torch.inf)
     plain = {name: np.asarray(values) for name, values in arrays.items()}
-    return plain | {"libraries": np.array([f"{name} {version(name)}" for name in referees.LIBRARIES])}
+    return plain | {"libraries": np.array([f"{name} {version(name)}" for name in attack_libraries.LIBRARIES])}

@@ -32,10 +32,11 @@ from bioadv.lab import (
     provenance,
     runner,
     runs,
+    scales,
     study,
 )
 from bioadv.lab.runs import Run
-from bioadv.network import local_learning, models
+from bioadv.network import kh_params, local_learning, models
 from bioadv.network.models import TwoLayer
 
 Arrays = dict[str, np.ndarray]
@@ -218,7 +219,7 @@ def untrained(model: str) -> bool:
 
 def untrained_layer(model: str, seed: int, data: Dataset) -> dict[str, Any]:
     """The configuration of a hidden layer that nobody trains."""
-    chosen, sizes = study.experiment(model), study.scale(data).layer
+    chosen, sizes = study.experiment(model), scales.scale(data).layer
     made = {"hidden": chosen.hidden, "power": chosen.power, "units": sizes.hidden, "p": sizes.p}
     return {"model": model, "seed": seed, "data": data.content_hash, **made}
 
@@ -228,7 +229,7 @@ def of_untrained(model: str, seed: int, data: Dataset) -> TwoLayer:
 
     The lengths make no difference to what is measured here: the readout makes up for them.
     """
-    chosen, sizes, images = study.experiment(model), study.scale(data).layer, datasets.unit_lp(data.train)
+    chosen, sizes, images = study.experiment(model), scales.scale(data).layer, datasets.unit_lp(data.train)
     network = TwoLayer(images.shape[1], sizes.hidden, len(data.train.classes), chosen.power)
     runner.initialise(network, chosen.kind, images, seed, sizes.p, models.unit_rows(network))
     network.readout.data.zero_()
@@ -242,7 +243,7 @@ def of_pixels(data: Dataset) -> TwoLayer:
 
 def of_layer(synapses: Tensor, p: float, data: Dataset) -> TwoLayer:
     """A KH layer as it was trained, not pruned, with the activation of the paper's KH model; the readout is zero."""
-    return _bare(local_learning.metric(synapses, p), local_learning.PAPER_POWER, data)
+    return _bare(local_learning.metric(synapses, p), kh_params.PAPER_POWER, data)
 
 
 def _bare(hidden: Tensor, power: float, data: Dataset) -> TwoLayer:

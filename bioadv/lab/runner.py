@@ -15,16 +15,17 @@ import torch
 
 from bioadv.data import datasets, files, image_arrays
 from bioadv.data.datasets import Dataset
-from bioadv.lab import hashing, jobs, processes, provenance, runs, study
+from bioadv.lab import hashing, jobs, processes, provenance, runs, scales, study
+from bioadv.lab.experiments import Experiment
 from bioadv.lab.jobs import Job, Where
 from bioadv.lab.runs import Run
-from bioadv.lab.study import Experiment
-from bioadv.network import hidden, local_learning, models, pruning, streams, training
+from bioadv.network import hidden, layer_health, local_learning, models, pruning, streams, training
 from bioadv.network.hidden import Given, Kind
-from bioadv.network.local_learning import KHParams, Trained
+from bioadv.network.kh_params import KHParams
+from bioadv.network.local_learning import Trained
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import Spectral
 from bioadv.network.screening import Screen
+from bioadv.network.spectral_penalty import Spectral
 from bioadv.network.states import Keeping
 from bioadv.network.training import Fitted
 
@@ -66,12 +67,12 @@ def _check_name(run: Run, data: Dataset) -> None:
 
 def _make_model(job: Job) -> None:
     run, data, wanted = job.run, job.data, job.configuration
-    chosen, params, layer = study.at_scale(job.name, data, job.epochs), study.scale(data).layer, None
+    chosen, params, layer = scales.at_scale(job.name, data, job.epochs), scales.scale(data).layer, None
     _check_size(job.name, data, params.hidden, chosen)
     if chosen.kind.layer:
         train(study.LAYER, data, job.seed, job.where, job.epochs)
         layer = pruned(run.layer.synapses(), params, data) if chosen.pruned else run.layer.synapses()
-    sets = image_sets(data, chosen.held_out, study.scale(data).layer.p)
+    sets = image_sets(data, chosen.held_out, scales.scale(data).layer.p)
     model = TwoLayer(data.train.inputs, params.hidden, len(data.train.classes), chosen.power, chosen.batch_norm)
     initialise(model, chosen.kind, sets["train"][0], job.seed, params.p, layer)
     sets = {part: (x.to(job.device), y.to(job.device)) for part, (x, y) in sets.items()}
@@ -226,12 +227,12 @@ def train_synapses(
     keeping: Keeping | None = None,
     progress: bool = False,
     screen: Callable[[Tensor, Tensor], local_learning.Screen] | None = None,
-) -> tuple[Trained, local_learning.Health]:
+) -> tuple[Trained, layer_health.Health]:
     """Train a KH layer on the training images, its leaders found by a screen if given, and say whether it is alive."""
     x = datasets.unit_lp(data.train, params.p)
     generator = torch.Generator(device).manual_seed(streams.pick(streams.START, seed))
     trained = local_learning.train(x.to(device), params, generator, screen=screen, keeping=keeping, progress=progress)
-    return trained, local_learning.health(trained.synapses, x, params)
+    return trained, layer_health.health(trained.synapses, x, params)
 
 
 LOCAL = (train_synapses,)

@@ -19,9 +19,9 @@ from bioadv.data import datasets
 from bioadv.data.datasets import Dataset
 from bioadv.lab import hashing, live, probe_directions, probe_paths, processes, provenance, runner, study
 from bioadv.lab.runs import Run
-from bioadv.lab.study import Scale
-from bioadv.network import local_learning, models
-from bioadv.network.local_learning import KHParams
+from bioadv.lab.scales import Scale
+from bioadv.network import layer_health, local_learning, models
+from bioadv.network.kh_params import KHParams
 from bioadv.network.models import TwoLayer
 
 SCALE, IMAGES = "small", 10_000
@@ -87,7 +87,7 @@ def health(model: str, network: TwoLayer, data: Dataset) -> dict[str, float]:
         return {}
     m, params = network.hidden.detach(), SIZES.layer
     synapses = local_learning.synapses_of(m, params.p)
-    found = local_learning.health(synapses, datasets.unit_lp(data.train, params.p), params)
+    found = layer_health.health(synapses, datasets.unit_lp(data.train, params.p), params)
     return {"converged": found.converged, "live": found.live, "winning": found.winning}
 
 

@@ -1,4 +1,4 @@
-"""The registry of the study: every model of the paper, its controls, and corrected variants; and their sizes.
+"""The registry of the study: every model of the paper, its controls, and corrected variants.
 
 Nothing is trained here, see :mod:`bioadv.lab.runner`. An experiment's parameters are kept in the manifest of each run
 and compared with those of today; what it is called and how it is drawn are not parameters and may change at any time.
@@ -6,110 +6,21 @@ and compared with those of today; what it is called and how it is drawn are not 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bioadv.data.datasets import Dataset
+from bioadv.lab.experiments import EVERYWHERE, SETS, Experiment
 from bioadv.lab.looks import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, Look
-from bioadv.network import controls, hidden, local_learning, training
-from bioadv.network.hidden import Kind
-from bioadv.network.local_learning import KHParams
-from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Penalty, Spectral
-from bioadv.network.training import Recipe
+from bioadv.network import kh_params, recipes
+from bioadv.network.recipes import Recipe
+from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian, Penalty
+from bioadv.network.spectral_penalty import Spectral
 
 LAYER = "kh-layer"
 PIXELS = "pixels"  # stands for a model: the images themselves, every pixel a unit
-KH_POWER = local_learning.PAPER_POWER
+KH_POWER = kh_params.PAPER_POWER
 KH_ALPHA = 2.62  # exponent of the authors' KH layer, target of their SpecReg-KH (authors' code at e1b82cd)
-EFFORT_VARIABLE = "BIOADV_EFFORT"
-GROUPS = ("published", "control", "frontier", "corrected")
-# What shows or makes a chosen few of the models; each model says to which of these it belongs, see :func:`members`.
-SETS = {
-    "paper": "figures and tables at the paper's scale",
-    "live": "trained in the live cells of chapters",
-    "few": "figures with room for three",
-    "penalties": "trained in the live cells of the chapter on regularization",
-    "explorer": "run in the explorer's page",
-    "readouts": "figures of readouts at small scale",
-    "small": "trained and measured at small scale, see bioadv.lab.small_paths",
-    "paths": "all readouts at the paper's scale, once it is trained; layers that nobody trains have them anyway",
-}
-EVERYWHERE = frozenset(SETS)
 MOST, SMALL = EVERYWHERE - {"few"}, frozenset({"small"})
 LIVE = frozenset({"penalties"})
-
-# Kinds of hidden layers. Only the function of the kind that a model has is hashed with its results, so that a line more
-# makes nothing stale.
-HIDDEN = {
-    "backprop": Kind(hidden.shared, trained=True),
-    "random": Kind(hidden.shared),
-    "local": Kind(hidden.local, layer=True),
-    "exemplars": Kind(controls.exemplars, layer=True),
-    "gaussian": Kind(controls.gaussian, layer=True),
-    "gaussian-centred": Kind(controls.gaussian_centred, layer=True),
-    "kmeans": Kind(controls.kmeans, layer=True),
-    "pca": Kind(controls.pca, layer=True),
-    "white": Kind(controls.white, layer=True),
-}
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A model of the study.
-
-    title, look, group: what it is called, how it is drawn, and one of ``GROUPS``; hidden: the kind of its hidden layer,
-    a key of ``HIDDEN``; recipe: at the paper's scale; power: q of ReLU^q; pruned: whether units of the KH layer above
-    the variance threshold are removed; held_out: share of the training images kept for validation; shown: to which of
-    ``SETS`` it belongs.
-
-    Raises ``ValueError`` for an unknown group, kind or set, and for a layer to be pruned where there is none.
-    """
-
-    title: str = field(metadata={"parameter": False})
-    look: Look = field(metadata={"parameter": False})
-    group: str = field(metadata={"parameter": False})
-    hidden: str
-    recipe: Recipe
-    power: float = 1.0
-    pruned: bool = False
-    held_out: float = 0.0
-    batch_norm: bool = False
-    shown: frozenset[str] = field(default=frozenset(), metadata={"parameter": False})
-
-    def __post_init__(self) -> None:
-        for name in self.shown - EVERYWHERE:
-            raise ValueError(f"{self.title}: shown in {name!r}, which is not known; choose from {', '.join(SETS)}")
-        for name, value, known in (("group", self.group, GROUPS), ("hidden", self.hidden, HIDDEN)):
-            if value not in known:
-                raise ValueError(f"{self.title}: {name} = {value!r} is not known; choose from {', '.join(known)}")
-        if self.pruned and not self.kind.layer:
-            raise ValueError(
-                f"{self.title}: pruned = True, but {self.hidden!r} is not made from a KH layer; leave it out"
-            )
-        if not self.kind.trained and not self.recipe.term.is_decay:
-            raise ValueError(
-                f"{self.title}: penalty = {type(self.recipe.penalty).__name__}, but of hidden = {self.hidden!r} only "
-                "the readout learns; give a weight decay, or None"
-            )
-        if not self.power >= 1:
-            raise ValueError(f"{self.title}: power = {self.power}; give q >= 1 (the paper uses 1 and 4.5)")
-        if not 0 <= self.held_out < 1:
-            raise ValueError(
-                f"{self.title}: held_out = {self.held_out}; give a share of the images, 0 or more, below 1"
-            )
-
-    @property
-    def kind(self) -> Kind:
-        """The kind of its hidden layer."""
-        return HIDDEN[self.hidden]
-
-    @property
-    def code(self) -> tuple[Callable[..., Any], ...]:
-        """What makes its hidden weights, and its penalty, if it has one: of all there are, only these are hashed."""
-        penalty = self.recipe.penalty
-        return (self.kind.weights, *((type(penalty),) if penalty else ()))
 
 
 def _published(title: str, look: Look, hidden: str, recipe: Recipe, **more: Any) -> Experiment:
@@ -143,7 +54,7 @@ def _frontier(
     title: str, look: Look, penalty: Penalty | None, schedule: str = "steps", batch_norm: bool = False
 ) -> Experiment:
     """A point of what a penalty can do at one strength, in a tenth of the epochs: several of them make a curve."""
-    recipe = Recipe(schedule, penalty, epochs=training.PAPER_EPOCHS // 10)
+    recipe = Recipe(schedule, penalty, epochs=recipes.PAPER_EPOCHS // 10)
     return Experiment(title, look, "frontier", "backprop", recipe, batch_norm=batch_norm)
 
 
@@ -221,7 +132,7 @@ EXPERIMENTS = {
         Look("KH, short", BLUE, "1", "dashed"),
         "frontier",
         "local",
-        Recipe("constant", epochs=training.PAPER_EPOCHS // 10),
+        Recipe("constant", epochs=recipes.PAPER_EPOCHS // 10),
         power=KH_POWER,
         pruned=True,
     ),
@@ -292,78 +203,8 @@ def look(name: str) -> Look:
     return SUBJECTS[name][1] if name in SUBJECTS else experiment(name).look
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Sizes that go with a dataset: hidden units, epochs and batch of supervised training, and the local rule's."""
-
-    layer: KHParams
-    epochs: int = 1000
-    batch: int = 1000
-
-
-def scale(data: Dataset) -> Scale:
-    """The paper's sizes for CIFAR-10 and MNIST; small ones, minutes on a laptop, for everything else."""
-    paper = {"cifar10": local_learning.PAPER_CIFAR10, "mnist": local_learning.PAPER_MNIST}
-    return Scale(paper[data.name]) if data.name in paper else _small(data, 1.0)
-
-
-LIVE_STEPS = 1200  # of training with labels, in a chapter's live cells and on own images
-LIVE_WORK = 9.3e8  # pixels seen in all, those of 1200 batches of 250 images of 32 x 32 x 3
-
-
-def live_scale(data: Dataset) -> Scale:
-    """Sizes for a chapter's live cells, on any images: those of the photo patches, and no more steps and no more work.
-
-    The environment variable ``BIOADV_EFFORT``, a number from 0 to 1, shortens all trainings by that factor, for a look
-    at what a chapter makes of some images.
-    """
-    return _small(data, effort())
-
-
-def _small(data: Dataset, effort: float) -> Scale:
-    count, inputs = len(data.train), data.train.inputs
-    batch = batch_size(count)
-    epochs = min(LIVE_STEPS / -(-count // batch), LIVE_WORK / (count * inputs))
-    layer = local_learning.live_params(data.name, count, inputs)
-    layer = replace(layer, epochs=max(2, round(effort * layer.epochs)))
-    return Scale(layer, epochs=max(2, int(effort * epochs)), batch=batch)
-
-
-def effort() -> float:
-    """What ``BIOADV_EFFORT`` asks for, 1 if it is not set; ``ValueError`` if it is no number above 0 and at most 1."""
-    text = os.environ.get(EFFORT_VARIABLE) or "1"
-    try:
-        share = float(text)
-    except ValueError:
-        share = float("nan")
-    if not 0 < share <= 1:
-        raise ValueError(f"{EFFORT_VARIABLE} = {text!r}; give a number above 0 and at most 1, or unset it")
-    return share
-
-
-def batch_size(images: int, most: int = 250) -> int:
-    """Images per step: ``most`` of thousands, fewer of few, so that an epoch has about twenty steps.
-
-    Never one that leaves a single image for the last step, of all images or of the nine tenths that are not held out:
-    one image has no variance, which batch norm and the spectral penalties need.
-    """
-    wanted = min(most, max(10, images // 20))
-    left = (images, images - round(0.1 * images))
-    return next((size for size in range(wanted, 1, -1) if all(count % size != 1 for count in left)), wanted)
-
-
 def experiment(name: str) -> Experiment:
     """An experiment by name; ``ValueError`` lists the known ones."""
     if name not in EXPERIMENTS:
         raise ValueError(f"model {name!r} is not known; choose from {', '.join([LAYER, *EXPERIMENTS])}")
     return EXPERIMENTS[name]
-
-
-def at_scale(name: str, data: Dataset, epochs: int | None = None) -> Experiment:
-    """An experiment with the sizes that go with a dataset, as it is trained there; epochs: other than the scale's."""
-    chosen, sizes = experiment(name), scale(data)
-    share = chosen.recipe.epochs / training.PAPER_EPOCHS
-    recipe = replace(chosen.recipe, epochs=epochs or max(1, round(share * sizes.epochs)), batch=sizes.batch)
-    if isinstance(recipe.penalty, JacobianPublished):
-        recipe = replace(recipe, penalty=replace(recipe.penalty, batch=sizes.batch))
-    return replace(chosen, recipe=recipe)

@@ -17,8 +17,9 @@ import torch
 
 from bioadv.data import checks
 from bioadv.data.progress import bar
-from bioadv.measure import attacks
-from bioadv.measure.attacks import PGD, PUBLISHED, PUBLISHED_BOX, Box
+from bioadv.measure import attacks, gradient_ascent
+from bioadv.measure.attacks import PUBLISHED_BOX, Box
+from bioadv.measure.gradient_ascent import PGD, PUBLISHED
 from bioadv.network import streams
 from bioadv.network.models import TwoLayer, frozen
 
@@ -70,11 +71,13 @@ def pgd(
     """PGD on images x (N, D). A random start is drawn once per image and scaled with the strength."""
     attacks.check(model, x, y, box)
     model = frozen(model)
-    begin = attacks.start(params, x, torch.Generator(x.device).manual_seed(seed)) if params.random_start else None
+    begin = (
+        gradient_ascent.start(params, x, torch.Generator(x.device).manual_seed(seed)) if params.random_start else None
+    )
 
     def attack(chosen: Tensor, eps: Tensor) -> Tensor:
         first = None if begin is None else begin[chosen]
-        return attacks.pgd(model, x[chosen], y[chosen], eps, params, _part(box, chosen), first)
+        return gradient_ascent.pgd(model, x[chosen], y[chosen], eps, params, _part(box, chosen), first)
 
     return attack
 

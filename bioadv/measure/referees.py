@@ -13,46 +13,20 @@ is left as it was.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
-from bioadv.data import checks
-from bioadv.network.models import TwoLayer, frozen
+from bioadv.measure.attack_libraries import Found, checked, foolbox, judged, runner, same_shape, seeded
+from bioadv.network.models import TwoLayer
 
 Tensor = torch.Tensor
 DDN_SCALE = 8.0  # unit-L3 images of CIFAR-10 times 8 have about the norm of images with pixels in [0, 1],
 DDN_INPUTS = 3072  # and pixels go as D^(-1/3)
-LIBRARIES = ("foolbox", "pyautoattack")
 FEWEST_FOR_DLR = 3  # classes
 BALLS = {"linf": "Linf", "l2": "L2"}  # what pyautoattack calls them
-
-
-def missing() -> list[str]:
-    """The libraries that are not installed; ``pip install 'bioadv[referees]'`` brings them."""
-    return [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-
-
-@dataclass(frozen=True)
-class Found:
-    """What an attack found: adversarial images (N, D), equal to the image where it failed, and found (N,) bool."""
-
-    images: Tensor
-    found: Tensor
-
-    def norms(self, x: Tensor, order: float = 2.0) -> Tensor:
-        """Norm (N,) of the perturbation of each image, infinite where the attack failed."""
-        lengths = torch.linalg.vector_norm(self.images - x, order, dim=1)
-        return torch.where(self.found, lengths, torch.inf)
 
 
 def ddn_scale(inputs: int) -> float:
@@ -65,13 +39,13 @@ def ddn(model: TwoLayer, x: Tensor, y: Tensor, steps: int = 200, seed: int = 0, 
 
     x (N, D), y (N,), all classified correctly; steps: gradients per image.
     """
-    model = _checked(model, x, y, steps=steps, batch=batch)
-    attack = _foolbox().attacks.DDNAttack(steps=steps, init_epsilon=1.0)
+    model = checked(model, x, y, steps=steps, batch=batch)
+    attack = foolbox().attacks.DDNAttack(steps=steps, init_epsilon=1.0)
     scale = ddn_scale(x.shape[1])
-    run = _runner(attack, lambda inputs: model(inputs / scale), (0.0, scale))
-    with _seeded(seed):
+    run = runner(attack, lambda inputs: model(inputs / scale), (0.0, scale))
+    with seeded(seed):
         parts = [run(a * scale, b) / scale for a, b in zip(x.split(batch), y.split(batch), strict=True)]
-    return _judged(model, x, y, torch.cat(parts).clamp(0, 1))
+    return judged(model, x, y, torch.cat(parts).clamp(0, 1))
 
 
 def hop_skip_jump(
@@ -92,12 +66,12 @@ def hop_skip_jump(
     evaluations: random directions of the first jump, growing with the root of the step; gamma: width of the probed
     shell, as a multiple of the library's default, which is so thin that float32 rounding decides in it.
     """
-    model = _checked(model, x, y, steps=steps, evaluations=evaluations, batch=batch)
-    _same_shape(x, starts, "starts")
+    model = checked(model, x, y, steps=steps, evaluations=evaluations, batch=batch)
+    same_shape(x, starts, "starts")
     if not bool((model(starts).argmax(1) != y).all()):
         raise ValueError("starts: some have the class of their image; take them from starting_points")
 
-    class PerImage(_foolbox().attacks.HopSkipJumpAttack):  # type: ignore[misc]
+    class PerImage(foolbox().attacks.HopSkipJumpAttack):  # type: ignore[misc]
         """The library (3.3.4) gives unit norm to a whole batch, not to each image: probes and estimated gradient."""
 
         def approximate_gradients(self, decide: Any, images: Any, steps: int, delta: Any) -> Any:
@@ -105,13 +79,13 @@ def hop_skip_jump(
             return gradient / (gradient.square().sum(axis=1, keepdims=True).sqrt() + 1e-30)
 
     attack = PerImage(steps=steps, initial_gradient_eval_steps=evaluations, gamma=gamma)
-    run, parts = _runner(attack, model, (0.0, 1.0)), []
+    run, parts = runner(attack, model, (0.0, 1.0)), []
     bar = tqdm(range(0, len(x), batch), "HopSkipJump", disable=not progress)
-    with _seeded(seed), torch.no_grad():
+    with seeded(seed), torch.no_grad():
         for first in bar:
             part = slice(first, first + batch)
             parts.append(run(x[part], y[part], starting_points=starts[part]))
-    return _judged(model, x, y, torch.cat(parts))
+    return judged(model, x, y, torch.cat(parts))
 
 
 @torch.no_grad()
@@ -147,7 +121,7 @@ def apgd(
     the lowest success, ``rounds`` times: epsilon is then known to a factor (high / low)^(2^-rounds).
     Raises ``ValueError`` for another loss, or images and labels that do not fit the model.
     """
-    model = _checked(model, x, y, rounds=rounds, steps=steps)
+    model = checked(model, x, y, rounds=rounds, steps=steps)
     from pyautoattack.autopgd_base import APGDAttack
 
     _check_loss(model, loss)
@@ -158,9 +132,9 @@ def apgd(
     for _ in tqdm(range(rounds + 1), f"APGD {loss}", disable=not progress):
         # The library only multiplies and clamps by epsilon, so that a column of one value per image will do.
         attack = APGDAttack(model, n_iter=steps, eps=epsilon, seed=seed, loss=loss, logger=logging.getLogger(__name__))
-        with _seeded(seed):
+        with seeded(seed):
             images = attack.perturb(x, y).detach()
-        success = _judged(model, x, y, images).found
+        success = judged(model, x, y, images).found
         best[success], found = images[success], found | success
         succeeded = torch.where(success[:, None], epsilon, succeeded)
         failed = torch.where(success[:, None], failed, epsilon)
@@ -182,7 +156,7 @@ def auto_pgd(
 
     Raises as :func:`apgd` does, and for radii that are not positive or not one per image.
     """
-    model = _checked(model, x, y, steps=steps)
+    model = checked(model, x, y, steps=steps)
     from pyautoattack.autopgd_base import APGDAttack
 
     if norm not in BALLS:
@@ -192,8 +166,8 @@ def auto_pgd(
         raise ValueError(f"eps has shape {tuple(eps.shape)}; give a finite radius > 0 per image, ({len(x)},)")
     settings = {"n_iter": steps, "seed": seed, "loss": loss, "logger": logging.getLogger(__name__)}
     attack = APGDAttack(model, norm=BALLS[norm], eps=eps[:, None], **settings)
-    with _seeded(seed):
-        return _judged(model, x, y, attack.perturb(x, y))
+    with seeded(seed):
+        return judged(model, x, y, attack.perturb(x, y))
 
 
 def _check_loss(model: TwoLayer, loss: str) -> None:
@@ -220,7 +194,7 @@ def square(
     shape: height, width, channels of the images; epsilons: rising. An image counts as broken at all larger epsilons
     too, since a perturbation within one is within the other.
     """
-    model = _checked(model, x, y, queries=queries)
+    model = checked(model, x, y, queries=queries)
     from pyautoattack.square import SquareAttack
 
     if sorted(epsilons) != epsilons or not epsilons or not epsilons[0] > 0:
@@ -236,76 +210,8 @@ def square(
         if not bool(broken.all()):
             left = (~broken).nonzero()[:, 0]
             attack = SquareAttack(predict, eps=epsilon, n_queries=queries, seed=seed)
-            with _seeded(seed), torch.no_grad():
+            with seeded(seed), torch.no_grad():
                 images = attack.perturb(pictures[left], y[left]).permute(0, 2, 3, 1).flatten(1)
-            broken[left] = _judged(model, x[left], y[left], images).found
+            broken[left] = judged(model, x[left], y[left], images).found
         rows.append(broken.clone())
     return torch.stack(rows)
-
-
-def _checked(model: TwoLayer, x: Tensor, y: Tensor, **budget: int) -> TwoLayer:
-    """The model, frozen, for the libraries; what they would take silently is refused, a budget of nothing as well."""
-    checks.whole(**budget)
-    for name, value in budget.items():
-        if value < 1:
-            raise ValueError(f"{name} = {value}; give at least 1, since an attack that does nothing finds nothing")
-    if absent := missing():
-        raise ModuleNotFoundError(f"{' and '.join(absent)}: not installed; pip install 'bioadv[referees]'")
-    if model.training:
-        raise ValueError("model is in training mode; call its eval() first")
-    if x.ndim != 2 or y.shape != (len(x),):
-        raise ValueError(f"x has shape {tuple(x.shape)}, y {tuple(y.shape)}; give (N, D) images and (N,) labels")
-    if not (float(x.min()) >= 0 and float(x.max()) <= 1):
-        raise ValueError(f"x spans {float(x.min()):g}..{float(x.max()):g}; give finite pixels within [0, 1]")
-    with torch.no_grad():
-        logits = model(x)
-    if not bool(torch.isfinite(logits).all()):
-        raise ValueError("the model's logits are not finite on x; a NaN would count as a success")
-    wrong = int((logits.argmax(1) != y).sum())
-    if wrong:
-        raise ValueError(f"{wrong} of {len(x)} images are misclassified unperturbed; attack only correct ones")
-    return frozen(model)
-
-
-def _same_shape(x: Tensor, other: Tensor, name: str) -> None:
-    if other.shape != x.shape:
-        raise ValueError(f"{name} has shape {tuple(other.shape)}, x {tuple(x.shape)}; give one for each image")
-
-
-@torch.no_grad()
-def _judged(model: TwoLayer, x: Tensor, y: Tensor, images: Tensor) -> Found:
-    """Success by our own forward pass, not by the library's word; a non-finite logit is a failure."""
-    images = images.detach()
-    logits = model(images)
-    found = (logits.argmax(1) != y) & torch.isfinite(logits).all(1)
-    return Found(torch.where(found[:, None], images, x), found)
-
-
-class _Module(nn.Module):
-    """A function as the module that foolbox asks for."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-
-def _foolbox() -> Any:
-    with warnings.catch_warnings():  # it imports scipy's filters by an old name
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return importlib.import_module("foolbox")
-
-
-def _runner(attack: Any, function: Callable[[Tensor], Tensor], bounds: tuple[float, float]) -> Callable[..., Tensor]:
-    wrapped = _foolbox().PyTorchModel(_Module(function).eval(), bounds=bounds, device="cpu")
-    return lambda x, y, **more: attack.run(wrapped, x, _foolbox().criteria.Misclassification(y), **more)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Run with torch's global generator seeded, and put it back afterwards."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield

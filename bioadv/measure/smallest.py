@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from bioadv.data import checks
-from bioadv.measure import attacks, critical, referees
-from bioadv.measure.attacks import PGD
+from bioadv.measure import attacks, critical, gradient_ascent, referees
+from bioadv.measure.gradient_ascent import PGD
 from bioadv.network.models import TwoLayer, frozen
 
 Tensor = torch.Tensor
@@ -96,7 +96,7 @@ def _of_right(model: TwoLayer, x: Tensor, y: Tensor, scale: Tensor, norm: str, e
 
     def attack(chosen: Tensor, eps: Tensor) -> Tensor:
         full = scale[chosen]
-        return attacks.pgd(model, x[chosen], y[chosen], eps * full[:, 0], margin, (0.0, full))
+        return gradient_ascent.pgd(model, x[chosen], y[chosen], eps * full[:, 0], margin, (0.0, full))
 
     linear, _ = attacks.linear_distance(model, x, y, norm)
     near = np.searchsorted(grid, (linear / scale[:, 0]).numpy()).clip(0, len(grid) - 1)
@@ -108,6 +108,8 @@ def _of_right(model: TwoLayer, x: Tensor, y: Tensor, scale: Tensor, norm: str, e
     for restart in range(effort.restarts):
         eps = effort.below * torch.minimum(best, most)
         generator = torch.Generator().manual_seed(seed + restart)
-        best = tried(best, attacks.pgd(model, x, y, eps, entropy, box, attacks.start(entropy, x, generator)))
+        best = tried(
+            best, gradient_ascent.pgd(model, x, y, eps, entropy, box, gradient_ascent.start(entropy, x, generator))
+        )
     auto = referees.auto_pgd(model, x, y, effort.below * torch.minimum(best, most), norm, steps=effort.auto, seed=seed)
     return tried(best, auto.images)

@@ -1,7 +1,8 @@
 """Kinds of hidden layers: where the weights M (H, D) of a network come from before training with labels begins.
 
 A kind is a function of what is :class:`Given` and says whether backpropagation goes on to train its weights. The study
-names its kinds in ``HIDDEN`` of :mod:`bioadv.lab.study`; a new one is a function like those below and a line there.
+names its kinds in ``HIDDEN`` of :mod:`bioadv.lab.experiments`; a new one is a function like those below and a line
+there.
 """
 
 from __future__ import annotations

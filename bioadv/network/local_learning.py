@@ -4,8 +4,8 @@ Symbols: B images per batch, D inputs, H hidden units. The synapses are W (H, D)
 that change lie together in memory. What a unit multiplies its input with is its *metric* ``M = W |W|^(p-2)``; its
 responses are ``h = x M^T`` (B, H).
 
-The paper trains H = 2000 units for 1000 epochs with Delta = 0.4 (its section on local learning; values read from the
-authors' code ``llearn_CIFAR.py`` and ``llearn_MNIST.py`` at e1b82cd).
+The paper trains H = 2000 units for 1000 epochs with Delta = 0.4 (its section on local learning), see
+:mod:`bioadv.network.kh_params`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -24,79 +24,11 @@ from tqdm import tqdm
 
 from bioadv.data import checkpoints, checks
 from bioadv.network import products
+from bioadv.network.kh_params import KHParams
 from bioadv.network.states import Keeping
 
 Tensor = torch.Tensor
 SMALLEST_MAXIMUM = 1e-9  # the guard of the authors' code against division by zero in the normalised step
-PAPER_POWER = 4.5  # q of ReLU^q behind the layer in the paper's KH model
-
-
-@dataclass(frozen=True)
-class KHParams:
-    """Parameters of the rule; the defaults are the paper's for CIFAR-10. All are dimensionless.
-
-    hidden: units H; p: order of the norm that each unit's synapses converge to; k: rank that is inhibited, >= 2;
-    delta: strength of that inhibition; radius: R, the norm converged to; rate: first learning rate epsilon_0, the
-    largest change of any synapse in one step; epochs, batch: passes over the images, images per step;
-    init_mean, init_std: of the Gaussian initial synapses.
-    """
-
-    hidden: int = 2000
-    p: float = 3.0
-    k: int = 2
-    delta: float = 0.4
-    radius: float = 1.0
-    rate: float = 0.02
-    epochs: int = 1000
-    batch: int = 1000
-    init_mean: float = 0.0
-    init_std: float = 1.0
-
-    def __post_init__(self) -> None:
-        values = asdict(self)
-        counts = {name: values.pop(name) for name in ("hidden", "k", "epochs", "batch")}
-        checks.whole(**counts)
-        checks.finite(**values)
-        ranges = {
-            "hidden": (self.hidden >= 2, "at least 2 units are needed to compete"),
-            "p": (self.p >= 1, "it is the order of a norm; give p >= 1"),
-            "k": (2 <= self.k <= self.hidden, f"give a rank from 2 to hidden = {self.hidden}"),
-            "delta": (self.delta >= 0, "give a strength >= 0"),
-            "radius": (self.radius > 0, "give a radius > 0"),
-            "rate": (self.rate > 0, "give a learning rate > 0"),
-            "epochs": (self.epochs >= 2, "the last epoch has rate 0 and changes nothing; give at least 2"),
-            "batch": (self.batch >= 1, "give at least 1"),
-            "init_std": (self.init_std > 0, "give a standard deviation > 0"),
-        }
-        for name, (good, remedy) in ranges.items():
-            if not good:
-                raise ValueError(f"{name} = {getattr(self, name)}: {remedy}")
-
-
-PAPER_CIFAR10 = KHParams()
-PAPER_MNIST = KHParams(k=7, rate=0.04, batch=100)
-# For the live cells. At this small size the paper's delta = 0.4 lets one unit win everything; 0.2 keeps the layer
-# alive. 10,000 steps, more on CIFAR-10, whose norms are slower to converge.
-LIVE = {
-    "photo-patches": KHParams(hidden=100, delta=0.2, batch=100, epochs=200),
-    "cifar10": KHParams(hidden=100, delta=0.2, batch=100, epochs=40),
-    "mnist": KHParams(hidden=100, delta=0.2, batch=100, epochs=17),
-}
-ANY = KHParams(hidden=100, delta=0.1, batch=100)  # of other images: grey photographs die at 0.2
-LIVE_STEPS = 10_000
-LIVE_WORK = 3.1e9  # pixels seen in all, those of 10,000 batches of 32 x 32 x 3 images: a minute
-
-
-def live_params(name: str, images: int, inputs: int = 3072) -> KHParams:
-    """Parameters that train a small layer within minutes on the dataset ``name`` of that many training images.
-
-    inputs: pixels of an image. Epochs are as many as ``LIVE_STEPS`` and ``LIVE_WORK`` allow, at least the two that
-    the rule needs; for less work still, give fewer or smaller images.
-    """
-    if name in LIVE:
-        return LIVE[name]
-    steps = -(-images // ANY.batch)
-    return replace(ANY, epochs=max(2, int(min(LIVE_STEPS / steps, LIVE_WORK / (images * inputs)))))
 
 
 def init(params: KHParams, inputs: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -190,55 +122,6 @@ def step(w: Tensor, m: Tensor, x: Tensor, params: KHParams, rate: float, screen:
     if screen is not None:
         screen.changed(rows)
     return unit[:, 0]
-
-
-@dataclass(frozen=True)
-class Health:
-    """Whether a layer is alive. Norm convergence alone proves nothing: a layer with one winner converges too.
-
-    norms (H,): ||w_j||_p; wins (H,): images of the set on which the unit ranks first; alive (H,) bool: the response is
-    positive on at least one image, so a ReLU passes something on; mean_weight (H,).
-    """
-
-    norms: np.ndarray
-    wins: np.ndarray
-    alive: np.ndarray
-    mean_weight: np.ndarray
-    radius: float
-
-    @property
-    def converged(self) -> float:
-        """Fraction of units with | ||w_j||_p - R | <= 0.01, the authors' tolerance (they accept above 0.9)."""
-        return float((np.abs(self.norms - self.radius) <= 1e-2).mean())
-
-    @property
-    def live(self) -> float:
-        """Fraction of units that respond to at least one image."""
-        return float(self.alive.mean())
-
-    @property
-    def winning(self) -> float:
-        """Fraction of units that win at least one image."""
-        return float((self.wins > 0).mean())
-
-
-def health(w: Tensor, x: Tensor, params: KHParams, batch: int = 1000) -> Health:
-    """Norms, winners and dead units of a layer w (H, D) on images x (N, D)."""
-    m = metric(w, params.p)
-    wins = torch.zeros(len(w), dtype=torch.int64, device=w.device)
-    highest = torch.full((len(w),), -torch.inf, dtype=w.dtype, device=w.device)
-    for part in x.split(batch):
-        h = responses(part.to(w), m)
-        wins += torch.bincount(h.argmax(1), minlength=len(w))
-        highest = torch.maximum(highest, h.amax(0))
-    norms = torch.linalg.vector_norm(w, params.p, dim=1)
-    return Health(
-        norms=norms.numpy(force=True),
-        wins=wins.numpy(force=True),
-        alive=(highest > 0).numpy(force=True),
-        mean_weight=w.mean(1).numpy(force=True),
-        radius=params.radius,
-    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bioadv.data import checkpoints, checks
 from bioadv.network.models import TwoLayer
 
 if TYPE_CHECKING:
-    from bioadv.network.training import Recipe
+    from bioadv.network.recipes import Recipe
 
 Tensor = torch.Tensor
 

@@ -10,106 +10,26 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from bioadv.data import checks
-from bioadv.network import idle, models, regularizers, states
-from bioadv.network.graphs import captured
+from bioadv.network import models, regularizers, states, steps
 from bioadv.network.models import TwoLayer
-from bioadv.network.regularizers import NoPenalty, Penalty
+from bioadv.network.recipes import Recipe, evaluated, last_epoch
 from bioadv.network.states import Keeping
 
 Tensor = torch.Tensor
 Set = tuple[Tensor, Tensor]
-PAPER_EPOCHS = 1000
-SCHEDULES = ("constant", "steps", "decaying")
 
 
 class TrainingDiverged(RuntimeError):  # noqa: N818 (the name says what happened)
     """The loss is no longer finite; the message names the epoch and the last good checkpoint."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained: schedule of the learning rate, penalty, epochs, images per step.
-
-    schedule: ``constant`` 1e-3; ``steps``, 1e-3, 5e-4, 2e-4, 1e-4, 1e-5 from epochs 1, 32, 92, 122, 162 on; or
-    ``decaying``, 1e-3, from epoch 92 on falling by a factor e every 30 epochs (authors' ``Training_CIFAR10``). With
-    another number of epochs than 1000 the schedule is stretched.
-    """
-
-    schedule: str = "steps"
-    penalty: Penalty | None = None
-    epochs: int = PAPER_EPOCHS
-    batch: int = 1000
-
-    def __post_init__(self) -> None:
-        checks.known("schedule", self.schedule, SCHEDULES)
-        if self.penalty is not None and not (isinstance(self.penalty, Penalty) and is_dataclass(self.penalty)):
-            raise ValueError(
-                f"penalty = {self.penalty!r}; give one of bioadv.network.regularizers, a frozen dataclass of your own "
-                "that is a Penalty, or None"
-            )
-        checks.whole(epochs=self.epochs, batch=self.batch)
-        for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)}; give at least 1")
-
-    @property
-    def term(self) -> Penalty:
-        """The penalty, or the one that does nothing."""
-        return self.penalty or NoPenalty()
-
-    def rate(self, epoch: int) -> float:
-        """Learning rate of an epoch, see :func:`learning_rate`."""
-        return learning_rate(self.schedule, epoch, self.epochs)
-
-
-def learning_rate(schedule: str, epoch: int, epochs: int = PAPER_EPOCHS) -> float:
-    """Learning rate of epoch 1..epochs. As coded, epoch t uses the schedule's value at t - 1.
-
-    >>> [learning_rate("steps", epoch) for epoch in (1, 31, 32)]
-    [0.001, 0.001, 0.0005]
-    """
-    checks.known("schedule", schedule, SCHEDULES)
-    t = (epoch - 1) * PAPER_EPOCHS / epochs
-    if schedule == "constant":
-        return 1e-3
-    if schedule == "decaying":
-        return 1e-3 if t <= 90 else 1e-3 * math.exp(-(t - 90) / 30)
-    for last, rate in ((30, 1e-3), (90, 5e-4), (120, 2e-4), (160, 1e-4)):
-        if t <= last:
-            return rate
-    return 1e-5
-
-
-# A step of Adam moves no weight further than this times the rate: |m| / sqrt(v) <= (1 - b1) / sqrt((1 - b2)
-# (1 - b1^2 / b2)) by the inequality of Cauchy and Schwarz, and the corrections for the start only make it smaller.
-LONGEST_STEP = (1 - 0.9) / math.sqrt((1 - 0.999) * (1 - 0.9**2 / 0.999))  # 7.27
-REACH = 1e-6  # how far all that is left of a schedule may still move any weight when training ends
-
-
-def last_epoch(recipe: Recipe, images: int) -> int:
-    """The epoch after which the rest of the schedule can move no weight by more than ``REACH``: training ends there.
-
-    For the decaying schedule of 1000 epochs with 50 steps each it is epoch 577; the others never end early.
-
-    >>> last_epoch(Recipe("decaying"), images=50_000)
-    577
-    """
-    steps, left = math.ceil(images / recipe.batch), 0.0
-    for epoch in range(recipe.epochs, 1, -1):
-        left += LONGEST_STEP * steps * recipe.rate(epoch)
-        if left > REACH:
-            return epoch
-    return 1
 
 
 @dataclass(frozen=True)
@@ -119,17 +39,13 @@ class Fitted:
     log, one value per epoch (T,): ``loss`` and its parts ``cross_entropy`` and ``penalty``, means over the steps;
     ``train_accuracy`` during the epoch; ``NAME_accuracy`` after it for each set given (NaN where not evaluated);
     ``jacobian``, ||M|| after it, which is ||dh/dx|| up to batch norm, if there is one; ``learning_rate``. And ``ended``
-    (), the last epoch that was trained, see :func:`last_epoch`: after it the rate is 0 and all else repeats.
+    (), the last epoch that was trained, see :func:`bioadv.network.recipes.last_epoch`: after it the rate is 0 and all
+    else repeats.
     """
 
     model: TwoLayer
     log: dict[str, np.ndarray]
     seconds: float
-
-
-def evaluated(epoch: int, epochs: int) -> bool:
-    """Whether accuracy is measured after this epoch: the first twenty, every tenth, and the last."""
-    return epoch <= 20 or epoch % 10 == 0 or epoch == epochs
 
 
 PARTS = ("loss", "cross_entropy", "penalty", "train_accuracy", "jacobian", "learning_rate")
@@ -174,18 +90,18 @@ def fit(
         if not bool(torch.isfinite(inputs).all()):
             raise ValueError(f"{name}: inputs are NaN or infinite; give finite ones, and look at what made them")
     _check_batches(model, recipe, len(x))
-    optimizer = _optimizer(model, recipe, readout_only)
+    optimizer = steps.adam(model, recipe, readout_only)
     log = {name: np.full(recipe.epochs, np.nan) for name in (*PARTS, *(f"{name}_accuracy" for name in sets))}
     state = states.State(model, optimizer, generator, log)
     identity = states.identity(model, x, y, generator, readout_only, recipe) if keeping.path else {}
     done, seconds = state.restore(keeping.path, identity)
     start, shown = time.perf_counter() - seconds, dict[str, str]()
-    whole, known = _step_function(model, optimizer, recipe, readout_only), recipe.term.once(x)
-    step = functools.partial(_lighter, whole, model, optimizer, recipe, readout_only)
+    whole, known = steps.step_function(model, optimizer, recipe, readout_only), recipe.term.once(x)
+    step = functools.partial(steps.lighter, whole, model, optimizer, recipe, readout_only)
     last = last_epoch(recipe, len(x))
     bar = tqdm(range(done + 1, last + 1), "fit", last, initial=done, disable=not progress, unit="epoch")
     for epoch in bar:
-        _set_rate(optimizer, recipe.rate(epoch))
+        steps.set_rate(optimizer, recipe.rate(epoch))
         try:
             values = _epoch(model, x, y, recipe, generator, step, known)
             for name, (inputs, labels) in sets.items() if evaluated(epoch, last) else ():
@@ -300,64 +216,3 @@ def _check_batches(model: TwoLayer, recipe: Recipe, images: int) -> None:
         raise ValueError(
             f"penalty = {type(recipe.penalty).__name__} is not defined with batch norm; give a model without it"
         )
-
-
-def _optimizer(model: TwoLayer, recipe: Recipe, readout_only: bool) -> torch.optim.Adam:
-    """Adam; a penalty that is a weight decay is applied inside it, which is exact and costs nothing."""
-    hidden, rest = recipe.term.decay()
-    norm = [] if model.norm is None or readout_only else list(model.norm.parameters())
-    groups: list[dict[str, Any]] = [{"params": [model.readout, model.bias, *norm], "weight_decay": rest}]
-    if not readout_only:
-        groups.append({"params": [model.hidden], "weight_decay": hidden})
-    on_gpu = model.hidden.is_cuda
-    rate = torch.tensor(1e-3, device=model.hidden.device) if on_gpu else 1e-3
-    return torch.optim.Adam(groups, lr=rate, fused=True, capturable=on_gpu)
-
-
-def _set_rate(optimizer: torch.optim.Adam, rate: float) -> None:
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)  # in place: a recorded graph reads it from there
-        else:
-            group["lr"] = rate
-
-
-def _step_function(model: TwoLayer, optimizer: torch.optim.Adam, recipe: Recipe, readout_only: bool) -> Any:
-    """One step (inputs, labels, directions) -> loss, entropy, penalty and number of right answers, (4,) float64."""
-
-    def row_value(rows: Tensor) -> Tensor:
-        weights = model.hidden.detach()
-        return (rows * torch.linalg.vecdot(weights, weights)).sum() / 2
-
-    def step(inputs: Tensor, labels: Tensor, directions: Tensor | None) -> Tensor:
-        rows = None
-        if readout_only:
-            logits, extra = model.logits(inputs), model.bias.new_zeros(())
-        else:
-            h = model.before(inputs)
-            logits = model.logits(model.activate(h))
-            rows = recipe.term.row_decay(model, h)
-            extra = recipe.term.added(model, h, directions) if rows is None else row_value(rows)
-        entropy = cross_entropy(logits, labels)
-        loss = entropy + extra
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if rows is not None and model.hidden.grad is not None:
-            model.hidden.grad.addcmul_(model.hidden.detach(), rows[:, None])
-        optimizer.step()
-        right = (logits.detach().argmax(1) == labels).sum()
-        return torch.stack([value.detach().double() for value in (loss, entropy, extra, right)])
-
-    return captured(step, model, optimizer) if model.hidden.is_cuda else step
-
-
-@contextlib.contextmanager
-def _lighter(
-    step: Any, model: TwoLayer, optimizer: torch.optim.Adam, recipe: Recipe, readout_only: bool
-) -> Iterator[Any]:
-    """The step without the units at rest, if there are enough; not where a graph or the penalty knows of all."""
-    if readout_only or model.hidden.is_cuda or not recipe.term.by_unit:
-        yield step
-        return
-    with idle.left_out(model, optimizer, lambda light: _optimizer(light, recipe, False)) as (light, moving):
-        yield step if light is model else _step_function(light, moving, recipe, False)

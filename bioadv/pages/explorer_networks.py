@@ -14,7 +14,7 @@ import torch
 
 from bioadv.data import photos
 from bioadv.data.datasets import Dataset, unit_lp
-from bioadv.lab import live, study
+from bioadv.lab import live, scales, study
 from bioadv.network import training
 from bioadv.network.models import TwoLayer
 
@@ -50,7 +50,7 @@ class Network:
         return model.eval()
 
 
-def train_all(data: Dataset, seed: int = 0, sizes: study.Scale | None = None) -> list[Network]:
+def train_all(data: Dataset, seed: int = 0, sizes: scales.Scale | None = None) -> list[Network]:
     """Train the six networks on a dataset as the chapters' live cells do, a few minutes; the order is the page's."""
     layer = live.train_layer(data, sizes, seed).synapses
     x_test, y_test = unit_lp(data.test), torch.tensor(data.test.labels)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from bioadv.data import datasets
-from bioadv.lab import study
+from bioadv.lab import scales
 from bioadv.pages import plots, wording
 
 DATA_VARIABLE = "BIOADV_DATA"
@@ -67,7 +67,7 @@ def observe(data: datasets.Dataset, name: str, value: float, low: float = -math.
 
     On other images, and after trainings that ``BIOADV_EFFORT`` has shortened, the value is only shown.
     """
-    shortened = f" with {study.EFFORT_VARIABLE}={study.effort():g}" if study.effort() < 1 else ""
+    shortened = f" with {scales.EFFORT_VARIABLE}={scales.effort():g}" if scales.effort() < 1 else ""
     if data.name == "photo-patches" and not shortened:
         check(name, value, low, high)
     else:
