@@ -161,6 +161,7 @@ def test_window_map_is_fast():
 def test_participation_ratio():
     assert participation_ratio(np.ones(7)) == pytest.approx(7)
     assert participation_ratio([5.0, 0, 0]) == pytest.approx(1)
+    assert participation_ratio([1e200, 1e200, 0]) == participation_ratio([1e-200, 1e-200]) == pytest.approx(2)
     with pytest.raises(ValueError, match="zero throughout"):
         participation_ratio([0.0, 0.0])
 

@@ -35,11 +35,17 @@ def positive(**values: Any) -> None:
             raise ValueError(f"{name} = {value}; give a number > 0")
 
 
-def floating(**values: Any) -> None:
-    """``ValueError`` for what is not a tensor of floating-point numbers; whole ones would round what meets them."""
+def tensor(**values: Any) -> None:
+    """``ValueError`` for what is not a tensor."""
     for name, value in values.items():
         if not isinstance(value, torch.Tensor):
             raise ValueError(f"{name} is a {type(value).__name__}; give a tensor, such as torch.from_numpy(array)")
+
+
+def floating(**values: Any) -> None:
+    """``ValueError`` for what is not a tensor of floating-point numbers; whole ones would round what meets them."""
+    tensor(**values)
+    for name, value in values.items():
         if not value.is_floating_point():
             raise ValueError(f"{name} has dtype {value.dtype}; give floating-point numbers, such as {name}.float()")
 

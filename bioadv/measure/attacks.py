@@ -34,8 +34,7 @@ def check(model: TwoLayer, x: Tensor, y: Tensor, box: Box = UNBOUNDED) -> None:
     checks.floating(x=x)
     if x.dtype != model.hidden.dtype:
         raise ValueError(f"x has dtype {x.dtype}, the model {model.hidden.dtype}; give x.to(model.hidden.dtype)")
-    if not isinstance(y, Tensor):
-        raise ValueError(f"y is a {type(y).__name__}; give a tensor, such as torch.from_numpy(array)")
+    checks.tensor(y=y)
     if x.ndim != 2 or x.shape[1] != inputs or len(x) == 0:
         raise ValueError(f"x has shape {tuple(x.shape)}; give at least one image as a row of {inputs} pixels")
     if y.shape != (len(x),) or y.dtype != torch.int64:

@@ -151,8 +151,8 @@ def participation_ratio(spectrum: ArrayLike) -> float:
     3.0
     """
     values = _checked(spectrum)
-    squares = float(np.square(values).sum())
-    return float(values.sum()) ** 2 / squares
+    values = values / abs(values).max()  # so that no square leaves the floating-point numbers
+    return float(values.sum() ** 2 / np.square(values).sum())
 
 
 def _exponents(values: Array, first: NDArray[np.int_], last: NDArray[np.int_]) -> Array:

@@ -192,8 +192,7 @@ def _check(name: str, model: TwoLayer, x: Tensor, y: Tensor, readout_only: bool)
     if x.ndim != 2 or x.shape[1] != width or not len(x):
         what = "latents (N, H)" if readout_only else "images (N, D)"
         raise ValueError(f"{name}: inputs have shape {tuple(x.shape)}; give {what} with {width} columns")
-    if not isinstance(y, Tensor):
-        raise ValueError(f"{name}: labels are a {type(y).__name__}; give a tensor, such as torch.from_numpy(array)")
+    checks.tensor(**{f"{name}: y": y})
     if y.shape != (len(x),) or y.dtype != torch.int64:
         raise ValueError(
             f"{name}: labels have shape {tuple(y.shape)} and dtype {y.dtype}; give an int64 for each of {len(x)} images"
