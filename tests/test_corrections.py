@@ -203,6 +203,19 @@ def test_a_lead_is_taken_seed_by_seed(at_hand):
     assert "jreg" not in corrections.norms(["kh", "jreg"])
 
 
+def test_only_seeds_that_both_models_have_are_shared(at_hand):
+    for seed in (0, 1, 3):
+        at_hand("kh", seed, 0.5, 2.0)
+    assert corrections.shared("kh-unpruned", "kh") == []
+    for seed in (3, 1, 4):
+        at_hand("kh-unpruned", seed, 0.5, 1.0)
+    pairs = corrections.shared("kh-unpruned", "kh")
+    assert sorted((one.model, one.seed, other.model, other.seed) for one, other in pairs) == [
+        ("kh-unpruned", 1, "kh", 1),
+        ("kh-unpruned", 3, "kh", 3),
+    ]
+
+
 def test_a_model_beside_a_penalty_of_several_strengths(at_hand):
     """Norm 4 at accuracy 0.4, 1 at 0.6: at 0.5 it is 2 (geometric), so a model with 3 there has a lead of 1.5."""
     at_hand("short-l2-2", 0, 0.4, 4.0, jacobian=1.0)

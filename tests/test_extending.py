@@ -79,7 +79,7 @@ def test_everything_on_the_page_runs_and_makes_nothing_stale(clone):
 
 CONFIGURATIONS = """
 import yaml
-from bioadv.lab import plan, study
+from bioadv.lab import experiments, plan, study
 for name in ("cifar10", "photo-patches"):
     chosen = plan.read(yaml.safe_load(open(f"workflow/config/{name}.yaml")))
     assert {"sparse", "short-quiet"} <= {run.model for stage in chosen.stages for run in stage.runs}

@@ -416,9 +416,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from bioadv.data import datasets
-from bioadv.network import local_learning
-from bioadv.lab import jobs, runner, study
-from bioadv.network import states
+from bioadv.lab import jobs, runner, scales
+from bioadv.network import kh_params, states
 params = kh_params.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
 scales.scale = lambda data: scales.Scale(params, epochs=150, batch=20)
 data = datasets.load(sys.argv[1])
@@ -687,8 +686,10 @@ def test_in_small_a_models_own_penalty_is_hashed(monkeypatch):
 
 def test_of_the_penalties_only_a_models_own_is_hashed():
     def penalties(name):
-        kinds = ("L2", "JacobianPublished", "LatentJacobian", "LogitJacobian", "Spectral", "latent_jacobian")
-        return {kind for kind in kinds if f"bioadv.regularizers.{kind}" in hashing.sources(*runner.roots(name))}
+        kinds = ("L2", "JacobianPublished", "LatentJacobian", "LogitJacobian", "latent_jacobian")
+        known = {kind: f"bioadv.regularizers.{kind}" for kind in kinds}
+        known["Spectral"] = "bioadv.spectral_penalty.Spectral"
+        return {kind for kind, full in known.items() if full in hashing.sources(*runner.roots(name))}
 
     assert penalties("bp") == penalties("kh") == set()
     assert penalties("l2") == {"L2"}

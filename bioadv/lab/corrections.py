@@ -231,6 +231,12 @@ def lead(upper: str, lower: str, measure: str, common: bool = False, against: st
     return compared([Comparison((pair,)) for pair in bootstrap.pairs(first, second)], measure, common, against=against)
 
 
+def shared(upper: str, lower: str) -> list[tuple[Run, Run]]:
+    """The attacked runs of two models, of the seeds that both have: for models that share a hidden layer, say."""
+    first, second = (runs.at_hand(model, "perturbations.json") for model in (upper, lower))
+    return [(run, second[seed]) for seed, run in first.items() if seed in second]
+
+
 def share_above(upper: str, lower: str, measure: str, against: str) -> Estimate:
     """Share of images on which one model's norm by a measure exceeds another's by a second one, over pairs of seeds.
 

@@ -12,7 +12,7 @@ from bioadv.network.hidden import Kind
 from bioadv.network.recipes import Recipe
 
 GROUPS = ("published", "control", "frontier", "corrected")
-# What shows or makes a chosen few of the models; each model says to which of these it belongs, see :func:`members`.
+# What shows or makes a chosen few of the models; each model says to which of these it belongs, see ``study.members``.
 SETS = {
     "paper": "figures and tables at the paper's scale",
     "live": "trained in the live cells of chapters",
