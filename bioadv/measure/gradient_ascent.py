@@ -33,9 +33,9 @@ class PGD:
 
     steps: gradient steps; norm: of the ball, ``linf`` or ``l2``; loss: ``cross-entropy`` or ``margin``,
     :func:`bioadv.measure.attacks.margin` with its sign turned, whose gradient never saturates; step: length of a step
-    in units of eps, or None for the rule as coded, 0.01 in absolute terms but 0.1 eps where eps < 0.01; random_start: begin anywhere in the
-    ball instead of at x; best: return the iterate with the smallest margin instead of the last one; project: clamp to
-    the box after each step instead of once at the end.
+    in units of eps, or None for the rule as coded, 0.01 in absolute terms but 0.1 eps where eps < 0.01; random_start:
+    begin anywhere in the ball instead of at x; best: return the iterate with the smallest margin instead of the last
+    one; project: clamp to the box after each step instead of once at the end.
     """
 
     steps: int = 20
