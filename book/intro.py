@@ -10,7 +10,7 @@
 #
 # ```{admonition} In short
 # :class: verdict
-# {glue:text}`intro-sentence` (Of {glue:text}`intro-claims` claims and numbers of the authors {glue:text}`intro-reproduced` are reproduced, {glue:text}`intro-reproduced-in-part` in part, {glue:text}`intro-not-reproduced` are not, and {glue:text}`intro-not-testable` cannot be tested.)
+# {glue:text}`intro-sentence` (Of {glue:text}`intro-claims` claims and numbers of the authors {glue:text}`intro-reproduced` are reproduced, {glue:text}`intro-reproduced-in-part` in part, {glue:text}`intro-not-reproduced` are not, and {glue:text}`intro-not-testable` cannot be tested; of {glue:text}`intro-readings` readings, which make words of the paper definite, {glue:text}`intro-readings-held` hold{glue:text}`intro-readings-verb`.)
 # ```
 #
 # ```{admonition} Three ways in
@@ -44,6 +44,10 @@ own = claims.papers(ledger)
 counts = claims.summary([verdicts[claim.id] for claim in own])
 glue_all({"intro-claims": len(own), "intro-spectral": study.title("specreg")})
 glue_all({f"intro-{label.replace(' ', '-')}": n for label, n in counts.items()})
+readings = [verdicts[claim.id] for claim in ledger if claim.reading]
+held = claims.summary(readings)[claims.REPRODUCED]
+glue_all({"intro-readings": len(readings), "intro-readings-held": held or "none"})
+glue_all({"intro-readings-verb": "s" * (held < 2)})
 
 # %% tags=["remove-input"]
 robust = verdicts["kh-beats-bp"].label
@@ -54,12 +58,12 @@ short = (
     "with weight decay and an early end resists nearly as much, and so does a network "
     "with training images, which nobody learned, for weights. "
     "What makes the locally learned network and that of images hard to fool is that they "
-    "are attacked along what images differ in by much; and the exponent of the spectrum is inherited from the images."
+    "are attacked along what images differ in by much; and the exponent of the spectrum, at the paper's settings, is the same with images as weights."
 )
 glue_all({"intro-verdict": short, "intro-sentence": short[0].upper() + short[1:]})
 
 # %% [markdown]
-# Three words first. An *attack* searches for a short change of an image that flips a network's decision, so the shortest that was found is an upper bound; a *certificate* is a proof that none shorter than its length exists. And the *readout* is the last layer of a network, which decides by what the hidden layer passes on.
+# Three words first. There is a shortest change of an image that flips a network's decision. An *attack* searches for it, and what it finds can only be longer; a *certificate* is a proof that none shorter than its own length exists. And the *readout* is the last layer of a network, which decides by what the hidden layer passes on.
 #
 # {numref}`fig-intro-hero` is the finding in one picture. Higher is harder to fool, further right is more accurate. KH, the network with the local rule, stands high above BP, plain backpropagation: that is the paper's claim, and it holds. But a line
 # runs close to KH: networks trained by backpropagation for a tenth of the time, with *weight decay*, a penalty that keeps weights small, or without. On that line stand *images as weights*, too: training images drawn at random and brought to the lengths of KH's weights, in their place, so that no direction was learned there. And the network whose spectrum is close to that of cortex is easier to fool than BP: "{glue:text}`intro-spectral`", trained with a penalty that asks for such a spectrum (it has one after its activation only).
@@ -98,16 +102,19 @@ glue_all({"intro-reach-low": wording.of_seeds(list(early), places=0)})
 glue_all({"intro-reported": paper()["power_law_end"]})
 
 # %% tags=["remove-input"]
-small = stored("directions", models=study.members("readouts")).values()
-spans = direction_numbers.ranges([path for paths in small for path in paths])
-low, high = spans["distance"]
-check("distance in standard deviations, largest over smallest", high / low, 1, 4)
-glue_all(
-    {"intro-direction-low": f"{low:.2f}", "intro-direction-high": f"{high:.2f}"}
-)
-long = spans["deviation"][1] / spans["deviation"][0]
-check("length of one, largest over smallest", long, 8, 40)
-glue_all({"intro-direction-span": f"{long:.0f}"})
+sizes = {
+    "direction": stored("directions", "paper"),
+    "small": stored("directions", models=study.members("readouts")),
+}
+for key, most in (("direction", 2), ("small", 4)):
+    measured = [path for paths in sizes[key].values() for path in paths]
+    spans = direction_numbers.ranges(measured)
+    low, high = spans["distance"]
+    check(f"distance, largest over smallest, {key}", high / low, 1, most)
+    glue_all({f"intro-{key}-low": f"{low:.2f}", f"intro-{key}-high": f"{high:.2f}"})
+    long = spans["deviation"][1] / spans["deviation"][0]
+    check(f"length of one, largest over smallest, {key}", long, 8, 40)
+    glue_all({f"intro-{key}-span": f"{long:.0f}"})
 of_bp = stored("paths", "paper", ("bp",))["bp"]
 glue_all({"intro-bp-trainings": wording.count(len(of_bp), "training")})
 ends = readout_numbers.first_beside_best(stored("paths", "paper", ("kh",))["kh"])
@@ -116,9 +123,9 @@ glue_all({"intro-path-range": str(readout_numbers.ratio(ends))})
 # %% [markdown]
 # ## What we found
 #
-# * **The numbers come out again.** Accuracies, critical perturbations and most exponents are those of the authors' code, though not that of KH itself; {ref}`ch-claims` has each of them beside ours.
+# * **The numbers come out again.** Accuracies, the lengths of the perturbations that are needed, and most exponents are those of the authors' code. The exponent of KH itself is not; {ref}`ch-claims` has each of them beside ours.
 # * **KH is harder to fool** than plain backpropagation (BP), as both were published, under every attack tried; and on {glue:text}`intro-proof` of a hundred images that both decide correctly it is proven that KH withstands more than what fools BP, on {glue:text}`intro-reverse` the reverse ({ref}`ch-robustness`).
-# * **Why: the direction of the attack.** All networks that were measured are about equally far from another decision, if one counts in standard deviations of the images along the network's gradient: at the median {glue:text}`intro-direction-low` to {glue:text}`intro-direction-high` of them, in small networks. But one standard deviation is up to {glue:text}`intro-direction-span` times as long for one network as for another. Weights that look like images are attacked along what images differ in by much ({ref}`sec-ro-directions`).
+# * **Why: the direction of the attack.** All networks that were measured at the paper's size are about equally far from another decision, if one counts in standard deviations of the images along the network's gradient: {glue:text}`intro-direction-low` to {glue:text}`intro-direction-high` of them at the median (in small networks {glue:text}`intro-small-low` to {glue:text}`intro-small-high`). But one standard deviation is up to {glue:text}`intro-direction-span` times as long for one network as for another. Weights that look like images are attacked along what images differ in by much ({ref}`sec-ro-directions`).
 # * **But it is less accurate, and at its accuracy backpropagation is almost as hard to fool.** With weight decay and a tenth of the training time it comes within a tenth: KH needs {glue:text}`intro-equal-low` to {glue:text}`intro-equal-high` times its perturbation, depending on the attack, and {glue:text}`intro-short-low` to {glue:text}`intro-short-high` times if KH's readout is trained as briefly ({ref}`ch-beyond`). And with readouts that are trained further, the hidden layer of weight decay is ahead of KH's at equal accuracy (level a little beyond KH's own accuracy, ahead further on), and with the best readout of each in accuracy as well; even that of plain backpropagation draws level, and goes ahead, in {glue:text}`intro-bp-trainings` ({ref}`ch-readout`).
 # * **Steeper spectra go with harder-to-fool networks, and do not suffice.** In cortex the variance falls as $1/n$ with the rank $n$ of a direction. The networks nearest to that are among the easiest to fool, though not the least accurate. Over models, the faster the variance falls the larger the perturbation that is needed. But KH's hidden layer, with its one spectrum, has readouts that differ by a factor of {glue:text}`intro-path-range` ({ref}`ch-beyond`).
 # * **Before the activation there is no power law of the length reported.** The slope is the same nowhere: it wavers up to rank 100 and grows without end beyond. A line that is fitted over the paper's window holds, to within a factor of two, up to rank {glue:text}`intro-reach`, one through the first hundred ranks up to {glue:text}`intro-reach-low`; a public summary of the paper has {glue:text}`intro-reported` (we have not seen the figure behind it), and rounding in single precision can make it look so. After the activation there is a power law, but random weights with an ordinary activation have one as long ({ref}`ch-spectra`).

@@ -19,6 +19,7 @@ from PIL import Image
 from bioadv.data import datasets, files
 from bioadv.lab import jobs, plan, probes, provenance, runner, runs, scales, study
 from bioadv.lab.runs import Run
+from bioadv.network import kh_params
 from tools import paper
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -298,9 +299,8 @@ def test_runs_without_weights_are_named_only_if_they_are_needed(tiny, tmp_path):
 
 
 def test_a_layer_without_weights_is_named_if_a_model_needs_it(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        study, "scale", lambda data: scales.Scale(study.KHParams(hidden=16, delta=0.1, batch=20, epochs=300), 2, 50)
-    )
+    params = kh_params.KHParams(hidden=16, delta=0.1, batch=20, epochs=300)
+    monkeypatch.setattr(scales, "scale", lambda data: scales.Scale(params, 2, 50))
     chosen, _ = finished(tiny, tmp_path / "out", "kh-unpruned")
     layer = chosen.folder(plan.Training(study.LAYER, 0))
     (layer / runs.SYNAPSES).unlink()

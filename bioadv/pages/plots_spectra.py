@@ -236,7 +236,8 @@ def norm_and_variance(variances: np.ndarray, norms: np.ndarray, wins: np.ndarray
         (False, {"color": WINE, "marker": "x", "label": "wins none"}),
     ):
         chosen = (wins > 0) == won
-        axes.loglog(variances[chosen], off[chosen], linestyle="none", markersize=3.5, alpha=0.75, **style)
+        if chosen.any():
+            axes.loglog(variances[chosen], off[chosen], linestyle="none", markersize=3.5, alpha=0.75, **style)
     axes.axvline(threshold, color=GREY, linestyle=":")
     axes.axhline(0.01, color=GREY, linestyle=":")
     axes.set(xlabel="variance of a unit's synapses", ylabel=r"$|\,\|w\|_3 - 1\,|$")
