@@ -10,7 +10,7 @@ import torch
 
 from bioadv.data import checkpoints, datasets, files
 from bioadv.data.moments import of_batches
-from bioadv.lab import numbers, runs, study
+from bioadv.lab import numbers, runs, scales, study
 from bioadv.measure import (
     alignment,
     attack_libraries,
@@ -25,7 +25,7 @@ from bioadv.measure import (
     spectra,
 )
 from bioadv.measure.gradient_ascent import PGD, RECOMMENDED
-from bioadv.network import kh_params, local_learning, models, pruning, readout, training
+from bioadv.network import kh_params, layer_health, local_learning, models, pruning, readout, training
 from bioadv.network.models import TwoLayer, frozen, init
 from bioadv.network.recipes import Recipe
 from bioadv.network.regularizers import L2, LogitJacobian, Penalty
@@ -327,3 +327,85 @@ def test_runs_by_text_and_names_that_are_none(tmp_path):
     for call in (lambda: numbers.measured("accuracy", "khh"), lambda: numbers.minutes("khh", "spectra")):
         with pytest.raises(ValueError, match="model = 'khh' is not known; see bioadv list"):
             call()
+
+
+def test_what_is_no_label_is_not_decided_wrongly(images):
+    x, y = images
+    for labels in (y.numpy(), y + 100, y - 1, y.float()):
+        with pytest.raises(ValueError, match="^y "):
+            attacks.wrong(network(), x, labels)
+
+
+@pytest.mark.skipif(bool(attack_libraries.missing()), reason="needs the extra `referees`")
+def test_referees_take_what_our_attacks_take_and_no_more():
+    model, x = init(TwoLayer(48, 8, 3), gen(1)).eval(), torch.rand(9, 48, generator=gen())
+    y = model(x).argmax(1)
+    for given, labels in ((x, y.numpy()), (x, y.float()), (x[:, :40], y), (x.double(), y), (x[:0], y[:0])):
+        with pytest.raises(ValueError, match="^(x|y) "):
+            referees.ddn(model, given, labels, steps=2)
+    for shape in ((3, 4, 4), (4, 4), (4, 4, 1), (8, 3, 2)):
+        with pytest.raises(ValueError, match="the channels last"):
+            referees.square(model, x, y, shape, [0.1])
+    for gamma in (float("nan"), 0.0):
+        with pytest.raises(ValueError, match="gamma = "):
+            referees.hop_skip_jump(model, x, y, x, steps=1, evaluations=2, gamma=gamma)
+
+
+@pytest.mark.parametrize("far", [{"rate": 1e20}, {"init_std": 1e13}])
+def test_a_layer_that_leaves_the_numbers_stops(images, tmp_path, far):
+    keeping = Keeping(tmp_path / "layer.safetensors", 1)
+    with pytest.raises(FloatingPointError, match=r"not finite in epoch 1; lower rate"):
+        local_learning.train(images[0], replace(PARAMS, **far), gen(), keeping=keeping, progress=False)
+    assert not (tmp_path / "layer.safetensors").exists()
+
+
+def test_the_health_of_what_is_no_layer(images):
+    x, _ = images
+    layer = local_learning.train(x, PARAMS, gen(), progress=False)
+    w = layer.synapses
+    assert layer_health.health(w, x, PARAMS).norms.shape == (8,)
+    with pytest.raises(ValueError, match="w is a Trained; give its synapses"):
+        layer_health.health(layer, x, PARAMS)
+    cases = {
+        "holds NaN": (w * float("nan"), x, 5),
+        "w has shape": (w[:, :5], x, 5),
+        "batch = 0": (w, x, 0),
+        "w is a ndarray": (w.numpy(), x, 5),
+    }
+    for words, (synapses, rows, batch) in cases.items():
+        with pytest.raises(ValueError, match=words):
+            layer_health.health(synapses, rows, PARAMS, batch)
+
+
+def test_settings_of_another_kind(images, tmp_path):
+    x, y = images
+    path: Any = "state.safetensors"
+    with pytest.raises(ValueError, match=r"keeping = 'state.safetensors' is no Keeping; give Keeping\(path, every\)"):
+        fit(network(), x, y, keeping=path)
+    with pytest.raises(ValueError, match="keeping = "):
+        local_learning.train(x, PARAMS, gen(), keeping=path, progress=False)
+    for nothing in (None, "steps"):
+        with pytest.raises(ValueError, match="recipe = "):
+            fit(network(), x, y, nothing)
+        with pytest.raises(ValueError, match="params = "):
+            local_learning.train(x, nothing, gen(), progress=False)
+
+    @dataclass
+    class Thawed(Penalty):
+        strength: float = 1.0
+
+    with pytest.raises(ValueError, match="a frozen dataclass"):
+        Recipe(penalty=Thawed())
+    with pytest.raises(FileNotFoundError, match="is a folder; give a file"):
+        models.load(tmp_path)
+    with pytest.raises(ValueError, match="kh-layer is a layer without a readout, and no model"):
+        study.experiment("kh-layer")
+    data = datasets.load("photo-patches")
+    with pytest.raises(ValueError, match="epochs = 0; give at least 1"):
+        scales.at_scale("bp", data, epochs=0)
+
+
+def test_what_a_run_has_for_its_end(tmp_path):
+    run = runs.Run(str(tmp_path), "bp", 0)
+    files.write_arrays(run.log, {"loss": np.array([2.0, 1.0]), "ended": np.array(2)})
+    assert (run.last("loss"), run.last("ended")) == (1.0, 2.0)

@@ -46,7 +46,7 @@ def test_numbers_are_finite(kind, name, value):
 
 
 def test_recipes_take_penalties_and_known_schedules():
-    with pytest.raises(ValueError, match="penalty = 'l2'; give one of bioadv.network.regularizers, a frozen"):
+    with pytest.raises(ValueError, match="penalty = 'l2'; give one of bioadv.network.regularizers, Spectral"):
         Recipe("steps", "l2")
     with pytest.raises(ValueError, match="schedule = 'Steps' is not known; choose constant or steps or decaying"):
         recipes.learning_rate("Steps", 1)

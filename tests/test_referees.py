@@ -178,10 +178,10 @@ def test_starting_points_are_the_nearest_of_another_class(oracle):
     ("change", "words"),
     [
         ({"x": lambda x: x - 1}, "give finite pixels within"),
-        ({"x": lambda x: torch.full_like(x, torch.nan)}, "give finite pixels within"),
-        ({"x": lambda x: x[:3]}, "give .N, D. images"),
+        ({"x": lambda x: torch.full_like(x, torch.nan)}, "NaN or infinite"),
+        ({"x": lambda x: x[:3]}, "give one int64 label per image"),
         ({"y": lambda y: (y + 1) % CLASSES}, "misclassified unperturbed"),
-        ({"model": lambda m: m.train()}, "call its eval"),
+        ({"model": lambda m: m.train()}, "in training mode"),
     ],
 )
 def test_bad_input_is_refused(oracle, change, words):
@@ -201,7 +201,7 @@ def test_a_model_of_nan_is_refused(oracle):
     with torch.no_grad():
         model.bias[0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):
-        referees.apgd(model, oracle[1], oracle[2])
+        referees.apgd(model, oracle[1], oracle[2] % 3)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bioadv.data import checkpoints, files
-from bioadv.network import graphs, models, recipes, regularizers, spectral_penalty, training
+from bioadv.network import graphs, models, recipes, regularizers, spectral_penalty, steps, training
 from bioadv.network.models import TwoLayer
 from bioadv.network.recipes import Recipe
 from bioadv.network.regularizers import L2, JacobianPublished, LatentJacobian, LogitJacobian
@@ -442,12 +442,12 @@ def test_recorded_steps_are_the_steps():
     models_ = []
     for record in (False, True):
         model = fresh().cuda()
-        keep, training.captured = training.captured, (graphs.captured if record else lambda step, *_: step)
+        keep, steps.captured = steps.captured, (graphs.captured if record else lambda step, *_: step)
         try:
             generator = torch.Generator("cuda").manual_seed(0)
             training.fit(model, x.cuda(), y.cuda(), Recipe(epochs=5, batch=30), generator, progress=False)
         finally:
-            training.captured = keep
+            steps.captured = keep
         models_.append(model.hidden)
     torch.testing.assert_close(*models_, atol=1e-5, rtol=0)
 

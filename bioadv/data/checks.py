@@ -50,6 +50,13 @@ def floating(**values: Any) -> None:
             raise ValueError(f"{name} has dtype {value.dtype}; give floating-point numbers, such as {name}.float()")
 
 
+def instance(kind: type, remedy: str, **values: Any) -> None:
+    """``ValueError`` for what is not of a class."""
+    for name, value in values.items():
+        if not isinstance(value, kind):
+            raise ValueError(f"{name} = {value!r} is no {kind.__name__}; give {remedy}")
+
+
 def generator(given: Any) -> None:
     """``ValueError`` for what is not a ``torch.Generator``: with None, torch draws from its global stream."""
     if not isinstance(given, torch.Generator):

@@ -234,7 +234,7 @@ def read_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, A
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
+        raise FileNotFoundError(f"{path} is a folder; give a file" if path.is_dir() else f"{path} does not exist")
     try:
         # Not safe_open: it opens the path twice, and a writer may replace the file in between.
         content = path.read_bytes()

@@ -1,4 +1,7 @@
-"""What an experiment of the study is: a kind of hidden layer, a recipe, an activation; and what it is called."""
+"""What an experiment of the study is: a kind of hidden layer, a recipe, an activation; and what it is called.
+
+``HIDDEN`` is the registry of kinds of hidden layers, ``GROUPS`` and ``SETS`` are what a model can belong to.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +49,11 @@ class Experiment:
 
     title, look, group: what it is called, how it is drawn, and one of ``GROUPS``; hidden: the kind of its hidden layer,
     a key of ``HIDDEN``; recipe: at the paper's scale; power: q of ReLU^q; pruned: whether units of the KH layer above
-    the variance threshold are removed; held_out: share of the training images kept for validation; shown: to which of
-    ``SETS`` it belongs.
+    the variance threshold are removed; held_out: share of the training images kept for validation; batch_norm: whether
+    it stands before the activation; shown: to which of ``SETS`` it belongs.
 
-    Raises ``ValueError`` for an unknown group, kind or set, and for a layer to be pruned where there is none.
+    Raises ``ValueError`` for an unknown group, kind or set, for a layer to be pruned where there is none, a penalty on
+    hidden weights that do not learn, a power below 1 and a share outside [0, 1).
     """
 
     title: str = field(metadata={"parameter": False})

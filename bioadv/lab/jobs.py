@@ -35,6 +35,7 @@ class Where:
     screen: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "out", Path(self.out))
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype = {self.dtype!r} is not known; choose from {', '.join(DTYPES)}")
         Keeping(every=self.every)  # refuses what is no number of epochs

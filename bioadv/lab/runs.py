@@ -38,6 +38,9 @@ class Run:
     model: str
     seed: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+
     @classmethod
     def at(cls, folder: Path) -> Run:
         """The run of a folder ``.../DATASET/MODEL/seed-S``; ``ValueError`` for a folder of another name."""
@@ -108,7 +111,7 @@ class Run:
         """What the log has for the last epoch; ``ValueError`` for what it does not have."""
         if name not in self.arrays("log"):
             raise ValueError(f"the log of {self.folder} has no {name!r}; choose from {', '.join(self.arrays('log'))}")
-        return float(self.arrays("log")[name][-1])
+        return float(np.atleast_1d(self.arrays("log")[name])[-1])
 
     def load(self) -> TwoLayer:
         """The trained model; ``FileNotFoundError`` if the run is not finished or its weights are gone."""
@@ -118,7 +121,10 @@ class Run:
     def synapses(self) -> torch.Tensor:
         """Synapses (H, D) of a trained KH layer; raises as :meth:`load` does."""
         self._check_weights()
-        return files.read_tensors(self.weights)[0]["synapses"]
+        found = files.read_tensors(self.weights)[0]
+        if "synapses" not in found:
+            raise ValueError(f"{self.folder} holds a model and no KH layer; use its load()")
+        return found["synapses"]
 
     def _check_weights(self) -> None:
         about = self.about

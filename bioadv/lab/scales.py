@@ -77,7 +77,8 @@ def at_scale(name: str, data: Dataset, epochs: int | None = None) -> Experiment:
     """An experiment with the sizes that go with a dataset, as it is trained there; epochs: other than the scale's."""
     chosen, sizes = experiment(name), scale(data)
     share = chosen.recipe.epochs / recipes.PAPER_EPOCHS
-    recipe = replace(chosen.recipe, epochs=epochs or max(1, round(share * sizes.epochs)), batch=sizes.batch)
+    wanted = max(1, round(share * sizes.epochs)) if epochs is None else epochs
+    recipe = replace(chosen.recipe, epochs=wanted, batch=sizes.batch)
     if isinstance(recipe.penalty, JacobianPublished):
         recipe = replace(recipe, penalty=replace(recipe.penalty, batch=sizes.batch))
     return replace(chosen, recipe=recipe)

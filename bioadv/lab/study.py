@@ -205,6 +205,8 @@ def look(name: str) -> Look:
 
 def experiment(name: str) -> Experiment:
     """An experiment by name; ``ValueError`` lists the known ones."""
+    if name == LAYER:
+        raise ValueError(f"{LAYER} is a layer without a readout, and no model; give one of {', '.join(EXPERIMENTS)}")
     if name not in EXPERIMENTS:
         raise ValueError(f"model {name!r} is not known; choose from {', '.join([LAYER, *EXPERIMENTS])}")
     return EXPERIMENTS[name]

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from bioadv.data import checks
+from bioadv.measure import attacks
 from bioadv.network.models import TwoLayer, frozen
 
 Tensor = torch.Tensor
@@ -39,17 +40,19 @@ class Found:
 
 
 def checked(model: TwoLayer, x: Tensor, y: Tensor, **budget: int) -> TwoLayer:
-    """The model, frozen, for the libraries; what they would take silently is refused, a budget of nothing as well."""
+    """The model, frozen, for the libraries, on the CPU.
+
+    Raises ``ValueError`` for what they would take silently: a budget of nothing, images x (N, D) that leave [0, 1] or
+    are misclassified as they are, and what :func:`bioadv.measure.attacks.check` refuses; ``ModuleNotFoundError`` where
+    a library is missing.
+    """
     checks.whole(**budget)
     for name, value in budget.items():
         if value < 1:
             raise ValueError(f"{name} = {value}; give at least 1, since an attack that does nothing finds nothing")
     if absent := missing():
         raise ModuleNotFoundError(f"{' and '.join(absent)}: not installed; pip install 'bioadv[referees]'")
-    if model.training:
-        raise ValueError("model is in training mode; call its eval() first")
-    if x.ndim != 2 or y.shape != (len(x),):
-        raise ValueError(f"x has shape {tuple(x.shape)}, y {tuple(y.shape)}; give (N, D) images and (N,) labels")
+    attacks.check(model, x, y)
     if not (float(x.min()) >= 0 and float(x.max()) <= 1):
         raise ValueError(f"x spans {float(x.min()):g}..{float(x.max()):g}; give finite pixels within [0, 1]")
     with torch.no_grad():
@@ -64,6 +67,7 @@ def checked(model: TwoLayer, x: Tensor, y: Tensor, **budget: int) -> TwoLayer:
 
 def same_shape(x: Tensor, other: Tensor, name: str) -> None:
     """``ValueError`` if what is given beside images is not one for each."""
+    checks.tensor(**{name: other})
     if other.shape != x.shape:
         raise ValueError(f"{name} has shape {tuple(other.shape)}, x {tuple(x.shape)}; give one for each image")
 

@@ -92,7 +92,11 @@ def finite(z: Tensor) -> Tensor:
 
 
 def wrong(model: TwoLayer, x: Tensor, y: Tensor) -> Tensor:
-    """Whether each image (B, D) is decided against its label, (B,) bool."""
+    """Whether each image (B, D) is decided against its label, (B,) bool; ``ValueError`` for what is no label."""
+    checks.tensor(y=y)
+    classes = len(model.bias)
+    if y.dtype != torch.int64 or (len(y) and not 0 <= int(y.min()) <= int(y.max()) < classes):
+        raise ValueError(f"y has dtype {y.dtype}, or other labels than 0..{classes - 1}; give an int64 for each image")
     if y.shape != (len(x),):
         raise ValueError(f"y has shape {tuple(y.shape)}; give one label per image, ({len(x)},)")
     check_evaluation(model)

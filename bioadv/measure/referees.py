@@ -14,11 +14,13 @@ is left as it was.
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from bioadv.data import checks
 from bioadv.measure.attack_libraries import Found, checked, foolbox, judged, runner, same_shape, seeded
 from bioadv.network.models import TwoLayer
 
@@ -67,6 +69,7 @@ def hop_skip_jump(
     shell, as a multiple of the library's default, which is so thin that float32 rounding decides in it.
     """
     model = checked(model, x, y, steps=steps, evaluations=evaluations, batch=batch)
+    checks.positive(gamma=gamma)
     same_shape(x, starts, "starts")
     if not bool((model(starts).argmax(1) != y).all()):
         raise ValueError("starts: some have the class of their image; take them from starting_points")
@@ -199,6 +202,10 @@ def square(
 
     if sorted(epsilons) != epsilons or not epsilons or not epsilons[0] > 0:
         raise ValueError(f"epsilons = {epsilons}; give rising numbers > 0")
+    if len(shape) != 3 or shape[2] not in (1, 3) or math.prod(shape) != x.shape[1]:
+        raise ValueError(
+            f"shape = {shape}; give height, width and channels, the channels last, 1 or 3, of {x.shape[1]} pixels"
+        )
     height, width, channels = shape
 
     def predict(pictures: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bioadv.data import checks
 from bioadv.network.kh_params import KHParams
 from bioadv.network.local_learning import metric, responses
 
@@ -44,7 +45,21 @@ class Health:
 
 
 def health(w: Tensor, x: Tensor, params: KHParams, batch: int = 1000) -> Health:
-    """Norms, winners and dead units of a layer w (H, D) on images x (N, D)."""
+    """Norms, winners and dead units of a layer w (H, D) on images x (N, D).
+
+    Raises ``ValueError`` for synapses or images that do not fit each other or hold no numbers.
+    """
+    if hasattr(w, "synapses"):
+        raise ValueError(f"w is a {type(w).__name__}; give its synapses")
+    checks.floating(w=w, x=x)
+    checks.whole(batch=batch)
+    if w.ndim != 2 or x.ndim != 2 or w.shape[1] != x.shape[1] or not len(x) or batch < 1:
+        raise ValueError(
+            f"w has shape {tuple(w.shape)}, x {tuple(x.shape)}, batch = {batch}; give synapses (H, D), images (N, D) "
+            "and at least one image at once"
+        )
+    if not bool(torch.isfinite(w).all() & torch.isfinite(x).all()):
+        raise ValueError("w or x holds NaN or infinity; train the layer with a lower rate, or look at the images")
     m = metric(w, params.p)
     wins = torch.zeros(len(w), dtype=torch.int64, device=w.device)
     highest = torch.full((len(w),), -torch.inf, dtype=w.dtype, device=w.device)

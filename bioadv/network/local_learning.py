@@ -156,9 +156,13 @@ def train(
     keeping: where the state is kept, if anywhere; from one that is there already training goes on, and ends with the
     same weights as if it had never been interrupted (on the same processor with the same number of threads; on CUDA,
     where sums have no fixed order, up to rounding). Raises ``ValueError`` for images that are not a finite (N, D)
-    array, or a state of other parameters, images, seed or device.
+    array, or a state of other parameters, images, seed or device; ``FloatingPointError`` when synapses leave the
+    floating-point numbers, and the last good state is kept.
     """
     checks.floating(x=x)
+    checks.instance(KHParams, "bioadv.network.kh_params.KHParams(...)", params=params)
+    if keeping is not None:
+        checks.instance(Keeping, "Keeping(path, every)", keeping=keeping)
     checks.generator(generator)
     if x.ndim != 2 or not len(x) or not torch.isfinite(x).all():
         raise ValueError(f"x has shape {tuple(x.shape)} or holds NaN; give finite images as rows, (N, D), from unit_lp")
@@ -182,6 +186,8 @@ def train(
     for epoch in bar:
         won = _epoch(w, x, params, learning_rate(params, epoch), generator, screen)
         norms = torch.linalg.vector_norm(w, params.p, dim=1)
+        if not bool(norms.isfinite().all()):
+            raise FloatingPointError(f"the synapses are not finite in epoch {epoch}; lower rate, p, radius or init_std")
         converged = ((norms - params.radius).abs() <= 1e-2).float().mean()
         values = (learning_rate(params, epoch), converged, won.float().mean(), norms.mean())
         for name, value in zip(HISTORY, values, strict=True):

@@ -1,4 +1,4 @@
-"""How a network is trained with labels: the schedule of the learning rate, the penalty, epochs and batches.
+"""How a network is trained with labels: schedule of the learning rate, penalty, epochs and batches; when it ends.
 
 The schedules are those of the paper (authors' code, ``Trainers.py`` and ``Training_CIFAR10``), for 1000 epochs.
 """
@@ -6,7 +6,7 @@ The schedules are those of the paper (authors' code, ``Trainers.py`` and ``Train
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 
 from bioadv.data import checks
 from bioadv.network.regularizers import NoPenalty, Penalty
@@ -31,10 +31,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         checks.known("schedule", self.schedule, SCHEDULES)
-        if self.penalty is not None and not (isinstance(self.penalty, Penalty) and is_dataclass(self.penalty)):
+        frozen = getattr(type(self.penalty), "__dataclass_params__", None)
+        if self.penalty is not None and not (isinstance(self.penalty, Penalty) and frozen and frozen.frozen):
             raise ValueError(
-                f"penalty = {self.penalty!r}; give one of bioadv.network.regularizers, a frozen dataclass of your own "
-                "that is a Penalty, or None"
+                f"penalty = {self.penalty!r}; give one of bioadv.network.regularizers, Spectral of spectral_penalty, a "
+                "frozen dataclass of your own that is a Penalty, or None"
             )
         checks.whole(epochs=self.epochs, batch=self.batch)
         for name in ("epochs", "batch"):

@@ -75,6 +75,9 @@ def fit(
     finite; the last good state is then kept.
     """
     checks.generator(generator)
+    checks.instance(Recipe, "bioadv.network.recipes.Recipe(...)", recipe=recipe)
+    if keeping is not None:
+        checks.instance(Keeping, "Keeping(path, every)", keeping=keeping)
     sets, keeping = dict(evaluate or {}), keeping or Keeping()
     if isinstance(model, models.Frozen):
         raise ValueError("model is frozen and cannot learn; give the model that it was made from")
