@@ -185,7 +185,7 @@ def accuracy(name):
     return wording.of_seeds(found, places=1)
 
 
-SAME = ("short-kh", "kh-linear", "random-power")  # their hidden layer is another's
+SAME = ("short-kh", "kh-linear", "kh-unpruned", "random-power")  # of another one
 names = [n for n in (study.LAYER, *study.EXPERIMENTS) if n not in SAME]
 wide = {name: exponents(name, WIDE) for name in names}
 wide = {name: by_seed for name, by_seed in wide.items() if by_seed}
