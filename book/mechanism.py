@@ -61,7 +61,7 @@ x, x_test = unit_lp(data.train), unit_lp(data.test)[:2000]
 # $$ (eq-mech-sum)
 #
 # $\lambda_n(MM^\top)$ is nothing new: it is the spectrum of the layer on white noise. If the two are turned against each other, {eq}`eq-mech-sum` fails, and for the eigenvalues always to the same side: the product of the first $n$ of $C$ is at most the product of those of
-# $M M^\top$ and of $\Sigma_x$ {cite}`horn1950singular`. (For exponents there is no such side: they are slopes, and a loss at the first ranks makes a spectrum flatter, one at the last ranks steeper.) How much is missing measures how well rows and images are aligned. We call
+# $M M^\top$ and of $\Sigma_x$ {cite}`horn1950singular`. (Exponents are slopes and have no such side: a loss at the first ranks makes them smaller, at the last ones larger.) How much is missing measures how well rows and images are aligned. We call
 #
 # $$
 # \frac1n \sum_{m \le n} \log_{10} \frac{\lambda_m(C)}{\lambda_m(MM^\top)\, \lambda_m(\Sigma_x)} \;\le\; 0
@@ -228,14 +228,7 @@ def line(name):
     return [study.title(name), *(notebook.spread(column, 2) for column in columns)]
 
 
-header = [
-    "model",
-    "rows",
-    "rows + pixels",
-    "on images",
-    "difference",
-    "loss per rank",
-]
+header = ["model", "rows", "sum", "on images", "difference", "loss per rank"]
 Table(header, [line(name) for name in wide])
 
 # %% [markdown]
@@ -243,9 +236,9 @@ Table(header, [line(name) for name in wide])
 # exponents: the sum is no matter of local learning. For plain backpropagation it falls short of {glue:text}`bp-images` by a little, and for random rows, which know nothing of images, it is too large: they have the pixels' exponent, {glue:text}`pixels-wide`, and only a little more.
 #
 # The sum leaves the rows' exponent free, and KH's could be anything. It is not. At ranks 11 to 100, where a spectrum on noise is usually fitted, that of the rows is {glue:text}`kh-rows-narrow`, and that of the pixels {glue:text}`pixels-narrow`. On images KH has {glue:text}`kh-images-narrow`, twice the pixels' would be {glue:text}`twice-narrow`; over the paper's wide window it has
-# {glue:text}`kh-images` against {glue:text}`twice-wide`. The rows have the exponent of the images that they were trained on, and the spectrum of our layer, of the paper's size and trained by its rule, is close to that of the images, squared. It is as straight as that, and no straighter: neither of the two is a straight line, and from the narrow window to the wide one the exponent of the rows grows to {glue:text}`kh-wide-rows`, that of the pixels to {glue:text}`pixels-wide`. (The authors print {glue:text}`kh-printed` for theirs, a smaller number than any of ours; {ref}`ch-spectra` has what is known of the difference.)
+# {glue:text}`kh-images` against {glue:text}`twice-wide`. The rows have the exponent of the images that they were trained on, and the spectrum of our layer, of the paper's size and trained by its rule, is close to that of the images, squared. It is no straighter than these two: from the narrow window to the wide one the exponent of the rows grows to {glue:text}`kh-wide-rows`, that of the pixels to {glue:text}`pixels-wide`. (The authors print {glue:text}`kh-printed` for theirs, a smaller number than any of ours; {ref}`ch-spectra` has what is known of the difference.)
 #
-# A sum of slopes can come out right by accident. The loss per rank in the last column is zero only where rows and images are aligned, and looks at the eigenvalues themselves. A loss that is the same at every rank leaves exponents alone, though. That is why the sum holds for L2 and Jacobian, too, which lose nearly as much as BP. {numref}`fig-mech-alignment` follows it down the ranks.
+# A sum of slopes can come out right by accident. The loss per rank in the last column looks at the eigenvalues themselves, and is zero only where rows and images are aligned. The same loss at every rank leaves exponents alone; that is why the sum holds for L2 and Jacobian, too, which lose nearly as much as BP. {numref}`fig-mech-alignment` follows it down the ranks.
 
 
 # %% tags=["hide-input"]
@@ -750,7 +743,7 @@ def at_their_norm(name):
 
 
 # %% mystnb={"figure": {"caption": "The units that are at their norm in layers of 100 units, or as many as it says, with one parameter changed from $\\Delta$ = 0.2, $k$ = 2, $p$ = 3: their share, and that of the units which any test image excites; exponents at ranks 5 to 50; what is measured on images less the sum at the leading ranks 5 to 20; and the loss per rank against perfect alignment, in decades, mean over ranks 5 to 50. Means over five seeds, of exponents with standard deviations; of exponents and losses over those in which fifty units are at their norm, in brackets where not all are. CIFAR-10, at small scale. Where hardly a unit is live, the layer has died.", "name": "tab-mech-parameters"}} tags=["hide-input"]
-header = ["layer", "at their norm", "live", "rows + pixels", "on images"]
+header = ["layer", "at their norm", "live", "sum", "on images"]
 header += [f"less sum, {LEADING[0]} to {LEADING[1]}", "loss"]
 known = [n for n in alone.SETTLED_VARIED if exponents(n, FEW, "small")]
 Table(header, [at_their_norm(name) for name in ("settled-100", *known)])

@@ -56,7 +56,7 @@ def svg(figure: Figure) -> str:
             out, format="svg", bbox_inches="tight", pad_inches=0.06, transparent=True, metadata=ANONYMOUS, dpi=200
         )
     # A hundredth of a point is more than a screen shows.
-    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), out.getvalue())
+    return re.sub(r' (?:d|x|y)="[^"]*"', lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), out.getvalue())
 
 
 def on_dark(drawing: str) -> str:
