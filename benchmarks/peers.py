@@ -30,6 +30,7 @@ from bioadv.network import kh_params, local_learning, models, products
 from bioadv.network.models import TwoLayer
 from bioadv.network.recipes import Recipe
 from bioadv.network.spectral_penalty import Spectral, image_covariance, principal_directions
+from bioadv.network.steps import adam, step_function
 
 Tensor = torch.Tensor
 Timed = dict[str, list[float]]
@@ -91,20 +92,20 @@ def steps(x: Tensor, y: Tensor) -> Timed:
         recipe, directions = Recipe(penalty=penalty), None
         if penalty is not None:
             directions = principal_directions(penalty, model, x, image_covariance(x))
-        step = steps.step_function(model, steps.adam(model, recipe, False), recipe, False)
-        adam = torch.optim.Adam(plain.parameters())
+        step = step_function(model, adam(model, recipe, False), recipe, False)
+        theirs_adam = torch.optim.Adam(plain.parameters())
 
         def ours(step: Any = step, directions: Tensor | None = directions) -> object:
             return step(x, y, directions)
 
-        def theirs(plain: Any = plain, adam: Any = adam, directions: Tensor | None = directions) -> None:
+        def theirs(plain: Any = plain, optimizer: Any = theirs_adam, directions: Tensor | None = directions) -> None:
             h = plain[0](x)
             loss = cross_entropy(plain[2](plain[1](h)), y)
             if directions is not None:
                 loss = loss + _spectral_by_hand(h, directions)
-            adam.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            adam.step()
+            optimizer.step()
 
         functions |= {f"ours{name}": ours, f"autograd by hand{name}": theirs}
     return interleaved(functions, rounds=3, warmup=1, clock=time.process_time)

@@ -29,6 +29,7 @@ from bioadv.network import local_learning as ll
 from bioadv.network.models import TwoLayer
 from bioadv.network.recipes import Recipe
 from bioadv.network.spectral_penalty import Spectral, image_covariance, principal_directions
+from bioadv.network.steps import adam, step_function
 
 Tensor = torch.Tensor
 Timed = dict[str, list[float]]
@@ -49,13 +50,13 @@ def steps(x: Tensor, y: Tensor, dtype: torch.dtype) -> dict[str, Callable[[], ob
         if penalty is not None:
             directions = principal_directions(penalty, model, x, image_covariance(x)).to(dtype)
         recipe = Recipe(penalty=penalty)
-        step = steps.step_function(model, steps.adam(model, recipe, False), recipe, False)
+        step = step_function(model, adam(model, recipe, False), recipe, False)
         functions[name] = partial(step, low, y, directions)
     model, sigma = _model(x), image_covariance(x)
     functions["directions"] = lambda: principal_directions(Spectral(), model, x, sigma)
     readout = _model(x)
     latents = models.in_batches(readout.after, x)
-    learn = steps.step_function(readout, steps.adam(readout, Recipe(), True), Recipe(), True)
+    learn = step_function(readout, adam(readout, Recipe(), True), Recipe(), True)
     functions["readout"] = lambda: learn(latents, y, None)
     functions["thousand images"] = lambda: readout(x)
     params = kh_params.PAPER_CIFAR10
